@@ -1,1 +1,18 @@
-pub fn x(){}
+//! bike-edge: which action is seen, when, and why, on small boards.
+//!
+//! A frame's way, left to right; each folder knows only those before it:
+//!
+//! - [`source`]: clips and streams become frames
+//! - `frame`: a frame becomes a normalised crop `[3, S, S]`
+//! - `encoder`: a crop becomes an embedding `[D]`
+//! - `recognition`: a window of embeddings becomes scores, saliency and attributes
+//! - `sink`: scores become a table or JSON Lines
+//!
+//! Beside the way: `bundle` (what the model is), `config` (what this board and user want), [`table`] (embedding
+//! tables used where they lie), [`error`]. `cli` is what was typed and `commands` what is done about it.
+
+pub mod error;
+pub mod source;
+pub mod table;
+
+pub use error::{Error, Result};
