@@ -1,0 +1,148 @@
+//! The main path put together: picture, crop, embedding, recognition.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::bundle::{Bundle, BundleRef};
+use crate::cli::args::{ModelArgs, PictureArgs};
+use crate::config::{CategoryChoice, ModelSettings, PictureSettings};
+use crate::encoder::{Composer, EncoderOptions, FrameEncoder, TemporalHeader};
+use crate::error::{Error, Result};
+use crate::frame::{CropAt, Preprocessor};
+use crate::recognition::{FrameStamp, RecognitionSpec, Recognizer, Vocabulary};
+use crate::source::Picture;
+
+/// A loaded bundle, ready for frames.
+pub struct Pipeline {
+    /// The bundle.
+    pub bundle: Bundle,
+    /// How the model is run.
+    pub model: ModelSettings,
+    /// How pictures are read and cut.
+    pub picture: PictureSettings,
+    /// Scores windows of embeddings.
+    pub recognizer: Recognizer,
+    /// Where the time went.
+    pub spent: Spent,
+    preprocessor: Preprocessor,
+    visual: FrameEncoder,
+    attribute_visual: Option<FrameEncoder>,
+    pixels: Vec<f32>,
+}
+
+/// Time spent a stage since the last reset.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spent {
+    /// Opening the bundle and preparing its graphs.
+    pub load: Duration,
+    /// Picture to crop.
+    pub preprocess: Duration,
+    /// Crop to embedding.
+    pub encode: Duration,
+    /// Embeddings to scores.
+    pub recognise: Duration,
+}
+
+/// A frame's embeddings.
+#[derive(Clone, Debug, Default)]
+pub struct Embedding {
+    /// `[D]`, the video branch's.
+    pub video: Vec<f32>,
+    /// `[Da]`, the attribute branch's where it has an encoder of its own, else empty.
+    pub attribute: Vec<f32>,
+}
+
+impl Embedding {
+    /// The attribute branch's embedding where it differs from the video branch's.
+    pub fn own_attribute(&self) -> Option<&[f32]> {
+        (!self.attribute.is_empty()).then_some(self.attribute.as_slice())
+    }
+}
+
+impl Pipeline {
+    /// Opens the bundle and prepares its graphs.
+    ///
+    /// # Errors
+    /// A flag that does not fit, or a bundle that cannot be used.
+    pub fn load(model: &ModelArgs, picture: &PictureArgs) -> Result<Self> {
+        let began = Instant::now();
+        let picture = PictureSettings::new(picture)?;
+        let bundle = Bundle::open(&BundleRef::from(model.bundle.as_os_str()))?;
+        let model = ModelSettings::new(model, &bundle.manifest)?;
+        let options = EncoderOptions { threads: model.threads };
+        let shown = bundle.name().to_owned();
+        let named = |file: &'static str| {
+            let shown = shown.clone();
+            move |problem: String| Error::bundle(&shown, format!("{file}: {problem}"))
+        };
+
+        let visual = FrameEncoder::load(bundle.visual(), &options).map_err(named("visual.onnx"))?;
+        let header = bundle
+            .temporal()
+            .map(|onnx| TemporalHeader::load(onnx, model.window, visual.dim(), &options))
+            .transpose()
+            .map_err(named("temporal.onnx"))?;
+        let with_attributes = model.lambda < 1.0 && bundle.lexicon().is_some();
+        let attribute_visual = bundle
+            .attribute_visual()
+            .filter(|_| with_attributes)
+            .map(|onnx| FrameEncoder::load(onnx, &options))
+            .transpose()
+            .map_err(named("attribute_visual.onnx"))?;
+        let composer = bundle
+            .composer()
+            .filter(|_| with_attributes)
+            .map(|onnx| Composer::load(onnx, bundle.manifest.model.attributes_top_k, visual.dim(), &options))
+            .transpose()
+            .map_err(named("composer.onnx"))?;
+
+        let vocabulary = match &model.categories {
+            CategoryChoice::Bundle => Vocabulary::from_categories(bundle.categories()),
+            CategoryChoice::Names(names) => {
+                Vocabulary::select(names, bundle.categories(), bundle.lexicon().map(Arc::as_ref))?
+            }
+        };
+        let spec = RecognitionSpec {
+            window: model.window,
+            tau: model.tau,
+            lambda: if with_attributes { model.lambda } else { 1.0 },
+            ..bundle.manifest.recognition_spec()
+        };
+        let lexicon = bundle.lexicon().filter(|_| with_attributes).cloned();
+        let recognizer = Recognizer::new(spec, vocabulary, lexicon, header, composer)?;
+        let preprocessor = Preprocessor::new(bundle.manifest.preprocess_spec(), picture.fit, picture.roi)?;
+        let pixels = vec![0.0; 3 * visual.size() * visual.size()];
+        let spent = Spent { load: began.elapsed(), ..Spent::default() };
+        Ok(Self { bundle, model, picture, recognizer, spent, preprocessor, visual, attribute_visual, pixels })
+    }
+
+    /// Encodes one crop of a picture.
+    ///
+    /// # Errors
+    /// A region of interest outside the picture, or a model that answers with what is no number.
+    pub fn embed(&mut self, picture: &Picture<'_>, at: CropAt, out: &mut Embedding) -> Result<()> {
+        let began = Instant::now();
+        self.preprocessor.run(picture, at, &mut self.pixels)?;
+        let cropped = Instant::now();
+        out.video.resize(self.visual.dim(), 0.0);
+        self.visual.encode(&self.pixels, &mut out.video)?;
+        if let Some(encoder) = &mut self.attribute_visual {
+            out.attribute.resize(encoder.dim(), 0.0);
+            encoder.encode(&self.pixels, &mut out.attribute)?;
+        }
+        self.spent.preprocess += cropped - began;
+        self.spent.encode += cropped.elapsed();
+        Ok(())
+    }
+
+    /// Adds an embedding to the window.
+    ///
+    /// # Errors
+    /// As [`Recognizer::push`].
+    pub fn push(&mut self, stamp: FrameStamp, embedding: &Embedding) -> Result<()> {
+        let began = Instant::now();
+        self.recognizer.push(stamp, &embedding.video, embedding.own_attribute())?;
+        self.spent.recognise += began.elapsed();
+        Ok(())
+    }
+}
