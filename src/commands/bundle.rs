@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::bundle::{self, Bundle, BundleRef};
+use crate::bundle::{self, Bundle, BundleRef, Overwrite};
 use crate::cli::args::BundleCommand;
 use crate::error::Result;
 use crate::sink::{JsonLines, output_error};
@@ -23,11 +23,12 @@ pub fn run(command: &BundleCommand) -> Result<ExitCode> {
         }
         BundleCommand::Verify { bundle } => verify(&BundleRef::from(bundle.as_os_str())),
         BundleCommand::Pack { dir, file, force } => {
-            bundle::pack(dir, file, *force)?;
+            let overwrite = if *force { Overwrite::Replace } else { Overwrite::Never };
+            bundle::pack(&BundleRef::from(dir.as_os_str()), file, overwrite)?;
             Ok(ExitCode::SUCCESS)
         }
         BundleCommand::Unpack { file, dir } => {
-            bundle::unpack(&BundleRef::from(file.as_os_str()), dir)?;
+            bundle::unpack(&BundleRef::from(file.as_os_str()), dir, Overwrite::Never)?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use super::pipeline::{Embedding, Pipeline, Spent};
 use crate::config::{SamplingPlan, View};
 use crate::error::{Error, Result};
-use crate::recognition::{FrameStamp, ViewAverage};
+use crate::recognition::{FrameStamp, Scores, ViewAverage, top_n};
 use crate::sink::{Answer, AttributeAnswer, BundleName, Raw, SaliencyPoint, Timing};
-use crate::source::{Clip, Seconds, open_clip};
+use crate::source::{self, Clip, Seconds, Visit, open_clip};
 
 /// Scores of a clip, averaged over its views, and the frames behind them.
 pub struct ClipScores {
@@ -62,44 +62,43 @@ pub fn score_clip(
     let began = Instant::now();
     pipeline.spent = Spent { load: pipeline.spent.load, ..Spent::default() };
     let mut clip = open_clip(input, &pipeline.picture.source)?;
-    let frames = clip.frame_count()?;
-    if frames == 0 {
-        return Err(Error::input(shown(input), "no frame in it can be decoded"));
-    }
-    let windows = plan.windows(frames, pipeline.model.window);
-    let before = pipeline.spent;
-    let counted = Instant::now();
-    let embedded = embed_frames(pipeline, clip.as_mut(), plan, &windows, tick)?;
-    let encoding = (pipeline.spent.preprocess - before.preprocess) + (pipeline.spent.encode - before.encode);
-    let decode = (counted - began) + counted.elapsed().saturating_sub(encoding);
-
-    let mut average = ViewAverage::new(pipeline.recognizer.categories());
+    let (frames, windows, embedded) = loop {
+        let frames = clip.frame_count()?;
+        if frames == 0 {
+            return Err(Error::input(source::shown(input), "no frame in it can be decoded"));
+        }
+        let windows = plan.windows(frames, pipeline.model.window);
+        match embed_frames(pipeline, clip.as_mut(), plan, &windows, tick)? {
+            Some(embedded) => break (frames, windows, embedded),
+            // Damaged where its container does not say so: fewer frames, so others are to be sampled.
+            None => log::debug!("{}: sampling anew over the frames that can be decoded", source::shown(input)),
+        }
+    };
+    let decode = began.elapsed().saturating_sub(pipeline.spent.preprocess + pipeline.spent.encode);
+    let mut average = ViewAverage::new();
     for window in &windows {
         fill_window(pipeline, &embedded, window)?;
-        average.add(score_window(pipeline)?);
+        average.add(score_window(pipeline)?)?;
     }
     let warnings = clip.warnings().to_vec();
-    let duration_s = clip.info().duration;
+    let duration_s = clip.info().duration_s;
     Ok(ClipScores { frames, duration_s, average, warnings, windows, embedded, decode, total: began.elapsed() })
 }
 
-fn shown(input: &std::ffi::OsStr) -> String {
-    crate::source::shown(input)
-}
-
+/// `None` where the clip turned out to hold fewer frames than it said.
 fn embed_frames(
     pipeline: &mut Pipeline,
     clip: &mut dyn Clip,
     plan: &SamplingPlan,
     windows: &[View],
     tick: &mut dyn FnMut(usize, usize),
-) -> Result<Embedded> {
+) -> Result<Option<Embedded>> {
     let mut indices: Vec<u64> = windows.iter().flat_map(|view| view.frames.iter().copied()).collect();
     indices.sort_unstable();
     indices.dedup();
     let (mut times, mut embeddings) = (Vec::new(), Vec::new());
     let (mut done, all) = (0, indices.len() * plan.crops.len());
-    clip.visit(&indices, &mut |frame| {
+    let visit = clip.visit(&indices, &mut |frame| {
         times.push(frame.time);
         let mut crops = vec![Embedding::default(); plan.crops.len()];
         for (at, embedding) in plan.crops.iter().zip(&mut crops) {
@@ -110,7 +109,10 @@ fn embed_frames(
         embeddings.push(crops);
         Ok(())
     })?;
-    Ok(Embedded { indices, times, embeddings })
+    Ok(match visit {
+        Visit::Done => Some(Embedded { indices, times, embeddings }),
+        Visit::Recounted => None,
+    })
 }
 
 fn fill_window(pipeline: &mut Pipeline, embedded: &Embedded, window: &View) -> Result<()> {
@@ -122,7 +124,7 @@ fn fill_window(pipeline: &mut Pipeline, embedded: &Embedded, window: &View) -> R
     Ok(())
 }
 
-fn score_window(pipeline: &mut Pipeline) -> Result<&crate::recognition::Scores> {
+fn score_window(pipeline: &mut Pipeline) -> Result<&Scores> {
     let began = Instant::now();
     let spent = &mut pipeline.spent.recognise;
     let scores = pipeline.recognizer.scores()?;
@@ -137,22 +139,22 @@ impl ClipScores {
     /// As scoring; windows are scored again for the winner's saliency where there are several.
     pub fn answer(&self, pipeline: &mut Pipeline, input: String, top: usize, raw: bool) -> Result<Answer> {
         let began = Instant::now();
-        let ranking = self.average.by_confidence(top);
-        let names = pipeline.recognizer.vocabulary();
         let (confidence, score) = (self.average.confidence(), self.average.score());
+        let ranking = top_n(&confidence, top);
+        let names = pipeline.recognizer.vocabulary().names();
         let (s_v, s_a) = (self.average.s_v(), self.average.s_a());
         let results = ranking
             .iter()
-            .map(|&k| crate::sink::Result {
-                label: names.name(k).to_owned(),
-                confidence: confidence[k],
+            .map(|&(k, confidence)| crate::sink::Result {
+                label: names[k].clone(),
+                confidence,
                 score: score[k],
                 score_video: s_v[k],
                 score_attributes: s_a.get(k).copied(),
             })
             .collect();
         let raw = raw.then(|| self.raw(pipeline));
-        let (saliency, attributes) = self.why(pipeline, ranking.first().copied())?;
+        let (saliency, attributes) = self.why(pipeline, ranking.first().map(|(k, _)| *k))?;
         let manifest = &pipeline.bundle.manifest;
         let spent = pipeline.spent;
         let timing_ms = Timing {
@@ -216,14 +218,13 @@ impl ClipScores {
     }
 
     fn raw(&self, pipeline: &Pipeline) -> Raw {
-        let names = pipeline.recognizer.vocabulary();
         let embedding = |view: &View, frame| {
             self.embedded.get(frame, view.crop).map(|(_, embedding)| embedding.video.clone()).unwrap_or_default()
         };
         Raw {
-            labels: (0..names.len()).map(|k| names.name(k).to_owned()).collect(),
-            s_v: self.average.s_v().to_vec(),
-            s_a: self.average.s_a().to_vec(),
+            labels: pipeline.recognizer.vocabulary().names().to_vec(),
+            s_v: self.average.s_v(),
+            s_a: self.average.s_a(),
             frame_indices: self.windows.iter().map(|view| view.frames.clone()).collect(),
             frame_embeddings: self
                 .windows

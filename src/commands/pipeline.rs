@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::bundle::{Bundle, BundleRef};
 use crate::cli::args::{ModelArgs, PictureArgs};
 use crate::config::{CategoryChoice, ModelSettings, PictureSettings};
-use crate::encoder::{Composer, EncoderOptions, FrameEncoder, TemporalHeader};
-use crate::error::{Error, Result};
+use crate::encoder::FrameEncoder;
+use crate::error::Result;
 use crate::frame::{CropAt, Preprocessor};
-use crate::recognition::{FrameStamp, RecognitionSpec, Recognizer, Vocabulary};
+use crate::recognition::{Compose, FrameStamp, Header, Recognizer, Vocabulary};
 use crate::source::Picture;
 
 /// A loaded bundle, ready for frames.
@@ -69,32 +69,15 @@ impl Pipeline {
         let picture = PictureSettings::new(picture)?;
         let bundle = Bundle::open(&BundleRef::from(model.bundle.as_os_str()))?;
         let model = ModelSettings::new(model, &bundle.manifest)?;
-        let options = EncoderOptions { threads: model.threads };
-        let shown = bundle.name().to_owned();
-        let named = |file: &'static str| {
-            let shown = shown.clone();
-            move |problem: String| Error::bundle(&shown, format!("{file}: {problem}"))
-        };
-
-        let visual = FrameEncoder::load(bundle.visual(), &options).map_err(named("visual.onnx"))?;
-        let header = bundle
-            .temporal()
-            .map(|onnx| TemporalHeader::load(onnx, model.window, visual.dim(), &options))
-            .transpose()
-            .map_err(named("temporal.onnx"))?;
-        let with_attributes = model.lambda < 1.0 && bundle.lexicon().is_some();
-        let attribute_visual = bundle
-            .attribute_visual()
-            .filter(|_| with_attributes)
-            .map(|onnx| FrameEncoder::load(onnx, &options))
-            .transpose()
-            .map_err(named("attribute_visual.onnx"))?;
-        let composer = bundle
-            .composer()
-            .filter(|_| with_attributes)
-            .map(|onnx| Composer::load(onnx, bundle.manifest.model.attributes_top_k, visual.dim(), &options))
-            .transpose()
-            .map_err(named("composer.onnx"))?;
+        let visual = bundle.load_visual(model.threads)?;
+        let header = bundle.load_temporal(model.window, model.threads)?;
+        // Attributes of the video branch's own space cost next to nothing and are always said; an encoder of their
+        // own is run only where they count.
+        let own_encoder = bundle.attribute_visual().is_some();
+        let lexicon = bundle.lexicon().filter(|_| model.lambda < 1.0 || !own_encoder).cloned();
+        let attribute_visual =
+            if lexicon.is_some() { bundle.load_attribute_visual(model.threads)? } else { None };
+        let composer = if model.lambda < 1.0 { bundle.load_composer(model.threads)? } else { None };
 
         let vocabulary = match &model.categories {
             CategoryChoice::Bundle => Vocabulary::from_categories(bundle.categories()),
@@ -102,15 +85,14 @@ impl Pipeline {
                 Vocabulary::select(names, bundle.categories(), bundle.lexicon().map(Arc::as_ref))?
             }
         };
-        let spec = RecognitionSpec {
-            window: model.window,
-            tau: model.tau,
-            lambda: if with_attributes { model.lambda } else { 1.0 },
-            ..bundle.manifest.recognition_spec()
-        };
-        let lexicon = bundle.lexicon().filter(|_| with_attributes).cloned();
-        let recognizer = Recognizer::new(spec, vocabulary, lexicon, header, composer)?;
-        let preprocessor = Preprocessor::new(bundle.manifest.preprocess_spec(), picture.fit, picture.roi)?;
+        let recognizer = Recognizer::new(
+            model.recognition(&bundle.manifest),
+            vocabulary,
+            lexicon,
+            header.map(|mut header| Box::new(move |x: &[f32], out: &mut [f32]| header.apply(x, out)) as Box<dyn Header>),
+            composer.map(|mut c| Box::new(move |x: &[f32], out: &mut [f32]| c.compose(x, out)) as Box<dyn Compose>),
+        )?;
+        let preprocessor = Preprocessor::new(bundle.manifest.preprocess.into(), picture.fit, picture.roi)?;
         let pixels = vec![0.0; 3 * visual.size() * visual.size()];
         let spent = Spent { load: began.elapsed(), ..Spent::default() };
         Ok(Self { bundle, model, picture, recognizer, spent, preprocessor, visual, attribute_visual, pixels })

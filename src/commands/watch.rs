@@ -68,7 +68,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
         next = next_sample(frame.time, stride);
         sampled += 1;
         let scores = pipeline.recognizer.scores()?;
-        let best = top_n(&scores.confidence, 1).first().copied();
+        let best = top_n(&scores.confidence, 1).first().map(|(k, _)| *k);
         if args.steps || best != last_label {
             last_label = best;
             let scores = scores.clone();
@@ -102,15 +102,15 @@ fn next_sample(time: Seconds, stride: Seconds) -> Seconds {
 }
 
 fn line<'a>(pipeline: &'a Pipeline, input: &'a str, stamp: FrameStamp, scores: &Scores, top: usize) -> Line<'a> {
-    let names = pipeline.recognizer.vocabulary();
+    let names = pipeline.recognizer.vocabulary().names();
     let ranking = top_n(&scores.confidence, top);
-    let standing = |&k: &usize| Standing {
-        label: names.name(k),
-        confidence: scores.confidence[k],
+    let standing = |&(k, confidence): &(usize, f32)| Standing {
+        label: &names[k],
+        confidence,
         score_video: scores.s_v[k],
         score_attributes: scores.s_a.get(k).copied(),
     };
-    let winner = ranking.first().copied().unwrap_or(0);
+    let (winner, confidence) = ranking.first().copied().unwrap_or((0, 0.0));
     let phrases = pipeline.bundle.lexicon().map(|lexicon| &lexicon.phrases);
     let attribute = |&(i, similarity): &(u32, f32)| {
         let phrase = phrases.and_then(|phrases| phrases.get(i as usize)).cloned().unwrap_or_default();
@@ -124,8 +124,8 @@ fn line<'a>(pipeline: &'a Pipeline, input: &'a str, stamp: FrameStamp, scores: &
         t: rounded(stamp.time),
         frame: stamp.index,
         full: scores.full,
-        label: names.name(winner),
-        confidence: scores.confidence.get(winner).copied().unwrap_or(0.0),
+        label: &names[winner],
+        confidence,
         results: ranking.iter().map(standing).collect(),
         attributes: scores.attributes.iter().map(attribute).collect(),
         saliency: columns

@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
-use crate::bundle::Manifest;
+use crate::bundle::manifest::{self, Manifest};
 use crate::cli::args::{FitArg, ModelArgs, PictureArgs};
 use crate::config::{CategoryChoice, parse_size};
 use crate::error::{Error, Result};
 use crate::frame::{Fit, Roi};
-use crate::recognition::MAX_WINDOW;
+use crate::recognition::{AttributeScores, Interaction, MAX_WINDOW, RecognitionSpec};
 use crate::source::SourceOptions;
 
 /// Threads taken unasked; more than this gain little on one frame at a time.
@@ -53,6 +53,26 @@ impl ModelSettings {
         }
         let categories = CategoryChoice::from_flag(args.categories.as_deref())?;
         Ok(Self { categories, window, lambda, tau, threads })
+    }
+
+    /// How embeddings are compared: these settings and the manifest's rest.
+    pub fn recognition(&self, manifest: &Manifest) -> RecognitionSpec {
+        let model = &manifest.model;
+        RecognitionSpec {
+            window: self.window,
+            interaction: match model.interaction {
+                manifest::Interaction::Vcs => Interaction::Vcs,
+                manifest::Interaction::Dp => Interaction::Dp,
+            },
+            tau: self.tau,
+            lambda: self.lambda,
+            logit_scale: model.logit_scale,
+            top_k: model.attributes_top_k,
+            attribute_scores: match manifest.attribute_scores() {
+                manifest::AttributeScores::Composer => AttributeScores::Composer,
+                manifest::AttributeScores::Mean | manifest::AttributeScores::Tower => AttributeScores::Mean,
+            },
+        }
     }
 }
 

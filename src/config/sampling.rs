@@ -39,7 +39,7 @@ impl SamplingPlan {
         }
         let crops: &'static [CropAt] = match args.crops {
             1 => &[CropAt::Centre],
-            3 if fit == Fit::Crop => &[CropAt::Left, CropAt::Right, CropAt::Centre],
+            3 if fit == Fit::Crop => &CropAt::THREE,
             3 => return Err(Error::Usage("--crops 3 goes with --fit crop alone; leave one of the two out".into())),
             n => return Err(Error::Usage(format!("--crops {n}: give 1 (centre) or 3 (left, right, centre)"))),
         };

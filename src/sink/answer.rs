@@ -46,14 +46,14 @@ pub struct Result {
     /// The category.
     pub label: String,
     /// Probability among the categories, 0..=1, mean over views.
-    pub confidence: f32,
+    pub confidence: f64,
     /// The reference's score: softmax without a scale, both branches fused, mean over views. For ranks alone.
-    pub score: f32,
+    pub score: f64,
     /// S_V, cosine, mean over views.
-    pub score_video: f32,
+    pub score_video: f64,
     /// S_A, cosine, mean over views; absent where attributes play no part.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub score_attributes: Option<f32>,
+    pub score_attributes: Option<f64>,
 }
 
 /// One attribute.
@@ -82,9 +82,9 @@ pub struct Raw {
     /// Names of all K categories, the order of the numbers below.
     pub labels: Vec<String>,
     /// S_V, cosines, `[K]`, mean over views.
-    pub s_v: Vec<f32>,
+    pub s_v: Vec<f64>,
     /// S_A, cosines, `[K]`, mean over views; empty without attributes.
-    pub s_a: Vec<f32>,
+    pub s_a: Vec<f64>,
     /// Sampled frames a window, `[views, T]`.
     pub frame_indices: Vec<Vec<u64>>,
     /// Embeddings before any header, `[views, T, D]`.

@@ -41,7 +41,7 @@ impl<W: Write> Terminal<W> {
         for (rank, result) in answer.results.iter().enumerate() {
             let style = if rank == 0 { WINNER } else { OTHER };
             let label = fit(&result.label, LABEL_WIDTH);
-            let bar = bar(result.confidence, BAR_WIDTH);
+            let bar = bar(result.confidence as f32, BAR_WIDTH);
             writeln!(out, "  {label} {style}{bar}{style:#} {:5.1} %", result.confidence * 100.0)?;
         }
         if let (Some(first), Some(last)) = (answer.saliency.first(), answer.saliency.last()) {

@@ -49,7 +49,7 @@ struct ClipRank {
     answer: String,
     /// From 1.
     rank: usize,
-    confidence: f32,
+    confidence: f64,
 }
 
 /// Scores every clip of the list. Clips that cannot be read are counted, listed, and do not stop the run.
@@ -57,10 +57,7 @@ pub fn run(args: &EvalArgs, voice: Voice) -> Result<ExitCode> {
     let began = Instant::now();
     let mut pipeline = Pipeline::load(&args.model, &args.picture)?;
     let plan = SamplingPlan::new(&args.sampling, pipeline.picture.fit)?;
-    let names: Vec<String> = {
-        let vocabulary = pipeline.recognizer.vocabulary();
-        (0..vocabulary.len()).map(|k| vocabulary.name(k).to_owned()).collect()
-    };
+    let names = pipeline.recognizer.vocabulary().names().to_vec();
     let clips = list::read(&args.list, args.root.as_deref(), &names)?;
     let bar = (!voice.quiet && stderr().is_terminal()).then(|| progress_bar(clips.len()));
     let (mut answers, mut failures) = (Vec::new(), Vec::new());
@@ -71,14 +68,14 @@ pub fn run(args: &EvalArgs, voice: Voice) -> Result<ExitCode> {
                 let confidence = scores.average.confidence();
                 let ranked = match args.rank_by {
                     RankBy::Reference => scores.average.score(),
-                    RankBy::Confidence => confidence,
+                    RankBy::Confidence => confidence.clone(),
                 };
-                let best = top_n(ranked, 1).first().copied().unwrap_or(0);
+                let best = top_n(&ranked, 1).first().map_or(0, |(k, _)| *k);
                 answers.push(ClipRank {
                     path,
                     label: names[clip.category].clone(),
                     answer: names[best].clone(),
-                    rank: rank_of(clip.category, ranked),
+                    rank: rank_of(clip.category, &ranked),
                     confidence: confidence[clip.category],
                 });
             }
@@ -114,7 +111,7 @@ pub fn run(args: &EvalArgs, voice: Voice) -> Result<ExitCode> {
 }
 
 /// 1 + how many categories stand above the true one; ties go to the lower index, as a stable sort has it.
-fn rank_of(category: usize, scores: &[f32]) -> usize {
+fn rank_of(category: usize, scores: &[f64]) -> usize {
     let own = scores[category];
     1 + scores.iter().enumerate().filter(|&(k, &score)| score > own || (score == own && k < category)).count()
 }
