@@ -5,6 +5,7 @@
 
 mod archive;
 mod container;
+mod describe;
 mod embedded;
 mod graphs;
 mod hash;
@@ -22,12 +23,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use container::BundleRef;
+pub use describe::describe;
 pub use manifest::Manifest;
 pub use pack::{Overwrite, pack, unpack};
 pub use verify::verify;
 
 use crate::error::{Error, Result};
-use crate::recognition::vocabulary::{CategorySet, Lexicon};
+use crate::recognition::{CategorySet, Lexicon};
 use crate::table::Bytes;
 use container::Container;
 

@@ -289,6 +289,10 @@ pub struct BenchArgs {
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
+
+    /// The picture.
+    #[command(flatten)]
+    pub picture: PictureArgs,
 }
 
 /// `bundle`

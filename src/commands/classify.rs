@@ -13,7 +13,6 @@ use crate::cli::args::ClassifyArgs;
 use crate::config::SamplingPlan;
 use crate::error::{Error, Result};
 use crate::sink::{Answer, JsonLines, Terminal};
-use crate::source;
 
 /// Crops to encode from which on a progress bar is worth its line.
 const LONG_WORK: usize = 24;
@@ -26,8 +25,8 @@ pub fn run(args: &ClassifyArgs, voice: Voice) -> Result<ExitCode> {
     let mut pipeline = Pipeline::load(&args.model, &args.picture)?;
     let plan = SamplingPlan::new(&args.sampling, pipeline.picture.fit)?;
     let mut sink = match args.json {
-        true => Sink::Json(JsonLines::new(std::io::stdout().lock())),
-        false => Sink::Table(Terminal::new(anstream::stdout().lock())),
+        true => Sink::Json(JsonLines::new(std::io::stdout())),
+        false => Sink::Table(Terminal::new(anstream::stdout())),
     };
     let mut failed = Vec::new();
     for input in &args.inputs {
@@ -50,12 +49,12 @@ pub fn run(args: &ClassifyArgs, voice: Voice) -> Result<ExitCode> {
     })
 }
 
-enum Sink<'a> {
-    Json(JsonLines<std::io::StdoutLock<'a>>),
-    Table(Terminal<anstream::AutoStream<std::io::StdoutLock<'a>>>),
+enum Sink {
+    Json(JsonLines<std::io::Stdout>),
+    Table(Terminal<anstream::AutoStream<std::io::Stdout>>),
 }
 
-impl Sink<'_> {
+impl Sink {
     fn write(&mut self, answer: &Answer) -> Result<()> {
         match self {
             Self::Json(lines) => lines.write(answer),
@@ -83,9 +82,9 @@ fn classify(
     }
     let scores = scores?;
     for warning in &scores.warnings {
-        log::warn!("{}: {warning}", source::shown(input));
+        log::warn!("{}: {warning}", super::shown(input));
     }
-    scores.answer(pipeline, source::shown(input), args.top, args.raw)
+    scores.answer(pipeline, super::shown(input), args.top, args.raw)
 }
 
 /// A bar over `all` steps on stderr.

@@ -7,7 +7,7 @@ use crate::config::{SamplingPlan, View};
 use crate::error::{Error, Result};
 use crate::recognition::{FrameStamp, Scores, ViewAverage, top_n};
 use crate::sink::{Answer, AttributeAnswer, BundleName, Raw, SaliencyPoint, Timing};
-use crate::source::{self, Clip, Seconds, Visit, open_clip};
+use crate::source::{Clip, Seconds, Visit, open_clip};
 
 /// Scores of a clip, averaged over its views, and the frames behind them.
 pub struct ClipScores {
@@ -65,13 +65,13 @@ pub fn score_clip(
     let (frames, windows, embedded) = loop {
         let frames = clip.frame_count()?;
         if frames == 0 {
-            return Err(Error::input(source::shown(input), "no frame in it can be decoded"));
+            return Err(Error::input(super::shown(input), "no frame in it can be decoded"));
         }
         let windows = plan.windows(frames, pipeline.model.window);
         match embed_frames(pipeline, clip.as_mut(), plan, &windows, tick)? {
             Some(embedded) => break (frames, windows, embedded),
             // Damaged where its container does not say so: fewer frames, so others are to be sampled.
-            None => log::debug!("{}: sampling anew over the frames that can be decoded", source::shown(input)),
+            None => log::debug!("{}: sampling anew over the frames that can be decoded", super::shown(input)),
         }
     };
     let decode = began.elapsed().saturating_sub(pipeline.spent.preprocess + pipeline.spent.encode);

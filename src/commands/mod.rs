@@ -10,11 +10,13 @@ mod eval;
 mod pipeline;
 mod watch;
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use crate::cli::Cli;
 use crate::cli::args::Command;
 use crate::error::Result;
+use crate::source;
 
 /// Runs the command that was typed.
 ///
@@ -39,4 +41,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
 pub struct Voice {
     /// Nothing on stderr but errors.
     pub quiet: bool,
+}
+
+/// An input as it is shown: without credentials.
+fn shown(input: &OsStr) -> String {
+    source::redact(&input.to_string_lossy())
 }

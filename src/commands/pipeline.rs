@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::bundle::{Bundle, BundleRef};
 use crate::cli::args::{ModelArgs, PictureArgs};
-use crate::config::{CategoryChoice, ModelSettings, PictureSettings};
+use crate::config::{self, CategoryChoice, ModelSettings, PictureSettings};
 use crate::encoder::FrameEncoder;
 use crate::error::Result;
 use crate::frame::{CropAt, Preprocessor};
@@ -70,29 +70,13 @@ impl Pipeline {
         let bundle = Bundle::open(&BundleRef::from(model.bundle.as_os_str()))?;
         let model = ModelSettings::new(model, &bundle.manifest)?;
         let visual = bundle.load_visual(model.threads)?;
-        let header = bundle.load_temporal(model.window, model.threads)?;
         // Attributes of the video branch's own space cost next to nothing and are always said; an encoder of their
         // own is run only where they count.
         let own_encoder = bundle.attribute_visual().is_some();
-        let lexicon = bundle.lexicon().filter(|_| model.lambda < 1.0 || !own_encoder).cloned();
-        let attribute_visual =
-            if lexicon.is_some() { bundle.load_attribute_visual(model.threads)? } else { None };
-        let composer = if model.lambda < 1.0 { bundle.load_composer(model.threads)? } else { None };
-
-        let vocabulary = match &model.categories {
-            CategoryChoice::Bundle => Vocabulary::from_categories(bundle.categories()),
-            CategoryChoice::Names(names) => {
-                Vocabulary::select(names, bundle.categories(), bundle.lexicon().map(Arc::as_ref))?
-            }
-        };
-        let recognizer = Recognizer::new(
-            model.recognition(&bundle.manifest),
-            vocabulary,
-            lexicon,
-            header.map(|mut header| Box::new(move |x: &[f32], out: &mut [f32]| header.apply(x, out)) as Box<dyn Header>),
-            composer.map(|mut c| Box::new(move |x: &[f32], out: &mut [f32]| c.compose(x, out)) as Box<dyn Compose>),
-        )?;
-        let preprocessor = Preprocessor::new(bundle.manifest.preprocess.into(), picture.fit, picture.roi)?;
+        let with_attributes = bundle.lexicon().is_some() && (model.lambda < 1.0 || !own_encoder);
+        let attribute_visual = if with_attributes { bundle.load_attribute_visual(model.threads)? } else { None };
+        let recognizer = recognizer(&bundle, &model, with_attributes)?;
+        let preprocessor = Preprocessor::new(config::preprocess(&bundle.manifest), picture.fit, picture.roi)?;
         let pixels = vec![0.0; 3 * visual.size() * visual.size()];
         let spent = Spent { load: began.elapsed(), ..Spent::default() };
         Ok(Self { bundle, model, picture, recognizer, spent, preprocessor, visual, attribute_visual, pixels })
@@ -127,4 +111,30 @@ impl Pipeline {
         self.spent.recognise += began.elapsed();
         Ok(())
     }
+}
+
+/// What scores windows, for the model's settings; without attributes lambda is 1.
+///
+/// # Errors
+/// A bundle that cannot be used, or categories it does not know.
+pub fn recognizer(bundle: &Bundle, model: &ModelSettings, with_attributes: bool) -> Result<Recognizer> {
+    let mut spec = model.recognition(&bundle.manifest);
+    if !with_attributes {
+        spec.lambda = 1.0;
+    }
+    let vocabulary = match &model.categories {
+        CategoryChoice::Bundle => Vocabulary::from_categories(bundle.categories()),
+        CategoryChoice::Names(names) => {
+            Vocabulary::select(names, bundle.categories(), bundle.lexicon().map(Arc::as_ref))?
+        }
+    };
+    let header = bundle.load_temporal(model.window, model.threads)?.map(|mut header| {
+        Box::new(move |frames: &[f32], out: &mut [f32]| header.apply(frames, out)) as Box<dyn Header>
+    });
+    let composer = if spec.lambda < 1.0 { bundle.load_composer(model.threads)? } else { None };
+    let composer = composer.map(|mut composer| {
+        Box::new(move |phrases: &[f32], out: &mut [f32]| composer.compose(phrases, out)) as Box<dyn Compose>
+    });
+    let lexicon = bundle.lexicon().filter(|_| with_attributes).cloned();
+    Recognizer::new(spec, vocabulary, lexicon, header, composer)
 }

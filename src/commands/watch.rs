@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::frame::CropAt;
 use crate::recognition::{FrameStamp, Scores, top_n};
 use crate::sink::{AttributeAnswer, JsonLines, SaliencyPoint};
-use crate::source::{self, Seconds, open_stream};
+use crate::source::{Seconds, open_stream};
 
 /// Seconds that a window spans by default: the models saw clips of this length.
 const CLIP_S: Seconds = 10.0;
@@ -54,7 +54,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     }
     let mut pipeline = Pipeline::load(&args.model, &args.picture)?;
     let stride = stride(args, &pipeline)?;
-    let input = source::shown(&args.input);
+    let input = super::shown(&args.input);
     let mut stream = open_stream(&args.input, &pipeline.picture.source)?;
     let mut lines = JsonLines::new(std::io::stdout().lock());
     let mut embedding = Embedding::default();

@@ -6,6 +6,6 @@ mod sampling;
 mod size;
 
 pub use categories::CategoryChoice;
-pub use model::{ModelSettings, PictureSettings};
+pub use model::{ModelSettings, PictureSettings, preprocess};
 pub use sampling::{SamplingPlan, View};
 pub use size::parse_size;

@@ -6,7 +6,7 @@ use crate::bundle::manifest::{self, Manifest};
 use crate::cli::args::{FitArg, ModelArgs, PictureArgs};
 use crate::config::{CategoryChoice, parse_size};
 use crate::error::{Error, Result};
-use crate::frame::{Fit, Roi};
+use crate::frame::{Fit, PreprocessSpec, Roi};
 use crate::recognition::{AttributeScores, Interaction, MAX_WINDOW, RecognitionSpec};
 use crate::source::SourceOptions;
 
@@ -109,4 +109,10 @@ impl PictureSettings {
         };
         Ok(Self { fit, roi, source })
     }
+}
+
+/// What the manifest says of the crops that its encoder takes.
+pub fn preprocess(manifest: &Manifest) -> PreprocessSpec {
+    let manifest::Preprocess { resize, crop, mean, std } = manifest.preprocess;
+    PreprocessSpec { resize, crop, mean, std }
 }
