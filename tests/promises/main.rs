@@ -1,3 +1,9 @@
-//! What this project promises, one file a promise.
+//! What bike-edge promises, one file each.
 
 mod a_crop_is_what_pillow_makes;
+mod attributes;
+mod bad_numbers;
+mod spotting_equals_bike;
+mod spotting_properties;
+mod tables;
+mod vocabularies;
