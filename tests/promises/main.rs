@@ -2,8 +2,13 @@
 
 mod a_crop_is_what_pillow_makes;
 mod attributes;
+mod bad_bundles;
+mod bad_graphs;
 mod bad_numbers;
+mod bundles;
+mod network_goldens;
 mod spotting_equals_bike;
 mod spotting_properties;
+mod support;
 mod tables;
 mod vocabularies;
