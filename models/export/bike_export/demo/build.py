@@ -71,7 +71,7 @@ def build(out: Path, words: Path, count: int = settings.TUPLES) -> dict[str, flo
     say(f"word rows: {category_words.word.shape[1]} a category, {phrase_words.word.shape[1]} a phrase "
         f"(mean cosine to the exact rows {category_words.cosine_mean:.3f} and {phrase_words.cosine_mean:.3f})")
 
-    points = bridge.class_points(tower)
+    points = bridge.class_points(tower, words / "bridge" / "associations.txt")
     say(f"training the composer on {3 * count} attribute sentences")
     fitted, figures = train_composer(space, phrases, vectors, points, category, count)
     figures |= {"category_word_cosine": round(category_words.cosine_mean, 4),

@@ -23,7 +23,7 @@ MODEL = {
     "header": "none",
     "interaction": "vcs",
     "tau": 0.1,
-    "logit_scale": 12.0,
+    "logit_scale": 7.0,
     "lambda": 0.8,
     "attributes_top_k": 5,
     "attribute_encoder": "same",

@@ -4,46 +4,50 @@ Sentence vectors of any two texts look alike (their mean is far from zero), whic
 sides, text and ImageNet classes, is the choice that matters most for recognition (see the model card).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..tables import unit_rows
 from .text import MiniLM
 
-PHRASE_PROMPTS = ("{}",)
 SENTENCE_PROMPT = "This is a video about {}"  # BIKE's, for attribute sentences
 
 
 @dataclass
 class TextSpace:
-    """MiniLM and the means that are taken off: of phrases [D], of their token vectors [D], of sentences [D]."""
+    """MiniLM and the means that are taken off: of phrases [D] and of their token vectors [D]."""
 
     tower: MiniLM
     phrase_mean: np.ndarray
     token_mean: np.ndarray
-    sentence_mean: np.ndarray | None = None
+    read: dict[str, np.ndarray] = field(default_factory=dict)  # token vectors [tokens, D] of phrases read so far
 
     @classmethod
     def fit(cls, tower: MiniLM, phrases: list[str]) -> "TextSpace":
         """Means over the lexicon."""
-        tokens = tower.tokens(phrases)
-        raw = cls.raw_phrases(tower, phrases)
-        return cls(tower, raw.mean(0), np.concatenate([t[1:-1] for t in tokens]).mean(0))
+        space = cls(tower, np.zeros(0), np.zeros(0))
+        space.phrase_mean = space.raw_phrases(phrases).mean(0)
+        space.token_mean = np.concatenate([t[1:-1] for t in space.tokens(phrases)]).mean(0)
+        return space
 
-    @staticmethod
-    def raw_phrases(tower: MiniLM, phrases: list[str]) -> np.ndarray:
-        """Phrase vectors [n, D] before centring: the mean over the prompts, normalised."""
-        total = sum(tower.sentences([p.format(t) for t in phrases]) for p in PHRASE_PROMPTS)
-        return unit_rows(total)
+    def tokens(self, phrases: list[str]) -> list[np.ndarray]:
+        """Token vectors [tokens, D] of each phrase, [CLS] and [SEP] included; each phrase is read once."""
+        new = [p for p in dict.fromkeys(phrases) if p not in self.read]
+        self.read.update(zip(new, self.tower.tokens(new)))
+        return [self.read[p] for p in phrases]
+
+    def raw_phrases(self, phrases: list[str]) -> np.ndarray:
+        """Phrase vectors [n, D] before centring: MiniLM's sentence vectors."""
+        return unit_rows(np.stack([t.mean(0) for t in self.tokens(phrases)]))
 
     def phrases(self, phrases: list[str]) -> np.ndarray:
         """Phrase vectors [n, D] in the space: centred, length 1."""
-        return unit_rows(self.raw_phrases(self.tower, phrases) - self.phrase_mean)
+        return unit_rows(self.raw_phrases(phrases) - self.phrase_mean)
 
     def words(self, phrases: list[str]) -> list[np.ndarray]:
         """For each phrase its word vectors [tokens, D]: contextual token vectors, centred, length 1."""
-        return [unit_rows(t[1:-1] - self.token_mean) for t in self.tower.tokens(phrases)]
+        return [unit_rows(t[1:-1] - self.token_mean) for t in self.tokens(phrases)]
 
     def attribute_sentences(self, tuples: list[list[str]]) -> np.ndarray:
         """Sentence vectors [n, D] of attribute lists, as the text tower makes them, before centring."""
