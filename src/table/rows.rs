@@ -1,8 +1,11 @@
 //! A table of embedding rows in one of three storage types.
 
+use std::ops::Range;
+
 use half::f16;
 
 use super::Bytes;
+use super::kernel::kernels;
 use crate::error::{Error, Result};
 
 /// Storage type of a [`Table`].
@@ -104,6 +107,33 @@ impl Table {
             Rows::F16(data) => out.iter_mut().zip(&data[range]).for_each(|(o, x)| *o = x.to_f32()),
             Rows::I8(data, scale) => {
                 out.iter_mut().zip(&data[range]).for_each(|(o, x)| *o = scale[i] * f32::from(*x));
+            }
+        }
+    }
+
+    /// Dot products of all rows with `x`, `[width]`, into `out`, `[rows]`. Numbers must be finite.
+    pub fn dot_all(&self, x: &[f32], out: &mut [f32]) {
+        self.dot_range(0..self.rows, x, out, self.rows);
+    }
+
+    /// Dot products of some rows with each of the vectors `x`, `[V, width]`, in one pass over the rows:
+    /// `out[v * stride + r] = <row[range.start + r], x[v]>`. Numbers must be finite. A vector's results do not depend
+    /// on the vectors beside it.
+    pub fn dot_range(&self, range: Range<usize>, x: &[f32], out: &mut [f32], stride: usize) {
+        if range.is_empty() || self.width == 0 || x.is_empty() {
+            return;
+        }
+        let kernels = kernels();
+        let items = range.start * self.width..range.end * self.width;
+        match self.data() {
+            Rows::F32(data) => (kernels.dot_f32)(&data[items], self.width, x, out, stride),
+            Rows::F16(data) => (kernels.dot_f16)(&data[items], self.width, x, out, stride),
+            Rows::I8(data, scale) => {
+                (kernels.dot_i8)(&data[items], self.width, x, out, stride);
+                let scale = &scale[range];
+                for column in out.chunks_mut(stride).take(x.len() / self.width) {
+                    column.iter_mut().zip(scale).for_each(|(x, scale)| *x *= scale);
+                }
             }
         }
     }
