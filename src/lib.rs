@@ -12,6 +12,7 @@
 //! tables used where they lie), [`error`]. `cli` is what was typed and `commands` what is done about it.
 
 pub mod error;
+pub mod recognition;
 pub mod source;
 pub mod table;
 

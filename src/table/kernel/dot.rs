@@ -2,6 +2,11 @@
 
 use super::simd::{Element, LANES, Simd};
 
+/// Bytes in a cache line.
+const LINE: usize = 64;
+/// How far ahead of the sums memory is asked for, in bytes.
+const AHEAD: usize = 8192;
+
 /// Dot products of every row with every vector: `out[v * stride + r] = <rows[r], vectors[v]>`.
 ///
 /// `rows` is `[R, width]` and `vectors` `[V, width]`. One vector is taken `ONE` rows at a time; several are taken in
@@ -86,8 +91,14 @@ fn tile<S: Simd, E: Element, const R: usize, const V: usize>(
     for (v, part) in vector_blocks.iter_mut().enumerate() {
         *part = &vectors[v * width..][..width].as_chunks().0[..blocks];
     }
+    // Rows follow one another, so as many lines ahead are asked for as this block takes.
+    let ahead = rows.as_ptr().cast::<u8>().wrapping_add(AHEAD);
+    let lines = R * LANES * size_of::<E>() / LINE;
     let mut sums = [[simd.splat(0.0); V]; R];
     for block in 0..blocks {
+        for line in 0..lines {
+            simd.prefetch(ahead.wrapping_add((block * lines + line) * LINE));
+        }
         let mut x = [simd.splat(0.0); V];
         for v in 0..V {
             x[v] = simd.load(&vector_blocks[v][block]);

@@ -99,6 +99,9 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn prefetch(self, _address: *const u8) {}
+
+    #[inline(always)]
     fn sum(self, mut v: Self::V) -> f32 {
         for half in [8, 4, 2, 1] {
             for i in 0..half {

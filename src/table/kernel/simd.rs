@@ -38,6 +38,8 @@ pub trait Simd: Copy {
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Bits of `p` plus bits of `n` shifted left by 23: `p * 2^n` where the low bits of `n` hold a small integer.
     fn shift_exponent(self, p: Self::V, n: Self::V) -> Self::V;
+    /// Asks for the cache line at `address`, which need not exist.
+    fn prefetch(self, address: *const u8);
     /// All lanes added: lane i to i + 8, then i + 4, i + 2, i + 1.
     fn sum(self, v: Self::V) -> f32;
 }

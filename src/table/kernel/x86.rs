@@ -106,6 +106,11 @@ pub mod avx2 {
         }
 
         #[inline(always)]
+        fn prefetch(self, address: *const u8) {
+            intrinsic!(_mm_prefetch::<_MM_HINT_T0>(address.cast()))
+        }
+
+        #[inline(always)]
         fn sum(self, v: Pair) -> f32 {
             intrinsic!({
                 let eight = _mm256_add_ps(v.0, v.1);
@@ -133,7 +138,7 @@ pub mod avx512 {
     use super::super::Kernels;
     use super::{LANES, Simd, f16};
 
-    /// AVX-512 F.
+    /// AVX-512 F and VL.
     #[derive(Clone, Copy)]
     pub struct Avx512;
 
@@ -204,6 +209,11 @@ pub mod avx512 {
         }
 
         #[inline(always)]
+        fn prefetch(self, address: *const u8) {
+            intrinsic!(_mm_prefetch::<_MM_HINT_T0>(address.cast()))
+        }
+
+        #[inline(always)]
         fn sum(self, v: __m512) -> f32 {
             intrinsic!({
                 let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(v)));
@@ -215,10 +225,10 @@ pub mod avx512 {
         }
     }
 
-    entry_points!(Avx512, "avx512", ["avx512f"], one: 8, many: 4 x 4);
+    entry_points!(Avx512, "avx512", ["avx512f,avx512vl"], one: 8, many: 4 x 4);
 
-    /// These kernels, where the CPU has AVX-512 F.
+    /// These kernels, where the CPU has AVX-512 F and VL.
     pub fn detect() -> Option<Kernels> {
-        is_x86_feature_detected!("avx512f").then_some(TABLE)
+        (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl")).then_some(TABLE)
     }
 }
