@@ -204,7 +204,3 @@ fn nearest_rows(
         }
     }
 }
-
-#[cfg(test)]
-#[path = "attributes_tests.rs"]
-mod tests;

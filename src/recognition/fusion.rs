@@ -112,7 +112,3 @@ impl ViewAverage {
         sums.iter().map(|sum| sum / self.views as f64).collect()
     }
 }
-
-#[cfg(test)]
-#[path = "fusion_tests.rs"]
-mod tests;

@@ -15,11 +15,7 @@
 
 mod attributes;
 mod fusion;
-#[cfg(test)]
-mod goldens;
 mod nearest;
-#[cfg(test)]
-mod properties;
 mod recognizer;
 mod spec;
 mod spotting;

@@ -306,7 +306,3 @@ fn check_embedding(file: &str, stamp: FrameStamp, embedding: &[f32], width: usiz
     }
     Ok(())
 }
-
-#[cfg(test)]
-#[path = "recognizer_tests.rs"]
-mod tests;

@@ -114,7 +114,7 @@ impl Vocabulary {
         Self {
             names: set.names.clone(),
             sources: vec![set.into()],
-            picks: (0..set.names.len()).map(|row| Pick { source: 0, row }).collect(),
+            picks: (0..set.category.rows()).map(|row| Pick { source: 0, row }).collect(),
         }
     }
 
@@ -245,7 +245,3 @@ fn unknown(name: &str, categories: &[String], phrases: &[String]) -> Error {
     };
     Error::Usage(format!("--categories: \"{name}\" is not among the bundle's categories and phrases; {remedy}"))
 }
-
-#[cfg(test)]
-#[path = "vocabulary_tests.rs"]
-mod tests;
