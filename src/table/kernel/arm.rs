@@ -25,16 +25,17 @@ macro_rules! intrinsic {
     }};
 }
 
-/// Four halves, widened. The intrinsic for it is not stable yet; the instruction is part of base ARMv8.
+/// Eight halves, widened. The intrinsics for it are not stable yet; the instructions are part of base ARMv8.
 #[inline(always)]
-fn widen(x: &[f16; 4]) -> float32x4_t {
-    let wide: float32x4_t;
-    // SAFETY: reads the eight bytes of `x` and writes the named register only.
+fn widen(x: &[f16; 8]) -> (float32x4_t, float32x4_t) {
+    let halves = intrinsic!(vld1q_u16(x.as_ptr().cast()));
+    let (low, high): (float32x4_t, float32x4_t);
+    // SAFETY: works on the named registers only.
     unsafe {
-        asm!("ldr {half:d}, [{x}]", "fcvtl {wide:v}.4s, {half:v}.4h", x = in(reg) x.as_ptr(), half = out(vreg) _,
-             wide = lateout(vreg) wide, options(pure, readonly, nostack, preserves_flags));
+        asm!("fcvtl {0:v}.4s, {1:v}.4h", out(vreg) low, in(vreg) halves, options(pure, nomem, nostack, preserves_flags));
+        asm!("fcvtl2 {0:v}.4s, {1:v}.8h", out(vreg) high, in(vreg) halves, options(pure, nomem, nostack, preserves_flags));
     }
-    wide
+    (low, high)
 }
 
 /// Four integers as floats.
@@ -60,8 +61,9 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn load_f16(self, x: &[f16; LANES]) -> Four {
-        let (quarters, _) = x.as_chunks::<4>();
-        (widen(&quarters[0]), widen(&quarters[1]), widen(&quarters[2]), widen(&quarters[3]))
+        let (halves, _) = x.as_chunks::<8>();
+        let ((a, b), (c, d)) = (widen(&halves[0]), widen(&halves[1]));
+        (a, b, c, d)
     }
 
     #[inline(always)]
