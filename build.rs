@@ -1,0 +1,11 @@
+//! Puts the bundle into the binary.
+
+#[path = "build/embed.rs"]
+mod embed;
+
+fn main() {
+    if let Err(problem) = embed::embed() {
+        println!("cargo::error={problem}");
+        std::process::exit(1);
+    }
+}

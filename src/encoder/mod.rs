@@ -1,0 +1,44 @@
+//! A crop becomes an embedding: the networks of a bundle, run by tract on the CPU.
+//!
+//! Nothing of tract is seen outside this folder. A graph's way, in [`load`]: decode, [`guard`] (what tract must not
+//! see), [`shapes`], [`constants`] (weights stored small become f32 once), tract's own optimisation, then a kept state
+//! ([`runner`]).
+
+mod caught;
+mod composer;
+mod constants;
+mod dequantise;
+mod frame;
+mod graph;
+mod guard;
+mod load;
+mod runner;
+mod shapes;
+mod temporal;
+mod tensors;
+mod traps;
+
+pub use composer::Composer;
+pub use frame::FrameEncoder;
+pub use guard::check_graph;
+pub use temporal::TemporalHeader;
+
+use crate::error::Error;
+
+/// How a network is loaded and run, and what to call it.
+#[derive(Clone, Debug)]
+pub struct EncoderOptions {
+    /// Threads to compute with, at least 1.
+    pub threads: usize,
+    /// The bundle's name in errors.
+    pub bundle: String,
+    /// The graph's file name in errors.
+    pub file: String,
+}
+
+impl EncoderOptions {
+    /// An [`Error::Bundle`] about this graph.
+    fn error(&self, problem: impl std::fmt::Display) -> Error {
+        Error::bundle(self.bundle.clone(), format!("{}: {problem}", self.file))
+    }
+}

@@ -1,0 +1,3 @@
+//! From a window of frame embeddings to scores, saliency and attributes.
+
+pub mod vocabulary;
