@@ -220,8 +220,12 @@ impl Manifest {
 
 /// A TOML error as one sentence with its line.
 fn describe(error: &toml::de::Error, text: &str) -> String {
-    let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
-    let place = line.map(|line| format!(" line {line}")).unwrap_or_default();
     let message = error.message().replace('\n', " ");
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let place = before.map_or(String::new(), |before| {
+        let line = before.matches('\n').count();
+        let shown: String = text.lines().nth(line).unwrap_or("").trim().escape_debug().take(80).collect();
+        format!(" line {}, `{shown}`", line + 1)
+    });
     format!("bundle.toml{place}: {message}; docs/bundle.md lists the fields")
 }
