@@ -116,7 +116,7 @@ fn map(path: &Path, limit: u64) -> Result<Bytes, String> {
         return Ok(Bytes::copy_of(&[]));
     }
     // SAFETY: the map is read-only. Someone who changes the file while it is used changes what is read, or ends the
-    // process where the file shrinks; docs/bundle.md tells to replace bundles by renaming.
+    // process where the file shrinks; so bundles are to be replaced by renaming, as `pack` and `unpack` do.
     let mapped = unsafe { Mmap::map(&file) };
     mapped.map(Bytes::from_map).map_err(|e| format!("it cannot be mapped into memory ({e})"))
 }
