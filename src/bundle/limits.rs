@@ -1,13 +1,13 @@
 //! How large anything in a bundle may be; the same numbers stand in docs/bundle.md.
 
+pub use crate::encoder::limits::{GRAPH_BYTES, WIDTH};
+
 /// Categories, K.
 pub const CATEGORIES: usize = 65_536;
 /// Lexicon phrases, N.
 pub const PHRASES: usize = 4_194_304;
 /// Word rows a category, W: CLIP's text positions.
 pub const WORD_ROWS: usize = 77;
-/// Embedding width, D and Da.
-pub const WIDTH: usize = 4_096;
 /// Frames in a window, T.
 pub const WINDOW: usize = 64;
 /// Phrases in an attribute sentence, k.
@@ -21,8 +21,6 @@ pub const README_BYTES: u64 = 1 << 20;
 pub const NAMES_BYTES: u64 = 256 << 20;
 /// Bytes of one name.
 pub const NAME_BYTES: usize = 512;
-/// Bytes of one ONNX graph.
-pub const GRAPH_BYTES: u64 = 2 << 30;
 /// Bytes of one table file.
 pub const TABLES_BYTES: u64 = 4 << 30;
 /// Bytes of any other listed file.

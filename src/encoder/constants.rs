@@ -10,10 +10,8 @@ use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
 use super::dequantise::{dequantise, integer_attribute};
 use super::guard::describe;
+use super::limits::CONSTANT_BYTES;
 use super::tensors::{self, Numbers};
-
-/// The most bytes of all constants once they are f32.
-const BYTES: u64 = 4 << 30;
 
 /// Turns `Constant` nodes into initialisers.
 pub(super) fn inline(graph: &mut GraphProto) {
@@ -44,9 +42,9 @@ pub(super) fn fold(graph: &mut GraphProto) -> Result<(), String> {
             kept.push(node);
             continue;
         };
-        bytes += folded.raw_data.len() as u64;
-        if bytes > BYTES {
-            return Err(format!("its weights take more than {BYTES} bytes as f32; use a smaller model"));
+        bytes += 4 * folded.float_data.len() as u64;
+        if bytes > CONSTANT_BYTES {
+            return Err(format!("its weights take more than {CONSTANT_BYTES} bytes as f32; use a smaller model"));
         }
         // What was stored small goes at once, so that both forms of all weights are never held together.
         for input in &node.input {
@@ -86,10 +84,10 @@ fn fold_node(node: &NodeProto, constants: &HashMap<String, TensorProto>) -> Resu
     let Some(stored) = inputs.first() else { return Ok(None) };
     if dequantises {
         let numbers = dequantise(node, &inputs)?;
-        return Ok(Some(tensors::f32_tensor(output, &stored.dims, &numbers)));
+        return Ok(Some(tensors::f32_tensor(output, &stored.dims, numbers)));
     }
     Ok(match tensors::numbers(stored) {
-        Some(Numbers::Floats(numbers)) => Some(tensors::f32_tensor(output, &stored.dims, &numbers)),
+        Some(Numbers::Floats(numbers)) => Some(tensors::f32_tensor(output, &stored.dims, numbers)),
         _ => None,
     })
 }

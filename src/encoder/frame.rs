@@ -1,10 +1,9 @@
 //! The frame encoder: a normalised crop to an embedding.
 
-use super::EncoderOptions;
 use super::load::load;
 use super::runner::Runner;
 use super::shapes::{Dim, Shape};
-use crate::bundle::limits;
+use super::{EncoderOptions, limits};
 use crate::error::Result;
 
 /// Encodes frames, one at a time.
@@ -20,7 +19,7 @@ impl FrameEncoder {
     /// # Errors
     /// [`crate::Error::Bundle`] with what is wrong with the graph and the remedy.
     pub fn load(onnx: &[u8], options: EncoderOptions) -> Result<Self> {
-        let side = Dim::Free { name: "S", most: 1024 };
+        let side = Dim::Free { name: "S", most: limits::SIDE };
         let shape = Shape {
             input: &[Dim::Fixed(1), Dim::Fixed(3), side, side],
             output: &[Dim::Fixed(1), Dim::Free { name: "D", most: limits::WIDTH }],

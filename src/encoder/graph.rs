@@ -4,8 +4,7 @@
 //! moderate size could take all memory when decoded. Tensor data does not grow, and everything else of a real graph is
 //! small: bytes outside tensor data are counted and bounded.
 
-/// Bytes of names, nodes and attributes; BIKE's largest encoder has about 1 MB.
-const STRUCTURE_BYTES: usize = 16 << 20;
+use super::limits::STRUCTURE_BYTES;
 
 /// Messages that may lie in each other on the way to tensor data: a field of one kind of message leads to another.
 #[derive(Clone, Copy)]

@@ -8,12 +8,8 @@ use std::collections::{HashMap, HashSet};
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
-use super::graph;
 use super::tensors::{self, shown};
-use crate::bundle::limits;
-
-/// The most nodes of a graph; BIKE's largest encoder has about 2,000.
-const NODES: usize = 100_000;
+use super::{graph, limits};
 
 /// Reads a graph and checks it, without loading it.
 ///
@@ -51,8 +47,9 @@ pub(super) fn check(model: &ModelProto) -> Result<&GraphProto, String> {
         Some(version) => return Err(format!("it uses operator set {version}; export it with 13 to 18")),
         None => return Err("it names no standard operator set; export it with 13 to 18".into()),
     }
-    if graph.node.is_empty() || graph.node.len() > NODES {
-        return Err(format!("it has {} nodes; 1 to {NODES} are allowed", graph.node.len()));
+    let (count, most) = (graph.node.len(), limits::NODES);
+    if !(1..=most).contains(&count) {
+        return Err(format!("it has {count} nodes; 1 to {most} are allowed"));
     }
     if !graph.sparse_initializer.is_empty() {
         return Err("it holds sparse tensors; export it with dense ones".into());

@@ -9,13 +9,11 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{Datum, Framework, InferenceModel, InferenceModelExt, RunOptions, TypedModel};
 
 use super::caught::{THREADS, caught, one_line};
+use super::limits::VALUE_BYTES;
 use super::runner::Runner;
 use super::shapes::{self, Shape};
-use super::{EncoderOptions, constants, guard, traps};
+use super::{EncoderOptions, constants, guard, limits, traps};
 use crate::error::Result;
-
-/// The most bytes of one value between two operators.
-const VALUE_BYTES: usize = 1 << 30;
 
 /// Loads a graph of one f32 input and one f32 output whose shapes are as given.
 ///
@@ -117,7 +115,7 @@ fn executor(threads: usize) -> Executor {
     if threads <= 1 {
         return Executor::SingleThread;
     }
-    let threads = threads.min(256);
+    let threads = threads.min(limits::THREADS);
     let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
     pools.entry(threads).or_insert_with(|| Executor::multithread_with_name(threads, THREADS)).clone()
 }

@@ -11,6 +11,7 @@ mod dequantise;
 mod frame;
 mod graph;
 mod guard;
+pub mod limits;
 mod load;
 mod runner;
 mod shapes;

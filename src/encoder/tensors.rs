@@ -4,8 +4,7 @@ use half::f16;
 use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 
-/// The most dimensions of a tensor.
-const RANK: usize = 8;
+use super::limits::RANK;
 
 /// Checks that a tensor holds its own data, all of it and no more.
 ///
@@ -123,13 +122,13 @@ pub(super) fn largest_and_product(tensor: &TensorProto) -> (f64, f64) {
     (numbers.iter().copied().fold(0.0, f64::max), numbers.iter().map(|x| x.max(1.0)).product())
 }
 
-/// An f32 tensor, stored raw.
-pub(super) fn f32_tensor(name: &str, dims: &[i64], numbers: &[f32]) -> TensorProto {
+/// An f32 tensor.
+pub(super) fn f32_tensor(name: &str, dims: &[i64], numbers: Vec<f32>) -> TensorProto {
     TensorProto {
         name: name.to_owned(),
         dims: dims.to_vec(),
         data_type: DataType::Float as i32,
-        raw_data: numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        float_data: numbers,
         ..Default::default()
     }
 }

@@ -5,13 +5,8 @@ use std::collections::HashMap;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
 use super::guard::describe;
+use super::limits::{COUNT, VOLUME};
 use super::tensors::{self, shown};
-
-/// The most numbers a constant shape may ask for.
-const VOLUME: f64 = (1u64 << 28) as f64;
-
-/// The largest repeat, pad, scale or count.
-const COUNT: f64 = (1u64 << 16) as f64;
 
 /// Operators that mix the numbers of a row although shape in is shape out.
 const MIXING: [&str; 8] = [

@@ -97,3 +97,11 @@ fn goldens_tell_inputs_apart() {
         assert!(apart > 10.0 * TOLERANCE, "{}: the two goldens are {apart} apart", case.graph);
     }
 }
+
+#[test]
+fn networks_can_move_to_another_thread() {
+    fn check<T: Send>() {}
+    check::<FrameEncoder>();
+    check::<TemporalHeader>();
+    check::<Composer>();
+}
