@@ -47,7 +47,9 @@ pub fn describe(bundle: &Bundle, out: &mut dyn Write) -> io::Result<()> {
             let seen_by = match (model.attribute_encoder, model.attribute_source) {
                 (AttributeEncoder::Own, _) => "an encoder of their own",
                 (AttributeEncoder::Same, AttributeSource::Plain) => "the frame encoder (not fine-tuned)",
-                (AttributeEncoder::Same, AttributeSource::FineTuned) => "the frame encoder (fine-tuned; the paper's is not)",
+                (AttributeEncoder::Same, AttributeSource::FineTuned) => {
+                    "the frame encoder (fine-tuned; the paper's is not)"
+                }
             };
             line("lexicon", format!("{} phrases, {}", lexicon.phrases.len(), dtype(&lexicon.retrieval)))?;
             let how = if bundle.composer().is_some() { "a composer" } else { "the mean of the phrases" };

@@ -3,7 +3,7 @@
 use super::manifest::Manifest;
 use super::tables::Tables;
 use super::{limits, names, rows};
-use crate::recognition::vocabulary::{CategorySet, Lexicon, WordTable};
+use crate::recognition::{CategorySet, Lexicon, WordTable};
 use crate::table::Bytes;
 
 /// Reads categories.txt and categories.safetensors. Errors are sentences that begin with the file.

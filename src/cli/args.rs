@@ -67,7 +67,9 @@ pub enum Command {
     /// Say what this machine has: CPU, memory, ffmpeg, cameras, GPU.
     Doctor(DoctorArgs),
     /// Print shell completions.
-    #[command(after_help = "Example:\n  bike-edge completions bash | sudo tee /usr/share/bash-completion/completions/bike-edge")]
+    #[command(
+        after_help = "Example:\n  bike-edge completions bash | sudo tee /usr/share/bash-completion/completions/bike-edge"
+    )]
     Completions {
         /// The shell.
         shell: Shell,

@@ -183,7 +183,11 @@ impl ClipScores {
 
     /// The winner's saliency over all sampled frames (each view has an equal share) and the attributes that were
     /// found in any view, best similarity first.
-    fn why(&self, pipeline: &mut Pipeline, winner: Option<usize>) -> Result<(Vec<SaliencyPoint>, Vec<AttributeAnswer>)> {
+    fn why(
+        &self,
+        pipeline: &mut Pipeline,
+        winner: Option<usize>,
+    ) -> Result<(Vec<SaliencyPoint>, Vec<AttributeAnswer>)> {
         let Some(winner) = winner else { return Ok((vec![], vec![])) };
         let mut weights = vec![0.0_f32; self.embedded.indices.len()];
         let mut found: Vec<(u32, f32)> = Vec::new();
@@ -211,9 +215,8 @@ impl ClipScores {
         let attributes =
             found.into_iter().map(|(i, similarity)| AttributeAnswer { phrase: phrase(i), similarity }).collect();
         let points = self.embedded.indices.iter().zip(&self.embedded.times).zip(weights);
-        let saliency = points
-            .map(|((&frame, &t), weight)| SaliencyPoint { t: (t * 1e3).round() / 1e3, frame, weight })
-            .collect();
+        let saliency =
+            points.map(|((&frame, &t), weight)| SaliencyPoint { t: (t * 1e3).round() / 1e3, frame, weight }).collect();
         Ok((saliency, attributes))
     }
 

@@ -91,7 +91,9 @@ fn stride(args: &WatchArgs, pipeline: &Pipeline) -> Result<Seconds> {
         _ => CLIP_S / pipeline.model.window as Seconds,
     };
     if !(stride.is_finite() && (0.001..=3600.0).contains(&stride)) {
-        return Err(Error::Usage(format!("--stride {stride}: give seconds between sampled frames, from 0.001 to 3600")));
+        return Err(Error::Usage(format!(
+            "--stride {stride}: give seconds between sampled frames, from 0.001 to 3600"
+        )));
     }
     Ok(stride)
 }

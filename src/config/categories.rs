@@ -54,7 +54,8 @@ fn read_list(path: &Path) -> Result<Vec<String>> {
     }
     let text = std::fs::read_to_string(path)
         .map_err(|e| Error::input(&shown, format!("{e}; a list of categories is UTF-8 text, one name a line")))?;
-    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
+    let mut lines =
+        text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
     let header: Vec<_> = lines.peek().map_or(vec![], |line| line.split(',').map(str::trim).collect());
     match header.iter().position(|column| column.eq_ignore_ascii_case("name")) {
         Some(at) if header.len() == 2 => {

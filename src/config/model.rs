@@ -43,7 +43,7 @@ impl ModelSettings {
             return Err(Error::Usage(format!("--lambda {lambda}: give a weight from 0 to 1")));
         }
         let tau = args.tau.unwrap_or(manifest.model.tau);
-        if !(tau.is_finite() && tau >= 1e-4 && tau <= 1e4) {
+        if !(1e-4..=1e4).contains(&tau) {
             return Err(Error::Usage(format!("--tau {tau}: give a temperature above 0, as 0.01")));
         }
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

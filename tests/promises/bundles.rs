@@ -1,5 +1,6 @@
 //! A bundle reads the same from a folder, a packed file and the binary, and packs and unpacks without loss.
 
+use std::ffi::OsStr;
 use std::fs;
 
 use bike_edge::Error;
@@ -151,6 +152,6 @@ fn verify_goes_on_after_a_failure() {
 
 #[test]
 fn references_read_as_typed() {
-    assert_eq!("embedded".parse(), Ok(BundleRef::Embedded));
-    assert_eq!("./embedded".parse(), Ok(BundleRef::Path("./embedded".into())));
+    assert_eq!(BundleRef::from(OsStr::new("embedded")), BundleRef::Embedded);
+    assert_eq!(BundleRef::from(OsStr::new("./embedded")), BundleRef::Path("./embedded".into()));
 }

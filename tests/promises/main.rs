@@ -6,6 +6,7 @@ mod bad_bundles;
 mod bad_graphs;
 mod bad_numbers;
 mod bundles;
+mod command_line;
 mod network_goldens;
 mod spotting_equals_bike;
 mod spotting_properties;

@@ -132,7 +132,9 @@ fn category_of(label: &str, categories: &[String]) -> Result<usize, String> {
     match label.parse::<usize>() {
         Ok(at) if at < categories.len() => Ok(at),
         Ok(at) => Err(format!("label {at} is past the last category, {}", categories.len() - 1)),
-        Err(_) => Err(format!("`{label}` is no category; see `bike-edge bundle inspect --categories` or give --categories")),
+        Err(_) => {
+            Err(format!("`{label}` is no category; see `bike-edge bundle inspect --categories` or give --categories"))
+        }
     }
 }
 
