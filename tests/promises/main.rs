@@ -1,0 +1,3 @@
+//! What bike-edge promises, one file a promise.
+
+mod sources;
