@@ -44,6 +44,32 @@ fn frames_and_uneven_times_are_exact() {
 }
 
 #[test]
+fn few_frames_are_picked_and_many_are_all_handed_over() {
+    let Some(options) = options() else { return };
+    let mut y4m = b"YUV4MPEG2 W16 H16 F25:1 Ip C420jpeg\n".to_vec();
+    for frame in 0..150u8 {
+        y4m.extend_from_slice(b"FRAME\n");
+        y4m.extend_from_slice(&[frame + 16; 384]);
+    }
+    let kept = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(kept.path(), y4m).expect("written");
+    let mut clip = RecordedClip::new("clip".into(), Box::new(file(kept.path().into(), &options)));
+    assert_eq!(clip.frame_count().expect("counts"), 150);
+    for step in [40, 3, 2, 1] {
+        let wanted: Vec<u64> = (0..150).step_by(step).collect();
+        let mut seen = Vec::new();
+        let visit = clip.visit(&wanted, &mut |frame| {
+            let super::super::Pixels::Yuv { planes, .. } = frame.picture.pixels else { panic!("not YUV") };
+            assert_eq!(u64::from(planes[0][0]), frame.index + 16);
+            assert_eq!(frame.time, frame.index as f64 / 25.0);
+            seen.push(frame.index);
+            Ok(())
+        });
+        assert_eq!((visit.expect("visits"), seen), (Visit::Done, wanted));
+    }
+}
+
+#[test]
 fn a_stream_is_read_in_one_pass_and_upright() {
     let Some(options) = options() else { return };
     let mut file = file(fixture("rotated.mp4"), &options);
@@ -107,7 +133,7 @@ fn what_ffmpeg_says_is_quoted() {
     let Some(options) = options() else { return };
     let junk = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(junk.path(), [0x5au8, 1, 2, 3].repeat(500)).expect("written");
-    let error = file(junk.path().into(), &options).count().err().expect("refused").to_string();
+    let error = file(junk.path().into(), &options).count().expect_err("refused").to_string();
     assert!(error.contains("ffmpeg cannot read it: "), "{error}");
     let error = file(junk.path().into(), &options).forward().err().expect("refused").to_string();
     assert!(error.contains("ffmpeg cannot read it: "), "{error}");
