@@ -218,7 +218,7 @@ fn inputs_that_cannot_be_read_are_named() {
         let path = file(folder.path(), name, bytes);
         refused(&bike_edge(&[OsStr::new("classify"), path.as_os_str()]), 3, &[name]);
     }
-    refused(&run(&["classify", "-"], b""), 3, &["-"]);
+    refused(&run(&["classify", "-"], b""), 3, &["standard input"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod bad_numbers;
 mod bundles;
 mod command_line;
 mod network_goldens;
+mod sources;
 mod spotting_equals_bike;
 mod spotting_properties;
 mod support;

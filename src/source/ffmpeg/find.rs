@@ -82,7 +82,7 @@ mod tests {
     fn a_missing_program_is_named_with_its_remedy() {
         let options = SourceOptions { ffmpeg: Some("/nowhere/ffmpeg".into()), ..Default::default() };
         assert_eq!(find_ffmpeg(&options), None);
-        let error = Ffmpeg::find("a.avi", "AVI", &options).err().expect("missing").to_string();
+        let error = Ffmpeg::find("a.avi", "AVI", &options).expect_err("missing").to_string();
         assert!(error.contains("/nowhere/ffmpeg"), "{error}");
         assert!(missing("a.avi", "AVI", &SourceOptions::default()).to_string().contains("apt install ffmpeg"));
     }

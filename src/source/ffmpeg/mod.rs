@@ -26,8 +26,9 @@ pub use find::find_ffmpeg;
 
 /// Most frames of a clip, as for every other kind: 46 hours at 24 a second.
 const MAX_FRAMES: usize = 4_000_000;
-/// Most frames that are picked by name; beyond, all frames are handed over.
-const MAX_PICKED: usize = 1000;
+/// Most frames that are picked by name; beyond, all are handed over, as expressions of ffmpeg's `select` filter
+/// may not have a hundred terms.
+const MAX_PICKED: usize = 64;
 
 /// A file that `ffmpeg` decodes.
 pub(super) struct FfmpegFile {

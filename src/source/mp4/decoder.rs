@@ -3,6 +3,10 @@
 //! The raw interface is used for two reasons: it carries a tag (a "time stamp") from a coded picture to the
 //! decoded one, so that no picture can be taken for another where one is lost; and it hands over at most one
 //! picture a call, whose planes stay where they are until the next call.
+//!
+//! OpenH264 is exact for I and P slices. Its deblocking of B slices differs from the standard in a few pixels
+//! (cisco/openh264#3269): up to 0.8 % of a clip's luma samples where measured, by less than 0.06 on average
+//! over the worst frame.
 
 use std::ptr::null_mut;
 

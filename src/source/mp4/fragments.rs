@@ -105,7 +105,7 @@ impl Fragments<'_> {
         let first_flags = if has(0x4) { f.u32() } else { None };
         let fields = [0x100, 0x200, 0x400, 0x800].map(has);
         let width = fields.iter().filter(|there| **there).count() * 4;
-        let count = if width == 0 { count as usize } else { (count as usize).min(f.rest().len() / width) };
+        let count = f.rest().len().checked_div(width).map_or(count as usize, |there| there.min(count as usize));
         if ours && self.samples.len().saturating_add(count) > MAX_SAMPLES {
             return Err(too_many());
         }

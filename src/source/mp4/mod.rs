@@ -141,3 +141,6 @@ impl Recording for Mp4File {
         &self.warnings
     }
 }
+
+#[cfg(test)]
+mod tests;

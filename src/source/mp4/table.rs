@@ -66,24 +66,24 @@ fn sized(stbl: &[u8]) -> Result<Vec<Sample>, String> {
 
 /// Places, from `stsc` and `stco` or `co64`. Samples without a place are dropped.
 fn place(stbl: &[u8], samples: &mut Vec<Sample>) -> Result<(), String> {
-    let entries = |bytes: Option<&[u8]>, width: usize| -> Vec<Vec<u32>> {
-        let Some(bytes) = bytes else { return Vec::new() };
-        let mut f = Fields::new(bytes);
+    let entries = |name, width| {
+        let mut f = Fields::new(child(stbl, name).unwrap_or_default());
         let count = f.u32().and(f.u32()).unwrap_or(0);
-        f.table(count, width).map(|e| e.chunks_exact(4).filter_map(|w| Fields::new(w).u32()).collect()).collect()
+        f.table(count, width).map(Fields::new)
     };
     let chunks: Vec<u64> = match child(stbl, b"co64") {
-        Some(co64) => entries(Some(co64), 8).iter().map(|e| u64::from(e[0]) << 32 | u64::from(e[1])).collect(),
-        None => entries(child(stbl, b"stco"), 4).iter().map(|e| u64::from(e[0])).collect(),
+        Some(_) => entries(b"co64", 8).filter_map(|mut f| f.u64()).collect(),
+        None => entries(b"stco", 4).filter_map(|mut f| f.u32().map(u64::from)).collect(),
     };
-    let runs = entries(child(stbl, b"stsc"), 12);
+    // First chunk of a run, and samples in each of its chunks.
+    let runs: Vec<(u32, u32)> = entries(b"stsc", 12).filter_map(|mut f| Some((f.u32()?, f.u32()?))).collect();
     let mut placed = 0;
     let mut run = 0;
     'chunks: for (number, &chunk) in (1u32..).zip(&chunks) {
-        while runs.get(run + 1).is_some_and(|next| next[0] <= number) {
+        while runs.get(run + 1).is_some_and(|(first, _)| *first <= number) {
             run += 1;
         }
-        let Some(&[_, per_chunk, _]) = runs.get(run).map(Vec::as_slice) else { break };
+        let Some(&(_, per_chunk)) = runs.get(run) else { break };
         let mut offset = chunk;
         for _ in 0..per_chunk {
             let Some(sample) = samples.get_mut(placed) else { break 'chunks };

@@ -61,7 +61,7 @@ fn a_folder_of_nothing_readable_is_refused_with_its_reason() {
     assert!(empty.contains("without stills"), "{empty}");
     std::fs::write(folder.path().join("a.png"), b"").expect("written");
     let mut stills = Stills::open("f", folder.path(), Rate { num: 25, den: 1 }).expect("opens");
-    let error = stills.reader().expect("reads").advance(&|_, _| true).err().expect("refused").to_string();
+    let error = stills.reader().expect("reads").advance(&|_, _| true).expect_err("refused").to_string();
     assert!(error.contains("no still of it can be read"), "{error}");
 }
 
