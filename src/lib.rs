@@ -3,7 +3,7 @@
 //! A frame's way, left to right; each folder knows only those before it:
 //!
 //! - [`source`]: clips and streams become frames
-//! - `frame`: a frame becomes a normalised crop `[3, S, S]`
+//! - [`frame`]: a frame becomes a normalised crop `[3, S, S]`
 //! - `encoder`: a crop becomes an embedding `[D]`
 //! - `recognition`: a window of embeddings becomes scores, saliency and attributes
 //! - `sink`: scores become a table or JSON Lines
@@ -12,6 +12,7 @@
 //! tables used where they lie), [`error`]. `cli` is what was typed and `commands` what is done about it.
 
 pub mod error;
+pub mod frame;
 pub mod source;
 pub mod table;
 
