@@ -2,7 +2,7 @@
 //!
 //! Chroma is repeated, not interpolated, as ffmpeg does by default for 4:2:0 and 4:2:2.
 
-use yuv::{YuvGrayImage, YuvPlanarImage, YuvRange, YuvStandardMatrix};
+use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix};
 
 use super::geometry::Rect;
 use crate::source::{Matrix, Subsampling};
@@ -49,12 +49,14 @@ impl Planes<'_> {
 
     /// Converts an aligned rectangle into `rgb`, rows without gaps. [`Planes::check`] must have passed.
     pub fn to_rgb(self, rect: Rect, rgb: &mut [u8]) -> Result<()> {
-        let Rect { x, y, w: width, h: height } = rect;
-        let (step_x, step_y) = chroma_step(self.subsampling);
-        let plane = |i: usize, x: u32, y: u32| -> Result<(&[u8], u32)> {
-            let (data, stride) = (self.planes[i], self.strides[i]);
-            let start = stride * y as usize + x as usize;
-            Ok((data.get(start..).unwrap_or_default(), u32::try_from(stride).map_err(fault)?))
+        let convert = match self.subsampling {
+            Subsampling::Gray => {
+                self.gray_to_rgb(rect, rgb);
+                return Ok(());
+            }
+            Subsampling::S420 => yuv::yuv420_to_rgb,
+            Subsampling::S422 => yuv::yuv422_to_rgb,
+            Subsampling::S444 => yuv::yuv444_to_rgb,
         };
         let range = if self.full_range { YuvRange::Full } else { YuvRange::Limited };
         let matrix = match self.matrix {
@@ -62,21 +64,39 @@ impl Planes<'_> {
             Matrix::Bt709 => YuvStandardMatrix::Bt709,
             Matrix::Bt2020 => YuvStandardMatrix::Bt2020,
         };
-        let (y_plane, y_stride) = plane(0, x, y)?;
-        let rgb_stride = width * 3;
-        if self.subsampling == Subsampling::Gray {
-            let image = YuvGrayImage { y_plane, y_stride, width, height };
-            return yuv::yuv400_to_rgb(&image, rgb, rgb_stride, range, matrix).map_err(fault);
-        }
-        let (u_plane, u_stride) = plane(1, x / step_x, y / step_y)?;
-        let (v_plane, v_stride) = plane(2, x / step_x, y / step_y)?;
-        let image = YuvPlanarImage { y_plane, y_stride, u_plane, u_stride, v_plane, v_stride, width, height };
-        let convert = match self.subsampling {
-            Subsampling::S420 => yuv::yuv420_to_rgb,
-            Subsampling::S422 => yuv::yuv422_to_rgb,
-            Subsampling::S444 | Subsampling::Gray => yuv::yuv444_to_rgb,
+        let (step_x, step_y) = chroma_step(self.subsampling);
+        let [y_stride, u_stride, v_stride] = self.strides.map(|stride| u32::try_from(stride).unwrap_or(u32::MAX));
+        let image = YuvPlanarImage {
+            y_plane: self.from(0, rect.x, rect.y),
+            y_stride,
+            u_plane: self.from(1, rect.x / step_x, rect.y / step_y),
+            u_stride,
+            v_plane: self.from(2, rect.x / step_x, rect.y / step_y),
+            v_stride,
+            width: rect.w,
+            height: rect.h,
         };
-        convert(&image, rgb, rgb_stride, range, matrix).map_err(fault)
+        convert(&image, rgb, rect.w * 3, range, matrix)
+            .map_err(|problem| Error::Internal(format!("converting a picture to RGB: {problem}")))
+    }
+
+    /// Gray by a table; the `yuv` crate leaves out a last row that is shorter than the stride.
+    fn gray_to_rgb(self, rect: Rect, rgb: &mut [u8]) {
+        let table: [u8; 256] = std::array::from_fn(|luma| match self.full_range {
+            true => luma as u8,
+            false => ((luma as f32 - 16.0) * 255.0 / 219.0).round() as u8,
+        });
+        let width = rect.w as usize;
+        let rows = self.from(0, rect.x, rect.y).chunks(self.strides[0]);
+        for (target, row) in rgb.as_chunks_mut::<3>().0.chunks_exact_mut(width).zip(rows) {
+            target.iter_mut().zip(row).for_each(|(pixel, luma)| *pixel = [table[usize::from(*luma)]; 3]);
+        }
+    }
+
+    /// A plane from the sample in column `x` of row `y` on.
+    fn from(&self, plane: usize, x: u32, y: u32) -> &[u8] {
+        let start = self.strides[plane] * y as usize + x as usize;
+        self.planes[plane].get(start..).unwrap_or_default()
     }
 }
 
@@ -90,8 +110,4 @@ pub(super) fn check_plane(name: &str, data: &[u8], stride: usize, row: usize, he
             data.len()
         ))),
     }
-}
-
-fn fault(problem: impl std::fmt::Display) -> Error {
-    Error::Internal(format!("converting a picture to RGB: {problem}"))
 }

@@ -2,7 +2,7 @@
 
 use super::colour::{Planes, check_plane};
 use super::geometry::{Plan, Rect, Region};
-use super::resample::{Resampler, Rgb};
+use super::resample::{First, Resampler, Rgb};
 use super::tile::Tile;
 use crate::Result;
 use crate::source::{Picture, Pixels, Rotation};
@@ -22,16 +22,16 @@ impl Cutter {
     /// The plan's tile, in stored orientation.
     pub fn cut(&mut self, picture: &Picture<'_>, plan: &Plan) -> Result<Tile<'_>> {
         let (rotation, stored) = (picture.rotation, (picture.width, picture.height));
-        let tile = match rotation {
-            Rotation::None | Rotation::Half => plan.tile,
-            Rotation::Quarter | Rotation::ThreeQuarters => (plan.tile.1, plan.tile.0),
+        let (tile, first) = match rotation {
+            Rotation::None | Rotation::Half => (plan.tile, First::Rows),
+            Rotation::Quarter | Rotation::ThreeQuarters => ((plan.tile.1, plan.tile.0), First::Columns),
         };
         let region = plan.region.to_stored(rotation, stored);
         let needed = region.reach(tile, plan.part.to_stored(rotation, stored));
         let (image, corner) = rgb_around(picture, needed, &mut self.rgb)?;
         let readable = Rect { x: needed.x - corner.0, y: needed.y - corner.1, ..needed };
         let region = Region { x: region.x - f64::from(corner.0), y: region.y - f64::from(corner.1), ..region };
-        let rgb = self.resampler.run(image, readable, region, tile)?;
+        let rgb = self.resampler.run(image, readable, region, tile, first)?;
         Ok(Tile { rgb, width: tile.0 as usize, height: tile.1 as usize, rotation })
     }
 }
