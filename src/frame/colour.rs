@@ -1,8 +1,9 @@
-//! Planar YUV to RGB, inside one rectangle.
+//! Planar YUV to RGB, inside one rectangle, as ffmpeg's swscale converts by default.
 //!
-//! Chroma is repeated, not interpolated, as ffmpeg does by default for 4:2:0 and 4:2:2.
-
-use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix};
+//! Models are trained and scored on frames that swscale converted. For 4:2:0 and 4:2:2 with an even number of rows it
+//! takes a fast path on x86: chroma repeated, products cut off at whole levels (on average 1 level darker than exact
+//! arithmetic). That is computed here, bit for bit, on every machine. Anything else it rounds correctly, and so do we;
+//! chroma is repeated there too, where swscale interpolates it down the columns of an odd number of rows.
 
 use super::geometry::Rect;
 use crate::source::{Matrix, Subsampling};
@@ -18,6 +19,20 @@ pub(super) struct Planes<'a> {
     pub matrix: Matrix,
 }
 
+/// Pixels converted together: enough to fill vector registers, few enough to stay in them.
+const BLOCK: usize = 32;
+
+/// Weights of luma and chroma in R, G and B, as fractions of 65536.
+#[derive(Clone, Copy)]
+struct Weights {
+    luma: i32,
+    black: i32,
+    v_in_red: i32,
+    u_in_green: i32,
+    v_in_green: i32,
+    u_in_blue: i32,
+}
+
 /// How many luma columns and rows share a chroma sample.
 fn chroma_step(subsampling: Subsampling) -> (u32, u32) {
     match subsampling {
@@ -27,7 +42,7 @@ fn chroma_step(subsampling: Subsampling) -> (u32, u32) {
     }
 }
 
-impl Planes<'_> {
+impl<'a> Planes<'a> {
     /// An error where a plane is too small for a picture of `width x height`.
     pub fn check(&self, width: u32, height: u32) -> Result<()> {
         check_plane("luma", self.planes[0], self.strides[0], width as usize, height as usize)?;
@@ -47,57 +62,142 @@ impl Planes<'_> {
         Rect { x, y, w: rect.x + rect.w - x, h: rect.y + rect.h - y }
     }
 
-    /// Converts an aligned rectangle into `rgb`, rows without gaps. [`Planes::check`] must have passed.
-    pub fn to_rgb(self, rect: Rect, rgb: &mut [u8]) -> Result<()> {
-        let convert = match self.subsampling {
-            Subsampling::Gray => {
-                self.gray_to_rgb(rect, rgb);
-                return Ok(());
-            }
-            Subsampling::S420 => yuv::yuv420_to_rgb,
-            Subsampling::S422 => yuv::yuv422_to_rgb,
-            Subsampling::S444 => yuv::yuv444_to_rgb,
-        };
-        let range = if self.full_range { YuvRange::Full } else { YuvRange::Limited };
-        let matrix = match self.matrix {
-            Matrix::Bt601 => YuvStandardMatrix::Bt601,
-            Matrix::Bt709 => YuvStandardMatrix::Bt709,
-            Matrix::Bt2020 => YuvStandardMatrix::Bt2020,
-        };
+    /// Converts an aligned rectangle of a picture of `height` rows into `rgb`, rows without gaps. [`Planes::check`]
+    /// must have passed.
+    pub fn to_rgb(self, rect: Rect, height: u32, rgb: &mut [u8]) {
+        let weights = Weights::new(self.matrix, self.full_range);
         let (step_x, step_y) = chroma_step(self.subsampling);
-        let [y_stride, u_stride, v_stride] = self.strides.map(|stride| u32::try_from(stride).unwrap_or(u32::MAX));
-        let image = YuvPlanarImage {
-            y_plane: self.from(0, rect.x, rect.y),
-            y_stride,
-            u_plane: self.from(1, rect.x / step_x, rect.y / step_y),
-            u_stride,
-            v_plane: self.from(2, rect.x / step_x, rect.y / step_y),
-            v_stride,
-            width: rect.w,
-            height: rect.h,
+        let convert = match self.subsampling {
+            Subsampling::Gray => return self.gray_to_rgb(rect, rgb),
+            Subsampling::S420 | Subsampling::S422 if height.is_multiple_of(2) => fast_halved_row,
+            Subsampling::S420 | Subsampling::S422 => exact_halved_row,
+            Subsampling::S444 => exact_row,
         };
-        convert(&image, rgb, rect.w * 3, range, matrix)
-            .map_err(|problem| Error::Internal(format!("converting a picture to RGB: {problem}")))
-    }
-
-    /// Gray by a table; the `yuv` crate leaves out a last row that is shorter than the stride.
-    fn gray_to_rgb(self, rect: Rect, rgb: &mut [u8]) {
-        let table: [u8; 256] = std::array::from_fn(|luma| match self.full_range {
-            true => luma as u8,
-            false => ((luma as f32 - 16.0) * 255.0 / 219.0).round() as u8,
-        });
-        let width = rect.w as usize;
-        let rows = self.from(0, rect.x, rect.y).chunks(self.strides[0]);
-        for (target, row) in rgb.as_chunks_mut::<3>().0.chunks_exact_mut(width).zip(rows) {
-            target.iter_mut().zip(row).for_each(|(pixel, luma)| *pixel = [table[usize::from(*luma)]; 3]);
+        let targets = rgb.as_chunks_mut::<3>().0.chunks_exact_mut(rect.w as usize);
+        for (row, target) in (rect.y..).zip(targets) {
+            let luma = self.row(0, rect.x, row, rect.w);
+            let chroma = |plane| self.row(plane, rect.x / step_x, row / step_y, rect.w.div_ceil(step_x));
+            convert(&weights, luma, chroma(1), chroma(2), target);
         }
     }
 
-    /// A plane from the sample in column `x` of row `y` on.
-    fn from(&self, plane: usize, x: u32, y: u32) -> &[u8] {
-        let start = self.strides[plane] * y as usize + x as usize;
-        self.planes[plane].get(start..).unwrap_or_default()
+    fn gray_to_rgb(self, rect: Rect, rgb: &mut [u8]) {
+        let weights = Weights::new(self.matrix, self.full_range);
+        let table: [u8; 256] = std::array::from_fn(|luma| level((luma as i32 - weights.black) * weights.luma));
+        for (row, target) in (rect.y..).zip(rgb.as_chunks_mut::<3>().0.chunks_exact_mut(rect.w as usize)) {
+            let luma = self.row(0, rect.x, row, rect.w);
+            target.iter_mut().zip(luma).for_each(|(pixel, luma)| *pixel = [table[usize::from(*luma)]; 3]);
+        }
     }
+
+    /// `length` samples of a plane from column `x` of row `y` on.
+    fn row(&self, plane: usize, x: u32, y: u32, length: u32) -> &'a [u8] {
+        &self.planes[plane][self.strides[plane] * y as usize + x as usize..][..length as usize]
+    }
+}
+
+impl Weights {
+    fn new(matrix: Matrix, full_range: bool) -> Self {
+        // Of limited-range video, as fractions of 65536 (ITU-R BT.601, BT.709, BT.2020; H.273 section 8.3).
+        let [v_in_red, u_in_blue, u_in_green, v_in_green] = match matrix {
+            Matrix::Bt601 => [104_597, 132_201, -25_675, -53_279],
+            Matrix::Bt709 => [117_489, 138_438, -13_975, -34_925],
+            Matrix::Bt2020 => [110_013, 140_363, -12_277, -42_626],
+        };
+        if !full_range {
+            let luma = 65536 * 255 / 219;
+            return Self { luma, black: 16, v_in_red, u_in_green, v_in_green, u_in_blue };
+        }
+        let full = |weight: i32| weight * 224 / 255;
+        Self {
+            luma: 65536,
+            black: 0,
+            v_in_red: full(v_in_red),
+            u_in_green: full(u_in_green),
+            v_in_green: full(v_in_green),
+            u_in_blue: full(u_in_blue),
+        }
+    }
+}
+
+type Levels = [u8; BLOCK];
+
+/// One row, chroma of half width, swscale's fast arithmetic.
+fn fast_halved_row(weights: &Weights, luma: &[u8], u: &[u8], v: &[u8], rgb: &mut [[u8; 3]]) {
+    row::<2>(|y, u, v| fast(weights, y, u, v), luma, u, v, rgb);
+}
+
+/// One row, chroma of half width, rounded correctly.
+fn exact_halved_row(weights: &Weights, luma: &[u8], u: &[u8], v: &[u8], rgb: &mut [[u8; 3]]) {
+    row::<2>(|y, u, v| exact(weights, y, u, v), luma, u, v, rgb);
+}
+
+/// One row, chroma of full width, rounded correctly.
+fn exact_row(weights: &Weights, luma: &[u8], u: &[u8], v: &[u8], rgb: &mut [[u8; 3]]) {
+    row::<1>(|y, u, v| exact(weights, y, u, v), luma, u, v, rgb);
+}
+
+/// One row, block by block; `STEP` pixels share a chroma sample.
+#[inline(always)]
+fn row<const STEP: usize>(
+    convert: impl Fn(&Levels, &Levels, &Levels) -> [Levels; 3],
+    luma: &[u8],
+    u: &[u8],
+    v: &[u8],
+    rgb: &mut [[u8; 3]],
+) {
+    let chroma = u.chunks(BLOCK / STEP).zip(v.chunks(BLOCK / STEP));
+    for ((target, luma), (u, v)) in rgb.chunks_mut(BLOCK).zip(luma.chunks(BLOCK)).zip(chroma) {
+        let (mut y_block, mut u_block, mut v_block) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
+        y_block[..luma.len()].copy_from_slice(luma);
+        u_block.chunks_exact_mut(STEP).zip(u).for_each(|(repeated, sample)| repeated.fill(*sample));
+        v_block.chunks_exact_mut(STEP).zip(v).for_each(|(repeated, sample)| repeated.fill(*sample));
+        let [red, green, blue] = convert(&y_block, &u_block, &v_block);
+        for (i, pixel) in target.iter_mut().enumerate() {
+            *pixel = [red[i], green[i], blue[i]];
+        }
+    }
+}
+
+/// swscale's fast path: each product in 16 bits and cut off at a whole level, then added.
+#[inline(always)]
+fn fast(weights: &Weights, y: &Levels, u: &Levels, v: &Levels) -> [Levels; 3] {
+    let weight = |weight: i32| ((weight * 8192 + 32768) >> 16) as i16;
+    let part = |sample: u8, zero: i32, weight: i16| -> i16 {
+        let sample = i16::from(sample) * 8 - zero as i16 * 8;
+        ((i32::from(sample) * i32::from(weight)) >> 16) as i16
+    };
+    let (luma, v_in_red, u_in_blue) = (weight(weights.luma), weight(weights.v_in_red), weight(weights.u_in_blue));
+    let (u_in_green, v_in_green) = (weight(weights.u_in_green), weight(weights.v_in_green));
+    let mut levels = [[0; BLOCK]; 3];
+    for i in 0..BLOCK {
+        let bright = part(y[i], weights.black, luma);
+        let green = part(u[i], 128, u_in_green) + part(v[i], 128, v_in_green);
+        levels[0][i] = (bright + part(v[i], 128, v_in_red)).clamp(0, 255) as u8;
+        levels[1][i] = (bright + green).clamp(0, 255) as u8;
+        levels[2][i] = (bright + part(u[i], 128, u_in_blue)).clamp(0, 255) as u8;
+    }
+    levels
+}
+
+/// Rounded to the nearest level.
+#[inline(always)]
+fn exact(weights: &Weights, y: &Levels, u: &Levels, v: &Levels) -> [Levels; 3] {
+    let mut levels = [[0; BLOCK]; 3];
+    for i in 0..BLOCK {
+        let bright = (i32::from(y[i]) - weights.black) * weights.luma;
+        let (u, v) = (i32::from(u[i]) - 128, i32::from(v[i]) - 128);
+        levels[0][i] = level(bright + v * weights.v_in_red);
+        levels[1][i] = level(bright + u * weights.u_in_green + v * weights.v_in_green);
+        levels[2][i] = level(bright + u * weights.u_in_blue);
+    }
+    levels
+}
+
+/// The level nearest to a multiple of 1/65536.
+#[inline(always)]
+fn level(value: i32) -> u8 {
+    ((value + 32768) >> 16).clamp(0, 255) as u8
 }
 
 /// An error where `data` does not hold `height` rows of `row` bytes, `stride` bytes apart.
