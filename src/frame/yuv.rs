@@ -182,6 +182,8 @@ fn padded<const N: usize>(samples: &[u8]) -> [u8; N] {
 mod tests {
     use super::*;
 
+    type Convert = fn(&Weights, &[u8], &[u8], &[u8], &mut [[u8; 3]]);
+
     /// Both arithmetics one pixel at a time.
     fn literal(w: &Weights, [y, u, v]: [u8; 3], fast: bool) -> [u8; 3] {
         let (y, u, v) = (i32::from(y) - w.black, i32::from(u) - 128, i32::from(v) - 128);
@@ -204,7 +206,7 @@ mod tests {
             for (length, full) in (1..100).flat_map(|length| [(length, false), (length, true)]) {
                 let weights = Weights::new(matrix, full);
                 let planes = [plane(0, length), plane(1, length), plane(2, length)];
-                let check = |convert: fn(&Weights, &[u8], &[u8], &[u8], &mut [[u8; 3]]), step: usize, fast| {
+                let check = |convert: Convert, step: usize, fast| {
                     let mut rgb = vec![[0; 3]; length];
                     let chroma = length.div_ceil(step);
                     convert(&weights, &planes[0], &planes[1][..chroma], &planes[2][..chroma], &mut rgb);
