@@ -60,7 +60,7 @@ fn rgb_around<'a>(picture: &Picture<'a>, needed: Rect, buffer: &'a mut Vec<u8>) 
             planes.check(picture.width, picture.height)?;
             let made = planes.align(needed);
             buffer.resize(made.w as usize * made.h as usize * 3, 0);
-            planes.to_rgb(made, picture.height, buffer);
+            planes.to_rgb(made, picture.display_size().1, buffer);
             made
         }
     };

@@ -141,3 +141,31 @@ impl Rect {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides_are_torchvisions() {
+        for ((w, h), sides) in [
+            ((1920, 1080), (455, 256)),
+            ((1080, 1920), (256, 455)),
+            ((340, 256), (340, 256)),
+            ((320, 240), (341, 256)),
+            ((3, 3), (256, 256)),
+            ((1, 5000), (256, 1_280_000)),
+        ] {
+            assert_eq!(shorter_side_to(w, h, 256), sides);
+        }
+    }
+
+    #[test]
+    fn crops_are_the_references() {
+        assert_eq!((0..8).map(half_to_even).collect::<Vec<_>>(), [0, 0, 1, 2, 2, 2, 3, 4]);
+        // 455x256: a quarter step is 57 across and 8 down.
+        assert_eq!(crop_offset(455, 256, 224, CropAt::Centre), (116, 16));
+        assert_eq!(CropAt::THREE.map(|at| crop_offset(455, 256, 224, at)), [(0, 16), (228, 16), (114, 16)]);
+        assert_eq!(crop_offset(224, 224, 224, CropAt::Right), (0, 0));
+    }
+}

@@ -13,6 +13,7 @@ mod resample;
 mod roi;
 mod spec;
 mod tile;
+mod yuv;
 
 pub use preprocessor::Preprocessor;
 pub use roi::Roi;

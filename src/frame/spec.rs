@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::{Error, Result};
 
 /// Largest `resize`: more than any published encoder takes, and a bound on memory.
-pub const RESIZE_LIMIT: u32 = 4096;
+const RESIZE_LIMIT: u32 = 4096;
 
 /// The `[preprocess]` part of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq)]

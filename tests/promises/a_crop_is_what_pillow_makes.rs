@@ -4,12 +4,11 @@
 
 use std::path::PathBuf;
 
-use bike_edge::frame::{CropAt, Fit, PreprocessSpec, Preprocessor, Roi};
+use bike_edge::frame::{CropAt, Fit, PreprocessSpec, Roi};
 use bike_edge::source::{Matrix, Picture, Pixels, Rotation, Subsampling};
 use serde::Deserialize;
 
-const MEAN: [f32; 3] = [0.48145466, 0.4578275, 0.40821073];
-const STD: [f32; 3] = [0.26862954, 0.261_302_6, 0.275_777_1];
+use crate::pictures::{Difference, MEAN, Rgb, STD, crop, difference, formula};
 
 #[derive(Deserialize)]
 struct Goldens {
@@ -45,19 +44,6 @@ struct ColourGolden {
     matrix: String,
 }
 
-struct Rgb {
-    width: u32,
-    height: u32,
-    data: Vec<u8>,
-}
-
-/// Mean and largest absolute difference of 8-bit values.
-#[derive(Debug)]
-struct Difference {
-    mean: f64,
-    max: u8,
-}
-
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/preprocess")
 }
@@ -69,29 +55,6 @@ fn goldens() -> Goldens {
 fn read_png(name: &str) -> Rgb {
     let image = image::open(folder().join(name)).unwrap().into_rgb8();
     Rgb { width: image.width(), height: image.height(), data: image.into_raw() }
-}
-
-/// As `formula` in the script.
-fn formula(width: u32, height: u32) -> Rgb {
-    let pixel = |x: u32, y: u32| {
-        let green = if (x / 7 + y / 5) & 1 == 1 { 255 } else { x * 3 };
-        [(x * x + y * y) >> 6, green, (x * 5) ^ (y * 3)].map(|value| value as u8)
-    };
-    let data = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
-    Rgb { width, height, data }
-}
-
-fn difference(ours: &[u8], theirs: &[u8]) -> Difference {
-    assert_eq!(ours.len(), theirs.len());
-    let each = || ours.iter().zip(theirs).map(|(a, b)| a.abs_diff(*b));
-    Difference { mean: each().map(f64::from).sum::<f64>() / ours.len() as f64, max: each().max().unwrap_or(0) }
-}
-
-impl Rgb {
-    fn picture(&self, rotation: Rotation) -> Picture<'_> {
-        let pixels = Pixels::Rgb { data: &self.data, stride: self.width as usize * 3 };
-        Picture { width: self.width, height: self.height, rotation, pixels }
-    }
 }
 
 impl CropGolden {
@@ -115,19 +78,18 @@ impl CropGolden {
             SourcePixels::Formula([width, height]) => formula(*width, *height),
         };
         let roi = self.roi.map(|[x, y, w, h]| Roi { x, y, w, h });
-        let mut out = vec![0; self.side as usize * self.side as usize * 3];
-        Preprocessor::new(spec, fit, roi).unwrap().run_rgb8(&source.picture(rotation), at, &mut out).unwrap();
-        out
+        crop(&source.picture(rotation), spec, fit, roi, at).unwrap()
     }
 }
 
 #[test]
-fn crops_are_within_two_levels_of_pillows() {
+fn crops_are_pillows_but_for_rounding() {
     for golden in goldens().crops {
         let pillow = read_png(&format!("{}.crop.png", golden.name));
         let found = difference(&golden.ours(), &pillow.data);
         println!("{:28} {found:?}", golden.name);
-        assert!(found.mean < 0.25 && found.max <= 2, "{}: {found:?}", golden.name);
+        // Asked for: mean below 1, at most 3.
+        assert!(found.mean < 0.06 && found.max <= 2, "{}: {found:?}", golden.name);
     }
 }
 
@@ -136,9 +98,15 @@ fn colours_are_what_ffmpeg_shows() {
     for golden in goldens().colours {
         let shown = read_png(&format!("{}.rgb.png", golden.name));
         let stored = std::fs::read(folder().join(format!("{}.yuv", golden.name))).unwrap();
-        let ours = golden.ours(&stored);
-        let found = difference(&ours, &shown.data);
+        let found = difference(&golden.ours(&stored), &shown.data);
         println!("{:28} {found:?}", golden.name);
+        let exact = matches!(found, Difference { max: 0, .. });
+        match golden.name.as_str() {
+            // ffmpeg interpolates the chroma of an odd number of rows, which shows at the edges of saturated bars.
+            "s420_odd" => assert!(found.mean < 5.0, "{found:?}"),
+            "s444" => assert!(found.mean < 0.01 && found.max <= 1, "{found:?}"),
+            name => assert!(exact, "{name}: {found:?}"),
+        }
     }
 }
 
@@ -177,9 +145,7 @@ impl ColourGolden {
         let mut whole = vec![0; (width * height) as usize * 3];
         for x in [0, width - height] {
             let roi = Roi { x, y: 0, w: height, h: height };
-            let mut square = vec![0; row * height as usize];
-            let mut preprocessor = Preprocessor::new(spec, Fit::Crop, Some(roi)).unwrap();
-            preprocessor.run_rgb8(&self.picture(stored), CropAt::Centre, &mut square).unwrap();
+            let square = crop(&self.picture(stored), spec, Fit::Crop, Some(roi), CropAt::Centre).unwrap();
             for (target, source) in whole.chunks_exact_mut(width as usize * 3).zip(square.chunks_exact(row)) {
                 target[x as usize * 3..][..row].copy_from_slice(source);
             }
