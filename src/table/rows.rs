@@ -56,11 +56,11 @@ impl Table {
         if expected != Some(bytes.len()) {
             return Err(format!("{} bytes do not hold {rows} rows of {width} numbers", bytes.len()));
         }
-        if bytes.as_ptr() as usize % item != 0 {
+        if !(bytes.as_ptr() as usize).is_multiple_of(item) {
             return Err("its data is not aligned; write it with a header padded to 8 bytes".into());
         }
         match (dtype, &scale) {
-            (Dtype::I8, Some(scale)) if scale.len() == rows * 4 && scale.as_ptr() as usize % 4 == 0 => {}
+            (Dtype::I8, Some(scale)) if scale.len() == rows * 4 && (scale.as_ptr() as usize).is_multiple_of(4) => {}
             (Dtype::I8, _) => return Err("an int8 table needs one aligned f32 scale a row".into()),
             (_, None) => {}
             (_, Some(_)) => return Err("a float table has no scale".into()),
@@ -70,7 +70,7 @@ impl Table {
 
     /// A table on the heap from `[rows * width]` numbers.
     pub fn from_f32(width: usize, numbers: &[f32]) -> Result<Self> {
-        let rows = if width == 0 { 0 } else { numbers.len() / width };
+        let rows = numbers.len().checked_div(width).unwrap_or(0);
         let bytes = Bytes::copy_of(as_bytes(numbers));
         Self::new(rows, width, Dtype::F32, bytes, None).map_err(Error::Internal)
     }
@@ -159,7 +159,8 @@ impl Plain for f16 {}
 impl Plain for i8 {}
 
 fn cast<T: Plain>(bytes: &[u8]) -> &[T] {
-    debug_assert!(bytes.as_ptr() as usize % align_of::<T>() == 0 && bytes.len() % size_of::<T>() == 0);
+    debug_assert!((bytes.as_ptr() as usize).is_multiple_of(align_of::<T>()));
+    debug_assert!(bytes.len().is_multiple_of(size_of::<T>()));
     // SAFETY: `Table::new` checked length and alignment, the memory is immutable while borrowed, and every bit
     // pattern is a valid f32, f16 or i8.
     unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<T>()) }
