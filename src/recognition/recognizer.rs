@@ -81,7 +81,7 @@ struct WithHeader {
 }
 
 enum Comparison {
-    Spotting(Spotting),
+    Spotting(Box<Spotting>),
     DotProduct(DotProduct),
 }
 
@@ -111,7 +111,7 @@ impl Recognizer {
             None => None,
         };
         let interaction = match spec.interaction {
-            Interaction::Vcs => Comparison::Spotting(Spotting::new(&vocabulary, window, spec.tau)?),
+            Interaction::Vcs => Comparison::Spotting(Box::new(Spotting::new(&vocabulary, window, spec.tau)?)),
             Interaction::Dp => Comparison::DotProduct(DotProduct::new(&vocabulary)?),
         };
         let header = header.map(|header| WithHeader {

@@ -159,9 +159,8 @@ impl Plain for f16 {}
 impl Plain for i8 {}
 
 fn cast<T: Plain>(bytes: &[u8]) -> &[T] {
-    debug_assert!(
-        (bytes.as_ptr() as usize).is_multiple_of(align_of::<T>()) && bytes.len().is_multiple_of(size_of::<T>())
-    );
+    debug_assert!((bytes.as_ptr() as usize).is_multiple_of(align_of::<T>()));
+    debug_assert!(bytes.len().is_multiple_of(size_of::<T>()));
     // SAFETY: `Table::new` checked length and alignment, the memory is immutable while borrowed, and every bit
     // pattern is a valid f32, f16 or i8.
     unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<T>()) }
