@@ -189,7 +189,7 @@ impl ClipScores {
         winner: Option<usize>,
     ) -> Result<(Vec<SaliencyPoint>, Vec<AttributeAnswer>)> {
         let Some(winner) = winner else { return Ok((vec![], vec![])) };
-        let mut weights = vec![0.0_f32; self.embedded.indices.len()];
+        let mut weights = vec![0.0_f64; self.embedded.indices.len()];
         let mut found: Vec<(u32, f32)> = Vec::new();
         let mut most = 0;
         for window in &self.windows {
@@ -197,7 +197,7 @@ impl ClipScores {
             let scores = score_window(pipeline)?;
             for (stamp, weight) in scores.frames.iter().zip(scores.saliency.row(winner)) {
                 if let Ok(at) = self.embedded.indices.binary_search(&stamp.index) {
-                    weights[at] += weight / self.windows.len() as f32;
+                    weights[at] += f64::from(*weight) / self.windows.len() as f64;
                 }
             }
             most = scores.attributes.len();
@@ -212,8 +212,10 @@ impl ClipScores {
         found.truncate(most);
         let lexicon = pipeline.bundle.lexicon();
         let phrase = |i: u32| lexicon.and_then(|l| l.phrases.get(i as usize)).cloned().unwrap_or_default();
-        let attributes =
-            found.into_iter().map(|(i, similarity)| AttributeAnswer { phrase: phrase(i), similarity }).collect();
+        let attributes = found
+            .into_iter()
+            .map(|(i, similarity)| AttributeAnswer { phrase: phrase(i), similarity: similarity.into() })
+            .collect();
         let points = self.embedded.indices.iter().zip(&self.embedded.times).zip(weights);
         let saliency =
             points.map(|((&frame, &t), weight)| SaliencyPoint { t: (t * 1e3).round() / 1e3, frame, weight }).collect();

@@ -32,7 +32,7 @@ struct Line<'a> {
     /// False until the window holds T frames: scores are then over the frames there are.
     full: bool,
     label: &'a str,
-    confidence: f32,
+    confidence: f64,
     results: Vec<Standing<'a>>,
     attributes: Vec<AttributeAnswer>,
     saliency: Vec<SaliencyPoint>,
@@ -41,10 +41,10 @@ struct Line<'a> {
 #[derive(Serialize)]
 struct Standing<'a> {
     label: &'a str,
-    confidence: f32,
-    score_video: f32,
+    confidence: f64,
+    score_video: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    score_attributes: Option<f32>,
+    score_attributes: Option<f64>,
 }
 
 /// Samples the stream at the stride, scores the window at each step, writes lines.
@@ -108,15 +108,15 @@ fn line<'a>(pipeline: &'a Pipeline, input: &'a str, stamp: FrameStamp, scores: &
     let ranking = top_n(&scores.confidence, top);
     let standing = |&(k, confidence): &(usize, f32)| Standing {
         label: &names[k],
-        confidence,
-        score_video: scores.s_v[k],
-        score_attributes: scores.s_a.get(k).copied(),
+        confidence: brief(confidence),
+        score_video: brief(scores.s_v[k]),
+        score_attributes: scores.s_a.get(k).copied().map(brief),
     };
     let (winner, confidence) = ranking.first().copied().unwrap_or((0, 0.0));
     let phrases = pipeline.bundle.lexicon().map(|lexicon| &lexicon.phrases);
     let attribute = |&(i, similarity): &(u32, f32)| {
         let phrase = phrases.and_then(|phrases| phrases.get(i as usize)).cloned().unwrap_or_default();
-        AttributeAnswer { phrase, similarity }
+        AttributeAnswer { phrase, similarity: brief(similarity) }
     };
     let columns = scores.frames.iter().zip(scores.saliency.row(winner));
     Line {
@@ -127,13 +127,18 @@ fn line<'a>(pipeline: &'a Pipeline, input: &'a str, stamp: FrameStamp, scores: &
         frame: stamp.index,
         full: scores.full,
         label: &names[winner],
-        confidence,
+        confidence: brief(confidence),
         results: ranking.iter().map(standing).collect(),
         attributes: scores.attributes.iter().map(attribute).collect(),
         saliency: columns
-            .map(|(stamp, &weight)| SaliencyPoint { t: rounded(stamp.time), frame: stamp.index, weight })
+            .map(|(stamp, &weight)| SaliencyPoint { t: rounded(stamp.time), frame: stamp.index, weight: brief(weight) })
             .collect(),
     }
+}
+
+/// Four decimals, which is finer than any of these numbers means.
+fn brief(number: f32) -> f64 {
+    (f64::from(number) * 1e4).round() / 1e4
 }
 
 /// To the millisecond, which is as fine as containers tell it.

@@ -62,7 +62,7 @@ pub struct AttributeAnswer {
     /// The lexicon's phrase.
     pub phrase: String,
     /// Cosine with the clip.
-    pub similarity: f32,
+    pub similarity: f64,
 }
 
 /// How much a frame says for the winner.
@@ -73,7 +73,7 @@ pub struct SaliencyPoint {
     /// The frame, counted from 0.
     pub frame: u64,
     /// Share of the weight; all add up to 1.
-    pub weight: f32,
+    pub weight: f64,
 }
 
 /// Everything behind the answer, with `--raw`.

@@ -46,7 +46,7 @@ impl<W: Write> Terminal<W> {
         }
         if let (Some(first), Some(last)) = (answer.saliency.first(), answer.saliency.last()) {
             let peak = answer.saliency.iter().max_by(|a, b| a.weight.total_cmp(&b.weight)).unwrap_or(first);
-            let line = sparkline(answer.saliency.iter().map(|point| point.weight));
+            let line = sparkline(answer.saliency.iter().map(|point| point.weight as f32));
             write!(out, "  {:<9}{} {WINNER}{line}{WINNER:#} {}", "when", clock(first.t), clock(last.t))?;
             writeln!(out, "  {DIM}most at {} (frame {}){DIM:#}", clock(peak.t), peak.frame)?;
         }

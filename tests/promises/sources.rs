@@ -80,7 +80,7 @@ fn a_file_of_someone_else_is_refused_with_a_remedy() {
         return;
     }
     let (_kept, path) = written("private.mp4", b"x");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).expect("changed");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).expect("changed");
     assert!(refusal(path.as_os_str()).contains("chmod"));
 }
 
