@@ -109,11 +109,11 @@ pub struct ModelArgs {
     pub window: Option<usize>,
 
     /// Weight of the video branch against the attribute branch, 0..1; 1 leaves attributes out. [default: the bundle's]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub lambda: Option<f32>,
 
     /// Temperature of concept spotting; smaller trusts fewer frames. [default: the bundle's]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub tau: Option<f32>,
 
     /// CPU threads for the model. [default: this machine's cores, at most 4]
@@ -209,7 +209,7 @@ pub struct WatchArgs {
     pub input: OsString,
 
     /// Seconds between sampled frames. [default: the bundle's, else 10 / T]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub stride: Option<f64>,
 
     /// A line for every step, not only when the answer changes.
