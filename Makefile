@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/release/bike-edge
 PYTHON := models/export/.venv/bin/python
 
-.PHONY: help setup build demo test lint fmt ci dist install bench export-env demo-bundle test-export picture clean
+.PHONY: help setup build demo test lint fmt ci check-cli dist install bench picture clean
 
 help:            ## Say what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -42,16 +42,16 @@ fmt:             ## Format the sources
 
 ci: setup        ## What runs on every change
 	$(MAKE) lint
-	$(MAKE) test
 	$(MAKE) build
 	$(MAKE) check-cli
+	$(MAKE) test
 
-check-cli: build
-	$(BIN) --version
+check-cli: build ## Run the binary as a person would
 	$(BIN) doctor
 	$(BIN) bundle verify embedded
 	$(BIN) classify tests/data/clip.mp4
-	$(BIN) watch tests/data/clip.mp4 --steps --json-check >/dev/null 2>&1 || $(BIN) watch tests/data/clip.mp4 --steps > $(TARGET)/watch.jsonl
+	$(BIN) watch tests/data/clip.mp4 --top 1
+	$(BIN) bench --runs 10
 
 dist: setup      ## Build the smaller binary that is shipped, target/dist/bike-edge
 	$(CARGO) build --profile dist --locked
@@ -63,6 +63,16 @@ install: build   ## Install binary, man pages and completions under PREFIX (/usr
 	$(BIN) man > $(DESTDIR)$(PREFIX)/share/man/man1/bike-edge.1
 	for c in classify watch eval bench bundle doctor; do $(BIN) man $$c > $(DESTDIR)$(PREFIX)/share/man/man1/bike-edge-$$c.1; done
 	$(BIN) completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bike-edge
+
+bench: setup     ## Measure: stages, spotting, retrieval, preprocessing (docs/performance.md)
+	$(CARGO) bench --profile release --locked --bench preprocess --bench spotting --bench retrieval
+	$(MAKE) build
+	$(BIN) bench --threads 1
+	$(BIN) bench --threads 2
+
+picture: build   ## Draw docs/terminal.svg anew
+	python3 docs/make_picture.py docs/terminal.svg "bike-edge classify $$(./board/demo-clip.sh)" --bin $(BIN) \
+		--show-as "$$(./board/demo-clip.sh)=street.mp4"
 
 clean:           ## Remove what was built and fetched
 	$(CARGO) clean

@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use super::spec::{AttributeScores, RecognitionSpec};
+use super::spec::{AttributeScores, MAX_ATTRIBUTES, RecognitionSpec};
 use super::spotting::add_categories;
 use super::vocabulary::{Lexicon, Vocabulary};
 use super::window::Embeddings;
 use super::{bundle_fault, mean_direction, normalise};
 use crate::error::{Error, Result};
 use crate::table::{RowSet, Table};
-
-/// The most phrases in an attribute sentence.
-pub const MAX_ATTRIBUTES: usize = 16;
 
 /// A phrase's place in the lexicon, and its cosine with the window's mean.
 pub type Attribute = (u32, f32);

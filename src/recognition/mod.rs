@@ -10,8 +10,9 @@
 //! - `window`: the ring of frames
 //! - `spotting`: concept spotting, and the plain dot product
 //! - `attributes`: phrases, the attribute sentence and its scores
-//! - `fusion`: softmax, fusion, several views of one clip
+//! - `fusion`: softmax, ranks, fusion
 //! - `recognizer`: all of these together
+//! - `views`: several views of one clip
 
 mod attributes;
 mod fusion;
@@ -19,13 +20,15 @@ mod nearest;
 mod recognizer;
 mod spec;
 mod spotting;
+mod views;
 mod vocabulary;
 mod window;
 
-pub use attributes::{Attribute, Compose, MAX_ATTRIBUTES};
-pub use fusion::{ViewAverage, softmax, top_n};
+pub use attributes::{Attribute, Compose};
+pub use fusion::{softmax, top_n};
 pub use recognizer::{Header, Recognizer, Scores};
-pub use spec::{AttributeScores, Interaction, RecognitionSpec};
+pub use spec::{AttributeScores, Interaction, MAX_ATTRIBUTES, RecognitionSpec};
+pub use views::ViewAverage;
 pub use vocabulary::{CategorySet, Lexicon, Vocabulary, WordTable};
 pub use window::{FrameStamp, MAX_WINDOW};
 

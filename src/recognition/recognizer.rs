@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
-use super::attributes::{Attribute, Attributes, Compose, MAX_ATTRIBUTES};
+use super::attributes::{Attribute, Attributes, Compose};
 use super::fusion::fuse;
-use super::spec::{Interaction, RecognitionSpec};
+use super::spec::{Interaction, MAX_ATTRIBUTES, RecognitionSpec};
 use super::spotting::{DotProduct, Spotting};
 use super::vocabulary::{Lexicon, Vocabulary};
 use super::window::{Embeddings, FrameStamp, MAX_WINDOW, Window};

@@ -1,8 +1,10 @@
 //! How embeddings are compared: a model's settings, and what the user changed of them.
 
-use super::attributes::MAX_ATTRIBUTES;
 use super::window::MAX_WINDOW;
 use crate::error::{Error, Result};
+
+/// The most phrases in an attribute sentence.
+pub const MAX_ATTRIBUTES: usize = 16;
 
 /// How frames and categories are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

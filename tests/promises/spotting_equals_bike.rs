@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bike_edge::encoder::{EncoderOptions, TemporalHeader};
 use bike_edge::recognition::{
     CategorySet, Header, Interaction, Lexicon, Recognizer, ViewAverage, Vocabulary, WordTable,
 };
@@ -38,13 +39,20 @@ fn set() -> CategorySet {
     }
 }
 
-/// The published header's output for the golden frames.
+/// The published header, exported: six attention blocks with random weights.
 fn header() -> Box<dyn Header> {
-    Box::new(|frames: &[f32], out: &mut [f32]| {
-        assert_eq!(frames, golden("frames"));
-        out.copy_from_slice(&golden("headed"));
-        Ok(())
-    })
+    let options = EncoderOptions { threads: 1, bundle: "goldens".into(), file: "bike_temporal.onnx".into() };
+    let mut header = TemporalHeader::load(include_bytes!("../data/bike_temporal.onnx"), T, D, options).unwrap();
+    Box::new(move |frames: &[f32], out: &mut [f32]| header.apply(frames, out))
+}
+
+#[test]
+fn the_header_network() {
+    let mut out = vec![0.0; T * D];
+    header().apply(&golden("frames"), &mut out).unwrap();
+    let largest = golden("headed").iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+    let worst = difference(out, golden("headed"));
+    assert!(worst < TOLERANCE * f64::from(largest), "{worst} of {largest}");
 }
 
 #[test]
