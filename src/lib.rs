@@ -11,6 +11,7 @@
 //! Beside the way: `bundle` (what the model is), `config` (what this board and user want), [`table`] (embedding
 //! tables used where they lie), [`error`]. `cli` is what was typed and `commands` what is done about it.
 
+pub mod encoder;
 pub mod error;
 pub mod source;
 pub mod table;
