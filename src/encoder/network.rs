@@ -30,7 +30,7 @@ impl Network {
     pub fn load(onnx: &[u8], options: &NetworkOptions) -> TractResult<Self> {
         let kernel = options.kernel.as_deref().map(Kernel::named).transpose().map_err(TractError::msg)?;
         let engine = Arc::new(Engine::new(options.threads, kernel)?);
-        let parser = tract_onnx::onnx();
+        let parser = ops::parser();
         let mut model = parser.model_for_read(&mut &*onnx)?.into_typed()?;
         let report = ops::rewrite(&mut model, &engine)?;
         let model = model.into_optimized()?;

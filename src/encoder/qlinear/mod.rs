@@ -24,6 +24,7 @@ pub(crate) use pack::{Arena, Packed};
 use quantise::Quantised;
 
 use super::ops::engine::Engine;
+use super::ops::shared::Shared;
 
 thread_local! {
     /// One quantised activation matrix a thread, filled again by each layer.
@@ -116,27 +117,6 @@ impl TypedOp for QLinear {
     as_op!();
 }
 
-/// Where tasks write their own columns of the output.
-struct Output {
-    start: *mut f32,
-    len: usize,
-}
-// SAFETY: every task writes columns that no other one does (see `row`).
-unsafe impl Sync for Output {}
-
-impl Output {
-    /// Numbers `start..start + len`.
-    ///
-    /// # Safety
-    /// No other reference to any of these numbers is alive.
-    #[allow(clippy::mut_from_ref)]
-    unsafe fn part(&self, start: usize, len: usize) -> &mut [f32] {
-        assert!(start <= self.len && len <= self.len - start);
-        // SAFETY: inside the output by the assertion; unshared by the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
-    }
-}
-
 impl QLinear {
     /// `x` `[m, K]`, `out` `[m, N]`; with `residual`, `out` holds what is added to.
     fn apply(&self, x: &[f32], out: &mut [f32]) {
@@ -145,7 +125,7 @@ impl QLinear {
             quantised.set(kernel, *level, pool, x, self.weights.k());
             let quantised = &*quantised;
             let rows = x.len() / self.weights.k();
-            let output = Output { start: out.as_mut_ptr(), len: out.len() };
+            let output = Shared::new(out);
             let (panels, per_task) = (self.weights.panels(), (TASK_COLUMNS / kernel.nr).max(1));
             pool.run(panels.div_ceil(per_task), &|task| {
                 for panel in task * per_task..panels.min((task + 1) * per_task) {
@@ -156,7 +136,7 @@ impl QLinear {
     }
 
     /// All rows of one panel's columns.
-    fn panel(&self, panel: usize, x: &Quantised, rows: usize, output: &Output) {
+    fn panel(&self, panel: usize, x: &Quantised, rows: usize, output: &Shared<'_>) {
         let kernel = self.engine.kernel;
         let (nr, n) = (kernel.nr, self.weights.n());
         let first_column = panel * nr;
