@@ -82,6 +82,8 @@ def compare(path, threads, options):
     ours = [options.ours, str(path), "--threads", str(threads)]
     if options.kernel:
         ours += ["--kernel", options.kernel]
+    if options.no_pruning:
+        ours += ["--no-pruning"]
     name = path.name.split(".")[0]
     other = path.with_name(f"{name}.{options.reference}.onnx") if options.reference else path
     runners = [Runner(ours, cores), Runner([sys.executable, __file__, "--serve", str(other), str(threads)], cores)]
@@ -121,6 +123,7 @@ def main():
     parser.add_argument("--ours", required=True, help="the built `network` bench")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--kernel")
+    parser.add_argument("--no-pruning", action="store_true")
     parser.add_argument("--reference", metavar="FORM")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--verbose", action="store_true")

@@ -1,7 +1,7 @@
 //! Times one network on request, for `compare.py`: reads lines from standard input, answers one line each.
 //!
 //! ```text
-//! network FILE.onnx [--threads N] [--kernel NAME]      prints `ready LOAD_SECONDS`
+//! network FILE.onnx [--threads N] [--kernel NAME] [--no-pruning]   prints `ready LOAD_SECONDS`
 //! run N             N runs, prints their times in ms
 //! output FILE.f32   one run on the floats in FILE, prints the answer
 //! memory            prints resident and peak resident kB
@@ -10,16 +10,18 @@
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
+use bike_edge::encoder::Pruning;
 use bike_edge::encoder::network::{Network, NetworkOptions};
 
 fn main() {
-    let mut options = NetworkOptions { threads: 1, kernel: None };
+    let mut options = NetworkOptions { threads: 1, ..NetworkOptions::default() };
     let mut file = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().expect("a value after the flag");
         match argument.as_str() {
             "--threads" => options.threads = value().parse().expect("a number of threads"),
+            "--no-pruning" => options.pruning = Pruning::Off,
             "--kernel" => options.kernel = Some(value()),
             // Added by cargo.
             "--bench" => {}

@@ -3,3 +3,5 @@
 pub mod network;
 pub(crate) mod ops;
 pub(crate) mod qlinear;
+
+pub use ops::Pruning;

@@ -6,7 +6,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
 use super::ops::engine::Engine;
-use super::ops::{self, Report};
+use super::ops::{self, Pruning, Report};
 use super::qlinear::kernel::Kernel;
 
 /// How a network is to run.
@@ -16,6 +16,8 @@ pub struct NetworkOptions {
     pub threads: usize,
     /// Name of the integer kernel to use instead of the best one.
     pub kernel: Option<String>,
+    /// Whether rows that nobody reads are left out.
+    pub pruning: Pruning,
 }
 
 /// See the module.
@@ -32,7 +34,7 @@ impl Network {
         let engine = Arc::new(Engine::new(options.threads, kernel)?);
         let parser = ops::parser();
         let mut model = parser.model_for_read(&mut &*onnx)?.into_typed()?;
-        let report = ops::rewrite(&mut model, &engine)?;
+        let report = ops::rewrite(&mut model, &engine, options.pruning)?;
         let model = model.into_optimized()?;
         if std::env::var_os("DUMP").is_some() {
             for n in &model.nodes {

@@ -124,7 +124,16 @@ impl Vector for V4 {
     }
 }
 
-/// Operands of a product C = A B or C += A B.
+/// What a product does with what was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// C = A B
+    Over,
+    /// C += A B
+    Add,
+}
+
+/// Operands of a product.
 #[derive(Clone, Copy)]
 pub(crate) struct Product<'a> {
     /// Rows of A and C.
@@ -151,11 +160,11 @@ pub(crate) fn columns(level: Level) -> usize {
     }
 }
 
-/// Writes the product to `c`, rows `c_stride` apart.
+/// Writes the product to `c`, or adds it there; rows are `c_stride` apart.
 ///
 /// # Panics
 /// When a slice is too short for the sizes, or n is no multiple of [`columns`].
-pub(crate) fn multiply(level: Level, p: Product<'_>, c: &mut [f32], c_stride: usize) {
+pub(crate) fn multiply(level: Level, p: Product<'_>, write: Write, c: &mut [f32], c_stride: usize) {
     let holds = |slice: usize, rows: usize, stride: usize, width: usize| {
         rows == 0 || (stride >= width && slice >= (rows - 1) * stride + width)
     };
@@ -166,10 +175,10 @@ pub(crate) fn multiply(level: Level, p: Product<'_>, c: &mut [f32], c_stride: us
     unsafe {
         match level.instructions() {
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => avx512(p, c, c_stride),
+            Instructions::Avx512 => avx512(p, write, c, c_stride),
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => avx2(p, c, c_stride),
-            Instructions::Base => blocks::<V4, 2>(p, c, c_stride),
+            Instructions::Avx2 => avx2(p, write, c, c_stride),
+            Instructions::Base => blocks::<V4, 2>(p, write, c, c_stride),
         }
     }
 }
@@ -178,18 +187,18 @@ pub(crate) fn multiply(level: Level, p: Product<'_>, c: &mut [f32], c_stride: us
 /// As [`blocks`], and the processor has AVX-512.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn avx512(p: Product<'_>, c: *mut f32, c_stride: usize) {
+unsafe fn avx512(p: Product<'_>, write: Write, c: *mut f32, c_stride: usize) {
     // SAFETY: the caller's promise.
-    unsafe { blocks::<x86_64::V16, 2>(p, c, c_stride) }
+    unsafe { blocks::<x86_64::V16, 2>(p, write, c, c_stride) }
 }
 
 /// # Safety
 /// As [`blocks`], and the processor has AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2(p: Product<'_>, c: *mut f32, c_stride: usize) {
+unsafe fn avx2(p: Product<'_>, write: Write, c: *mut f32, c_stride: usize) {
     // SAFETY: the caller's promise. 16 registers hold 6 rows of 2.
-    unsafe { blocks_of::<x86_64::V8, 2, 6>(p, c, c_stride) }
+    unsafe { blocks_of::<x86_64::V8, 2, 6>(p, write, c, c_stride) }
 }
 
 /// All tiles of a product, `W` vectors wide.
@@ -197,9 +206,9 @@ unsafe fn avx2(p: Product<'_>, c: *mut f32, c_stride: usize) {
 /// # Safety
 /// The slices of `p` and `c` hold what its sizes say; n is a multiple of `W * LANES`.
 #[inline(always)]
-unsafe fn blocks<V: Vector, const W: usize>(p: Product<'_>, c: *mut f32, c_stride: usize) {
+unsafe fn blocks<V: Vector, const W: usize>(p: Product<'_>, write: Write, c: *mut f32, c_stride: usize) {
     // SAFETY: the caller's promise.
-    unsafe { blocks_of::<V, W, ROWS>(p, c, c_stride) }
+    unsafe { blocks_of::<V, W, ROWS>(p, write, c, c_stride) }
 }
 
 /// [`blocks`] of at most `MOST` rows.
@@ -207,7 +216,7 @@ unsafe fn blocks<V: Vector, const W: usize>(p: Product<'_>, c: *mut f32, c_strid
 /// # Safety
 /// As [`blocks`].
 #[inline(always)]
-unsafe fn blocks_of<V: Vector, const W: usize, const MOST: usize>(p: Product<'_>, c: *mut f32, c_stride: usize) {
+unsafe fn blocks_of<V: Vector, const W: usize, const MOST: usize>(p: Product<'_>, write: Write, c: *mut f32, c_stride: usize) {
     let width = W * V::LANES;
     // Tiles of about equal height.
     let tiles = p.rows.div_ceil(MOST);
@@ -220,14 +229,14 @@ unsafe fn blocks_of<V: Vector, const W: usize, const MOST: usize>(p: Product<'_>
                 let b = p.b.as_ptr().add(column);
                 let c = c.add(first * c_stride + column);
                 match last - first {
-                    1 => tile_of::<V, W, 1>(p, a, b, c, c_stride),
-                    2 => tile_of::<V, W, 2>(p, a, b, c, c_stride),
-                    3 => tile_of::<V, W, 3>(p, a, b, c, c_stride),
-                    4 => tile_of::<V, W, 4>(p, a, b, c, c_stride),
-                    5 => tile_of::<V, W, 5>(p, a, b, c, c_stride),
-                    6 => tile_of::<V, W, 6>(p, a, b, c, c_stride),
-                    7 => tile_of::<V, W, 7>(p, a, b, c, c_stride),
-                    _ => tile_of::<V, W, 8>(p, a, b, c, c_stride),
+                    1 => tile_of::<V, W, 1>(p, a, b, write, c, c_stride),
+                    2 => tile_of::<V, W, 2>(p, a, b, write, c, c_stride),
+                    3 => tile_of::<V, W, 3>(p, a, b, write, c, c_stride),
+                    4 => tile_of::<V, W, 4>(p, a, b, write, c, c_stride),
+                    5 => tile_of::<V, W, 5>(p, a, b, write, c, c_stride),
+                    6 => tile_of::<V, W, 6>(p, a, b, write, c, c_stride),
+                    7 => tile_of::<V, W, 7>(p, a, b, write, c, c_stride),
+                    _ => tile_of::<V, W, 8>(p, a, b, write, c, c_stride),
                 }
             }
         }
@@ -243,6 +252,7 @@ unsafe fn tile_of<V: Vector, const W: usize, const R: usize>(
     p: Product<'_>,
     a: *const f32,
     mut b: *const f32,
+    write: Write,
     c: *mut f32,
     c_stride: usize,
 ) {
@@ -264,7 +274,11 @@ unsafe fn tile_of<V: Vector, const W: usize, const R: usize>(
     for (row, sum) in sum.into_iter().enumerate() {
         for (i, sum) in sum.into_iter().enumerate() {
             // SAFETY: inside c by the caller's promise.
-            unsafe { sum.store(c.add(row * c_stride + i * V::LANES)) }
+            unsafe {
+                let c = c.add(row * c_stride + i * V::LANES);
+                let sum = if write == Write::Add { V::splat(1.0).fma(V::load(c), sum) } else { sum };
+                sum.store(c);
+            }
         }
     }
 }
@@ -283,11 +297,13 @@ mod tests {
                     let a: Vec<f32> = (0..rows * a_stride).map(|i| (i * 7 % 13) as f32 - 6.0).collect();
                     let b: Vec<f32> = (0..k * b_stride).map(|i| (i * 5 % 11) as f32 - 5.0).collect();
                     let mut c = vec![9.0; rows * c_stride];
-                    multiply(level, Product { rows, a: &a, a_stride, k, b: &b, b_stride, n }, &mut c, c_stride);
+                    let product = Product { rows, a: &a, a_stride, k, b: &b, b_stride, n };
+                    multiply(level, product, Write::Over, &mut c, c_stride);
+                    multiply(level, product, Write::Add, &mut c, c_stride);
                     for i in 0..rows {
                         for j in 0..n {
                             let expected: f32 = (0..k).map(|p| a[i * a_stride + p] * b[p * b_stride + j]).sum();
-                            assert_eq!(c[i * c_stride + j], expected, "{level:?} {rows}x{k}x{n}");
+                            assert_eq!(c[i * c_stride + j], 2.0 * expected, "{level:?} {rows}x{k}x{n}");
                         }
                     }
                 }

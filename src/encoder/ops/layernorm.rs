@@ -148,10 +148,14 @@ fn normalise_body<const FUSED: bool>(x: &[f32], gain: &[f32], offset: &[f32], ep
     let variance = sum(x, |x| (x - mean) * (x - mean)) / n as f32;
     let scale = 1.0 / (variance + epsilon).sqrt();
     if offset.is_empty() {
-        (0..n).for_each(|i| out[i] = (x[i] - mean) * scale * gain[i]);
+        for i in 0..n {
+            out[i] = (x[i] - mean) * scale * gain[i];
+        }
     } else {
         let offset = &offset[..n];
-        (0..n).for_each(|i| out[i] = fma::<FUSED>((x[i] - mean) * scale, gain[i], offset[i]));
+        for i in 0..n {
+            out[i] = fma::<FUSED>((x[i] - mean) * scale, gain[i], offset[i]);
+        }
     }
 }
 

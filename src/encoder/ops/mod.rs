@@ -11,7 +11,9 @@ mod layernorm;
 mod layout;
 pub(crate) mod level;
 pub(crate) mod math;
+mod patch;
 pub(crate) mod pool;
+mod prune;
 pub(crate) mod shared;
 
 use std::sync::Arc;
@@ -27,6 +29,19 @@ pub(crate) struct Report {
     pub(crate) linears: usize,
     pub(crate) attentions: usize,
     pub(crate) norms: usize,
+    pub(crate) patch_embeddings: usize,
+    /// Operators that work on one row after pruning.
+    pub(crate) pruned: usize,
+}
+
+/// Whether the last block is computed for the class token alone; see [`prune`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pruning {
+    /// Rows that nobody reads are not computed.
+    #[default]
+    On,
+    /// Everything is computed, as the file says.
+    Off,
 }
 
 /// An ONNX parser that knows our operators.
@@ -37,10 +52,12 @@ pub(crate) fn parser() -> tract_onnx::Onnx {
 }
 
 /// Replaces what our operators do faster in a model as parsed. The caller declutters and optimises it afterwards.
-pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>) -> TractResult<Report> {
+pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>, pruning: Pruning) -> TractResult<Report> {
     let linears = super::qlinear::matching::rewrite(model, engine)?;
     let attentions = attention::matching::rewrite(model, engine)?;
+    let patch_embeddings = patch::rewrite(model, engine)?;
     model.compact()?;
     let norms = layernorm::rewrite(model, engine);
-    Ok(Report { linears, attentions, norms })
+    let pruned = if pruning == Pruning::On { prune::rewrite(model)? } else { 0 };
+    Ok(Report { linears, attentions, norms, patch_embeddings, pruned })
 }

@@ -54,17 +54,27 @@ fn finish_body<const FUSED: bool>(
     let (scale, bias) = (&columns.scale[..n], &columns.bias[..n]);
     // Two roundings, as Mul and Add in the file; not fused.
     let linear = |i: usize| sums[i].wrapping_sub(correction[i]) as f32 * scale[i] + bias[i];
-    match (activation, add) {
-        (Activation::None, false) => (0..n).for_each(|i| out[i] = linear(i)),
-        (Activation::None, true) => (0..n).for_each(|i| out[i] += linear(i)),
-        (Activation::QuickGelu, _) => {
+    // Loops over numbers rather than iterator adaptors: those are not always compiled into this function, and then not
+    // for its instructions.
+    match activation {
+        Activation::None if add => {
+            for i in 0..n {
+                out[i] += linear(i);
+            }
+        }
+        Activation::None => {
+            for i in 0..n {
+                out[i] = linear(i);
+            }
+        }
+        Activation::QuickGelu => {
             for i in 0..n {
                 let x = linear(i);
                 let y = x / (1.0 + exp::<FUSED>(-1.702 * x));
                 out[i] = if add { out[i] + y } else { y };
             }
         }
-        (Activation::Gelu, _) => {
+        Activation::Gelu => {
             for i in 0..n {
                 let y = gelu::<FUSED>(linear(i));
                 out[i] = if add { out[i] + y } else { y };

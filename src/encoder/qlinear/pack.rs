@@ -129,8 +129,12 @@ impl Packed {
         let (activations, stride) = x.rows(kernel, self.k, first, rows);
         assert!((1..=kernel.mr).contains(&rows) && sums.len() >= rows * kernel.nr);
         assert!((self.nr, self.kr) == (kernel.nr, kernel.kr));
-        let tile =
-            Tile { rows, activations: activations.as_ptr(), stride, groups, weights: weights.as_ptr().cast::<i8>() };
+        let start = weights.as_ptr().cast::<i8>();
+        // The tiles of a panel fetch the next one between them, the panel of the next layer after the last.
+        let lines = groups * 64;
+        let part = first.div_ceil(kernel.mr) * lines;
+        let next = if part < bytes { start.wrapping_add(bytes + part) } else { start };
+        let tile = Tile { rows, activations: activations.as_ptr(), stride, groups, weights: start, next };
         // SAFETY: the slices and assertions above are the contract; `rows` of `x` gives out whole strides but the last
         // row, whose `groups * kr` activations it includes; `full_range` was found when packing.
         unsafe { kernel.run(self.full_range, tile, sums.as_mut_ptr()) }

@@ -137,12 +137,21 @@ fn quantise_body(x: &[f32], scale: f32, zero: f32, form: Activations, out: &mut 
         let q = if q < high { q } else { high };
         ((q + ROUND).to_bits().wrapping_sub(ROUND.to_bits())).wrapping_add(zero as u32)
     };
+    // Loops over numbers rather than iterator adaptors: those are not always compiled into this function, and then not
+    // for its instructions.
+    let n = x.len();
     match form {
-        Activations::U8 => out.iter_mut().zip(x).for_each(|(out, x)| *out = integer(*x) as u8),
-        Activations::I8 => out.iter_mut().zip(x).for_each(|(out, x)| *out = integer(*x) as u8 ^ 0x80),
+        Activations::U8 | Activations::I8 => {
+            let flip = if form == Activations::I8 { 0x80 } else { 0 };
+            let out = &mut out[..n];
+            for i in 0..n {
+                out[i] = integer(x[i]) as u8 ^ flip;
+            }
+        }
         Activations::U16 => {
-            for (out, x) in out.chunks_exact_mut(2).zip(x) {
-                out.copy_from_slice(&(integer(*x) as u16).to_le_bytes());
+            let (pairs, _) = out[..2 * n].as_chunks_mut::<2>();
+            for i in 0..n {
+                pairs[i] = (integer(x[i]) as u16).to_le_bytes();
             }
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tract_core::internal::*;
 
 use super::engine::Engine;
-use super::gemm::{Product, columns, multiply};
+use super::gemm::{Product, Write, columns, multiply};
 use super::level::by_level;
 use super::math::{BASE_FUSED, exp};
 use super::shared::Shared;
@@ -110,6 +110,19 @@ impl TypedOp for Attention {
 }
 
 impl Attention {
+    /// The same for query `token` alone, if axis `axis` of the output is the queries'; its length becomes 1.
+    pub(crate) fn one_query(&self, axis: usize, token: usize) -> Option<Self> {
+        let inner: usize = self.shape.get(axis + 1..)?.iter().product();
+        let one = self.shape[..axis].iter().all(|d| *d == 1) && self.shape[axis] == self.queries;
+        if !one || self.out.token != inner || token >= self.queries {
+            return None;
+        }
+        let mut shape = self.shape.clone();
+        shape[axis] = 1;
+        let q = Place { start: self.q.row(0, token), ..self.q };
+        Some(Self { queries: 1, q, shape, ..self.clone() })
+    }
+
     fn head(&self, head: usize, [q, k, v]: [&[f32]; 3], scratch: &mut Vec<f32>, out: &Shared<'_>) {
         let level = self.engine.level;
         let width = columns(level);
@@ -139,13 +152,13 @@ impl Attention {
             let rows = QUERIES.min(self.queries - first);
             let a = &q[self.q.row(head, first)..];
             let product = Product { rows, a, a_stride: self.q.token, k: self.dim, b: keys, b_stride: n, n };
-            multiply(level, product, scores, n);
+            multiply(level, product, Write::Over, scores, n);
             let mut sums = [0f32; QUERIES];
             for (row, sum) in scores.chunks_exact_mut(n).zip(&mut sums).take(rows) {
                 *sum = exponentials(level, &mut row[..self.keys], self.scale);
             }
             let product = Product { rows, a: scores, a_stride: n, k: self.keys, b: values, b_stride: d, n: d };
-            multiply(level, product, answers, d);
+            multiply(level, product, Write::Over, answers, d);
             for (i, (answer, sum)) in answers.chunks_exact(d).zip(sums).take(rows).enumerate() {
                 // SAFETY: rows of different heads and tokens do not overlap: the matcher checked it.
                 let out = unsafe { out.part(self.out.row(head, first + i), self.value_dim) };

@@ -35,6 +35,9 @@ pub(super) struct Tile {
     pub(super) groups: usize,
     /// One packed panel, `[groups][nr][kr]`, K filled up with zeros.
     pub(super) weights: *const i8,
+    /// What will be wanted next and may be fetched into the cache: one line of 64 bytes a group from here on. Any
+    /// address is allowed.
+    pub(super) next: *const i8,
 }
 
 /// How a kernel wants activations stored.
