@@ -13,26 +13,28 @@ use super::math::{BASE_FUSED, fma};
 
 type Builder = fn(&ParsingContext, &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
-/// Has ONNX graphs parsed with our operator where it applies: last axis, one output. To be called before parsing.
+/// Has ONNX graphs parsed with our operator where it applies: last axis, one output, f32. To be called before parsing.
 pub(crate) fn register(operators: &mut OnnxOpRegister) {
     operators.insert("LayerNormalization", |context, node| {
+        static GENERAL: OnceLock<Option<Builder>> = OnceLock::new();
+        let general = GENERAL.get_or_init(|| tract_onnx::onnx().op_register.0.get("LayerNormalization").copied());
+        let (general, context) = general.context("LayerNormalization is not known")?(context, node)?;
         let axis: i64 = node.get_attr_opt("axis")?.unwrap_or(-1);
         let epsilon = node.get_attr_opt("epsilon")?.unwrap_or(1e-5);
         let outputs = node.output.iter().filter(|name| !name.is_empty()).count();
-        if (axis, outputs) == (-1, 1) && (2..=3).contains(&node.input.len()) {
-            return Ok((expand(Parsed { epsilon, inputs: node.input.len() }), vec![]));
-        }
-        static GENERAL: OnceLock<Option<Builder>> = OnceLock::new();
-        let general = GENERAL.get_or_init(|| tract_onnx::onnx().op_register.0.get("LayerNormalization").copied());
-        general.context("LayerNormalization over several axes is not supported")?(context, node)
+        let expansion = general.as_op().downcast_ref::<Box<dyn Expansion>>().cloned();
+        Ok(match expansion {
+            Some(general) if (axis, outputs) == (-1, 1) => (expand(Parsed { general, epsilon }), context),
+            _ => (general, context),
+        })
     });
 }
 
-/// The operator while shapes are worked out.
+/// The operator while shapes and types are worked out, which is left to tract's own.
 #[derive(Clone, Debug)]
 struct Parsed {
+    general: Box<dyn Expansion>,
     epsilon: f32,
-    inputs: usize,
 }
 
 impl Expansion for Parsed {
@@ -46,17 +48,14 @@ impl Expansion for Parsed {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        check_input_arity(inputs, self.inputs)?;
-        check_output_arity(outputs, 1)?;
-        for input in inputs {
-            s.equals(&input.datum_type, f32::datum_type())?;
-        }
-        s.equals(&outputs[0].datum_type, f32::datum_type())?;
-        s.equals(&inputs[0].shape, &outputs[0].shape)
+        self.general.rules(s, inputs, outputs)
     }
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        model.wire_node(prefix, LayerNorm { epsilon: self.epsilon, engine: None }, inputs)
+        if model.outlet_fact(inputs[0])?.datum_type == f32::datum_type() {
+            return model.wire_node(prefix, LayerNorm { epsilon: self.epsilon, engine: None }, inputs);
+        }
+        self.general.wire(prefix, model, inputs)
     }
 }
 
