@@ -6,7 +6,7 @@ use super::level::{Instructions, Level};
 const ROWS: usize = 8;
 
 /// A vector register of f32.
-trait Vector: Copy {
+pub(super) trait Vector: Copy {
     const LANES: usize;
     fn zero() -> Self;
     /// All lanes `x`.
@@ -19,10 +19,12 @@ trait Vector: Copy {
     unsafe fn store(self, to: *mut f32);
     /// `self * b + c`
     fn fma(self, b: Self, c: Self) -> Self;
+    /// Lanes below `low` and above `high` are set to these.
+    fn clamp(self, low: Self, high: Self) -> Self;
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86_64 {
+pub(super) mod x86_64 {
     use super::Vector;
     use std::arch::x86_64::*;
 
@@ -30,7 +32,7 @@ mod x86_64 {
     // run only where a `Level` proves that the processor has them; pointers are the trait's contract.
 
     #[derive(Clone, Copy)]
-    pub(super) struct V16(__m512);
+    pub(in super::super) struct V16(__m512);
 
     impl Vector for V16 {
         const LANES: usize = 16;
@@ -59,10 +61,15 @@ mod x86_64 {
             // SAFETY: see above.
             Self(unsafe { _mm512_fmadd_ps(self.0, b.0, c.0) })
         }
+        #[inline(always)]
+        fn clamp(self, low: Self, high: Self) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm512_min_ps(_mm512_max_ps(self.0, low.0), high.0) })
+        }
     }
 
     #[derive(Clone, Copy)]
-    pub(super) struct V8(__m256);
+    pub(in super::super) struct V8(__m256);
 
     impl Vector for V8 {
         const LANES: usize = 8;
@@ -91,12 +98,17 @@ mod x86_64 {
             // SAFETY: see above.
             Self(unsafe { _mm256_fmadd_ps(self.0, b.0, c.0) })
         }
+        #[inline(always)]
+        fn clamp(self, low: Self, high: Self) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm256_min_ps(_mm256_max_ps(self.0, low.0), high.0) })
+        }
     }
 }
 
 /// Four lanes in plain code, which compilers turn into the target's own vectors (NEON, SSE2).
 #[derive(Clone, Copy)]
-struct V4([f32; 4]);
+pub(super) struct V4([f32; 4]);
 
 impl Vector for V4 {
     const LANES: usize = 4;
@@ -122,6 +134,10 @@ impl Vector for V4 {
     fn fma(self, b: Self, c: Self) -> Self {
         Self(std::array::from_fn(|i| super::math::fma::<{ super::math::BASE_FUSED }>(self.0[i], b.0[i], c.0[i])))
     }
+    #[inline(always)]
+    fn clamp(self, low: Self, high: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i].max(low.0[i]).min(high.0[i])))
+    }
 }
 
 /// What a product does with what was there.
@@ -145,11 +161,11 @@ pub(crate) struct Product<'a> {
     /// `[k, n]`, rows `b_stride` apart.
     pub(crate) b: &'a [f32],
     pub(crate) b_stride: usize,
-    /// Columns of B and C, a multiple of [`columns`].
+    /// Columns of B and C, a multiple of half of [`columns`].
     pub(crate) n: usize,
 }
 
-/// Columns of a tile, of which a product's n must be a multiple.
+/// Columns of a tile. A product's n must be a multiple of half as many.
 pub(crate) fn columns(level: Level) -> usize {
     match level.instructions() {
         #[cfg(target_arch = "x86_64")]
@@ -163,15 +179,15 @@ pub(crate) fn columns(level: Level) -> usize {
 /// Writes the product to `c`, or adds it there; rows are `c_stride` apart.
 ///
 /// # Panics
-/// When a slice is too short for the sizes, or n is no multiple of [`columns`].
+/// When a slice is too short for the sizes, or n is no multiple of half of [`columns`].
 pub(crate) fn multiply(level: Level, p: Product<'_>, write: Write, c: &mut [f32], c_stride: usize) {
     let holds = |slice: usize, rows: usize, stride: usize, width: usize| {
         rows == 0 || (stride >= width && slice >= (rows - 1) * stride + width)
     };
     assert!(holds(p.a.len(), p.rows, p.a_stride, p.k) && holds(p.b.len(), p.k, p.b_stride, p.n));
-    assert!(holds(c.len(), p.rows, c_stride, p.n) && p.n.is_multiple_of(columns(level)));
+    assert!(holds(c.len(), p.rows, c_stride, p.n) && p.n.is_multiple_of(columns(level) / 2));
     let c = c.as_mut_ptr();
-    // SAFETY: the slices hold what the sizes say; the level proves the instructions; n is a multiple of the tile.
+    // SAFETY: the slices hold what the sizes say; the level proves the instructions; n is a multiple of half a tile.
     unsafe {
         match level.instructions() {
             #[cfg(target_arch = "x86_64")]
@@ -204,7 +220,7 @@ unsafe fn avx2(p: Product<'_>, write: Write, c: *mut f32, c_stride: usize) {
 /// All tiles of a product, `W` vectors wide.
 ///
 /// # Safety
-/// The slices of `p` and `c` hold what its sizes say; n is a multiple of `W * LANES`.
+/// The slices of `p` and `c` hold what its sizes say; n is a multiple of `LANES`, and W is 2.
 #[inline(always)]
 unsafe fn blocks<V: Vector, const W: usize>(p: Product<'_>, write: Write, c: *mut f32, c_stride: usize) {
     // SAFETY: the caller's promise.
@@ -228,17 +244,41 @@ unsafe fn blocks_of<V: Vector, const W: usize, const MOST: usize>(p: Product<'_>
                 let a = p.a.as_ptr().add(first * p.a_stride);
                 let b = p.b.as_ptr().add(column);
                 let c = c.add(first * c_stride + column);
-                match last - first {
-                    1 => tile_of::<V, W, 1>(p, a, b, write, c, c_stride),
-                    2 => tile_of::<V, W, 2>(p, a, b, write, c, c_stride),
-                    3 => tile_of::<V, W, 3>(p, a, b, write, c, c_stride),
-                    4 => tile_of::<V, W, 4>(p, a, b, write, c, c_stride),
-                    5 => tile_of::<V, W, 5>(p, a, b, write, c, c_stride),
-                    6 => tile_of::<V, W, 6>(p, a, b, write, c, c_stride),
-                    7 => tile_of::<V, W, 7>(p, a, b, write, c, c_stride),
-                    _ => tile_of::<V, W, 8>(p, a, b, write, c, c_stride),
+                if p.n - column >= width {
+                    rows_of::<V, W>(last - first, p, a, b, write, c, c_stride);
+                } else {
+                    rows_of::<V, 1>(last - first, p, a, b, write, c, c_stride);
                 }
             }
+        }
+    }
+}
+
+/// [`tile_of`] with the number of rows made a constant, so that all sums stay in registers.
+///
+/// # Safety
+/// As [`tile_of`]; `rows` is 1..=8.
+#[inline(always)]
+unsafe fn rows_of<V: Vector, const W: usize>(
+    rows: usize,
+    p: Product<'_>,
+    a: *const f32,
+    b: *const f32,
+    write: Write,
+    c: *mut f32,
+    c_stride: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match rows {
+            1 => tile_of::<V, W, 1>(p, a, b, write, c, c_stride),
+            2 => tile_of::<V, W, 2>(p, a, b, write, c, c_stride),
+            3 => tile_of::<V, W, 3>(p, a, b, write, c, c_stride),
+            4 => tile_of::<V, W, 4>(p, a, b, write, c, c_stride),
+            5 => tile_of::<V, W, 5>(p, a, b, write, c, c_stride),
+            6 => tile_of::<V, W, 6>(p, a, b, write, c, c_stride),
+            7 => tile_of::<V, W, 7>(p, a, b, write, c, c_stride),
+            _ => tile_of::<V, W, 8>(p, a, b, write, c, c_stride),
         }
     }
 }
@@ -290,8 +330,7 @@ mod tests {
     #[test]
     fn products_are_right_for_all_tile_heights_and_strides() {
         for level in [Level::BASE, Level::detect().at_most_avx2(), Level::detect()] {
-            let n = columns(level) * 3;
-            for rows in (1..20).chain([49, 50]) {
+            for (rows, n) in (1..20).chain([49, 50]).flat_map(|rows| [5, 6].map(|halves| (rows, columns(level) / 2 * halves))) {
                 for k in [1, 2, 17, 64] {
                     let (a_stride, b_stride, c_stride) = (k + 3, n + 5, n + 1);
                     let a: Vec<f32> = (0..rows * a_stride).map(|i| (i * 7 % 13) as f32 - 6.0).collect();

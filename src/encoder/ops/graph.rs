@@ -4,11 +4,21 @@ use std::sync::Arc;
 
 use tract_core::internal::*;
 use tract_core::ops::binary::{BinMiniOp, TypedBinOp};
+use tract_core::ops::cast::Cast;
 use tract_core::ops::element_wise::ElementWiseOp;
 
-/// The constant that an outlet holds, seen through operators that only move axes; its shape is then the original one.
+/// The constant that an outlet holds, seen through casts and operators that only move axes; its shape is then the
+/// original one.
 pub(crate) fn constant(model: &TypedModel, outlet: OutletId) -> Option<Arc<Tensor>> {
     let node = model.node(outlet.node);
+    if let Some(cast) = node.op_as::<Cast>() {
+        let from = constant(model, node.inputs[0])?;
+        return if from.datum_type() == cast.to {
+            Some(from)
+        } else {
+            Some(from.cast_to_dt(cast.to).ok()?.into_owned().into_arc_tensor())
+        };
+    }
     if node.op_is::<AxisOp>() {
         return constant(model, node.inputs[0]);
     }

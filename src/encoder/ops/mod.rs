@@ -4,6 +4,7 @@
 //! gone that tell what they are.
 
 mod attention;
+mod conv;
 pub(crate) mod engine;
 mod gemm;
 pub(crate) mod graph;
@@ -30,6 +31,8 @@ pub(crate) struct Report {
     pub(crate) attentions: usize,
     pub(crate) norms: usize,
     pub(crate) patch_embeddings: usize,
+    /// Other f32 convolutions.
+    pub(crate) convolutions: usize,
     /// Operators that work on one row after pruning.
     pub(crate) pruned: usize,
 }
@@ -56,8 +59,8 @@ pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>, pruning: Pru
     let linears = super::qlinear::matching::rewrite(model, engine)?;
     let attentions = attention::matching::rewrite(model, engine)?;
     let patch_embeddings = patch::rewrite(model, engine)?;
-    model.compact()?;
+    let convolutions = conv::matching::rewrite(model, engine)?;
     let norms = layernorm::rewrite(model, engine);
     let pruned = if pruning == Pruning::On { prune::rewrite(model)? } else { 0 };
-    Ok(Report { linears, attentions, norms, patch_embeddings, pruned })
+    Ok(Report { linears, attentions, norms, patch_embeddings, convolutions, pruned })
 }

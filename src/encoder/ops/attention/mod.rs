@@ -125,7 +125,7 @@ impl Attention {
 
     fn head(&self, head: usize, [q, k, v]: [&[f32]; 3], scratch: &mut Vec<f32>, out: &Shared<'_>) {
         let level = self.engine.level;
-        let width = columns(level);
+        let width = columns(level) / 2;
         let (n, d) = (self.keys.next_multiple_of(width), self.value_dim.next_multiple_of(width));
         let sizes = [self.dim * n, self.keys * d, QUERIES * n, QUERIES * d];
         if scratch.len() < sizes.iter().sum() {
