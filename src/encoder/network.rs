@@ -34,7 +34,6 @@ impl Network {
         let engine = Arc::new(Engine::new(options.threads, kernel)?);
         let parser = ops::parser();
         let mut model = parser.model_for_read(&mut &*onnx)?.into_typed()?;
-        if std::env::var_os("DUMP").is_some() { for n in &model.nodes { if n.op.name() == "Conv" { eprintln!("CONV {:?} {:?} {:?}", n.op, n.inputs.iter().map(|i| model.outlet_fact(*i).unwrap().clone()).map(|f| format!("{:?}",f)).map(|s| s.chars().take(60).collect::<String>()).collect::<Vec<_>>(), model.node(n.inputs[1].node).op); } } }
         let report = ops::rewrite(&mut model, &engine, options.pruning)?;
         let model = model.into_optimized()?;
         if std::env::var_os("DUMP").is_some() {

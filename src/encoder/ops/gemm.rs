@@ -232,7 +232,12 @@ unsafe fn blocks<V: Vector, const W: usize>(p: Product<'_>, write: Write, c: *mu
 /// # Safety
 /// As [`blocks`].
 #[inline(always)]
-unsafe fn blocks_of<V: Vector, const W: usize, const MOST: usize>(p: Product<'_>, write: Write, c: *mut f32, c_stride: usize) {
+unsafe fn blocks_of<V: Vector, const W: usize, const MOST: usize>(
+    p: Product<'_>,
+    write: Write,
+    c: *mut f32,
+    c_stride: usize,
+) {
     let width = W * V::LANES;
     // Tiles of about equal height.
     let tiles = p.rows.div_ceil(MOST);
@@ -330,7 +335,9 @@ mod tests {
     #[test]
     fn products_are_right_for_all_tile_heights_and_strides() {
         for level in [Level::BASE, Level::detect().at_most_avx2(), Level::detect()] {
-            for (rows, n) in (1..20).chain([49, 50]).flat_map(|rows| [5, 6].map(|halves| (rows, columns(level) / 2 * halves))) {
+            for (rows, n) in
+                (1..20).chain([49, 50]).flat_map(|rows| [5, 6].map(|halves| (rows, columns(level) / 2 * halves)))
+            {
                 for k in [1, 2, 17, 64] {
                     let (a_stride, b_stride, c_stride) = (k + 3, n + 5, n + 1);
                     let a: Vec<f32> = (0..rows * a_stride).map(|i| (i * 7 % 13) as f32 - 6.0).collect();

@@ -16,6 +16,8 @@ mod patch;
 pub(crate) mod pool;
 mod prune;
 pub(crate) mod shared;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use tract_core::internal::*;
-use tract_core::ops::cnn::conv::{Conv, KernelFormat};
 use tract_core::ops::cnn::PaddingSpec;
+use tract_core::ops::cnn::conv::{Conv, KernelFormat};
 use tract_core::ops::nn::DataFormat;
 
 use super::engine::Engine;

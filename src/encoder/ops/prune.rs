@@ -35,7 +35,9 @@ fn slices_for_gathers(model: &mut TypedModel) -> TractResult<()> {
         let (Some(gather), [x, index]) = (node.op_as::<Gather>(), &*node.inputs) else { continue };
         let Some(index) = constant(model, *index).filter(|i| i.rank() == 0) else { continue };
         let fact = model.outlet_fact(*x)?;
-        let (Ok(index), Ok(length)) = (index.cast_to_scalar::<i64>(), fact.shape[gather.axis].to_i64()) else { continue };
+        let (Ok(index), Ok(length)) = (index.cast_to_scalar::<i64>(), fact.shape[gather.axis].to_i64()) else {
+            continue;
+        };
         let index = if index < 0 { index + length } else { index };
         if !(0..length).contains(&index) || gather.output_type.is_some_and(|dt| dt != fact.datum_type) {
             continue;

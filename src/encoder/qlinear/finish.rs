@@ -112,7 +112,9 @@ mod tests {
             assert!((f64::from(Activation::QuickGelu.at(x as f32)) - quick).abs() < 1e-6 * (1.0 + x.abs()));
         }
         // From tables of the normal distribution.
-        for (x, phi) in [(0.0, 0.5), (1.0, 0.841_344_746), (-1.0, 0.158_655_254), (-3.0, 0.001_349_898), (2.5, 0.993_790_335)] {
+        for (x, phi) in
+            [(0.0, 0.5), (1.0, 0.841_344_746), (-1.0, 0.158_655_254), (-3.0, 0.001_349_898), (2.5, 0.993_790_335)]
+        {
             assert!((Activation::Gelu.at(x) - x * phi).abs() < 1e-6, "{x}");
         }
     }

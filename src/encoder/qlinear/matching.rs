@@ -18,9 +18,7 @@ use tract_core::ops::math::{Add, Mul};
 
 use super::{Activation, Arena, Packed, QLinear};
 use crate::encoder::ops::engine::Engine;
-use crate::encoder::ops::graph::{
-    constant, constant_f32, is_constant, only_reader, other_operand, pointwise_after,
-};
+use crate::encoder::ops::graph::{constant, constant_f32, is_constant, only_reader, other_operand, pointwise_after};
 
 /// One layer as found.
 struct Linear {

@@ -84,7 +84,12 @@ impl EvalOp for QLinear {
         ensure!(inputs.len() == 1 + usize::from(self.residual), "QLinear got {} inputs", inputs.len());
         let residual = if self.residual { inputs.pop() } else { None };
         let x = &inputs[0];
-        ensure!(x.shape().last() == Some(&self.weights.k()), "QLinear got {:?} for K = {}", x.shape(), self.weights.k());
+        ensure!(
+            x.shape().last() == Some(&self.weights.k()),
+            "QLinear got {:?} for K = {}",
+            x.shape(),
+            self.weights.k()
+        );
         let mut shape: TVec<usize> = x.shape().into();
         if let Some(last) = shape.last_mut() {
             *last = self.weights.n();

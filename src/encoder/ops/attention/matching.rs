@@ -79,7 +79,8 @@ fn find(model: &TypedModel, id: usize, engine: &Arc<Engine>) -> TractResult<Opti
     let Some(mix_dim) = mix_dim.map(|a| a.outputs[0].clone()) else { return Ok(None) };
     let ([query_at], [dim_at]) = (&*mix_query, &*mix_dim) else { return Ok(None) };
     let lengths = places.shape();
-    let heads_at: TVec<usize> = (0..lengths.len()).filter(|i| i != query_at && i != dim_at && lengths[*i] > 1).collect();
+    let heads_at: TVec<usize> =
+        (0..lengths.len()).filter(|i| i != query_at && i != dim_at && lengths[*i] > 1).collect();
     rule_if!(heads_at.len() <= 1 && (steps[*dim_at] == 1 || v.dim == 1));
     let head = heads_at.first().map_or(0, |i| steps[*i]);
     let shape: TVec<usize> = model.outlet_fact(output)?.shape.as_concrete().context("an open shape")?.into();
@@ -165,7 +166,8 @@ fn view(model: &TypedModel, outlet: OutletId, roles: &[(usize, Role)]) -> TractR
     rule_if!(roles.len() == shape.len() && model.outlet_fact(view.source)?.datum_type == f32::datum_type());
     // Length and step of the one axis of a role that is longer than 1.
     let axis = |role: Role| {
-        let axes: TVec<usize> = roles.iter().filter(|(at, r)| *r == role && shape[*at] > 1).map(|(at, _)| *at).collect();
+        let axes: TVec<usize> =
+            roles.iter().filter(|(at, r)| *r == role && shape[*at] > 1).map(|(at, _)| *at).collect();
         (axes.len() <= 1).then(|| axes.first().map_or((1, 0), |at| (shape[*at], steps[*at])))
     };
     let (Some((heads, head)), Some((tokens, token)), Some((dim, dim_step))) =

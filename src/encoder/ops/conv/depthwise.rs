@@ -1,9 +1,9 @@
 //! Depthwise convolution: a vector of channels at a time, its kernel kept in registers along a row.
 
 use super::{Convolution, Shape};
-use crate::encoder::ops::gemm::{V4, Vector};
 #[cfg(target_arch = "x86_64")]
 use crate::encoder::ops::gemm::x86_64::{V8, V16};
+use crate::encoder::ops::gemm::{V4, Vector};
 use crate::encoder::ops::level::{Instructions, Level};
 use crate::encoder::ops::shared::Shared;
 

@@ -2,8 +2,8 @@
 //!
 //! Between two of these operators nothing is transposed; see [`matching`].
 
-pub(crate) mod matching;
 mod depthwise;
+pub(crate) mod matching;
 
 use std::cell::RefCell;
 use std::sync::Arc;

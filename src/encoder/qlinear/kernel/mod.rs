@@ -110,7 +110,9 @@ impl Kernel {
         let list = || Self::all_supported().map(|k| k.name).collect::<Vec<_>>().join(", ");
         match KERNELS.iter().find(|k| k.name == name) {
             Some(kernel) if kernel.supported() => Ok(kernel),
-            Some(_) => Err(format!("kernel {name} needs instructions that this processor lacks; it can run {}", list())),
+            Some(_) => {
+                Err(format!("kernel {name} needs instructions that this processor lacks; it can run {}", list()))
+            }
             None => Err(format!("there is no kernel {name} in this build; this processor can run {}", list())),
         }
     }

@@ -65,7 +65,8 @@ fn every_kernel_equals_plain_sums_on_edge_shapes() {
                 let mut next = noise((m * 1000 + k * 10 + n) as u64);
                 let x: Vec<u8> = (0..m * k).map(|_| next()).collect();
                 for full_range in [true, false] {
-                    let w: Vec<i8> = (0..k * n).map(|_| (next() as i8).max(if full_range { -128 } else { -127 })).collect();
+                    let w: Vec<i8> =
+                        (0..k * n).map(|_| (next() as i8).max(if full_range { -128 } else { -127 })).collect();
                     let (expected, found) = (plain(&x, m, k, &w, n), product(kernel, &x, m, k, &w, n));
                     assert!(expected == found, "kernel {} on {m}x{k}x{n}, full range {full_range}", kernel.name());
                 }
