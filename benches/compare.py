@@ -84,6 +84,8 @@ def compare(path, threads, options):
         ours += ["--kernel", options.kernel]
     if options.no_pruning:
         ours += ["--no-pruning"]
+    if options.full_precision:
+        ours += ["--full-precision"]
     name = path.name.split(".")[0]
     other = path.with_name(f"{name}.{options.reference}.onnx") if options.reference else path
     runners = [Runner(ours, cores), Runner([sys.executable, __file__, "--serve", str(other), str(threads)], cores)]
@@ -124,6 +126,7 @@ def main():
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--kernel")
     parser.add_argument("--no-pruning", action="store_true")
+    parser.add_argument("--full-precision", action="store_true", help="no bfloat16")
     parser.add_argument("--reference", metavar="FORM")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--verbose", action="store_true")

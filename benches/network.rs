@@ -1,7 +1,7 @@
 //! Times one network on request, for `compare.py`: reads lines from standard input, answers one line each.
 //!
 //! ```text
-//! network FILE.onnx [--threads N] [--kernel NAME] [--no-pruning]   prints `ready LOAD_SECONDS`
+//! network FILE.onnx [--threads N] [--kernel NAME] [--no-pruning] [--full-precision]   prints `ready LOAD_SECONDS`
 //! run N             N runs, prints their times in ms
 //! output FILE.f32   one run on the floats in FILE, prints the answer
 //! memory            prints resident and peak resident kB
@@ -10,8 +10,8 @@
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
-use bike_edge::encoder::Pruning;
 use bike_edge::encoder::network::{Network, NetworkOptions};
+use bike_edge::encoder::{Precision, Pruning};
 
 fn main() {
     let mut options = NetworkOptions { threads: 1, ..NetworkOptions::default() };
@@ -21,6 +21,7 @@ fn main() {
         let mut value = || arguments.next().expect("a value after the flag");
         match argument.as_str() {
             "--threads" => options.threads = value().parse().expect("a number of threads"),
+            "--full-precision" => options.precision = Precision::Full,
             "--no-pruning" => options.pruning = Pruning::Off,
             "--kernel" => options.kernel = Some(value()),
             // Added by cargo.

@@ -4,4 +4,4 @@ pub mod network;
 pub(crate) mod ops;
 pub(crate) mod qlinear;
 
-pub use ops::Pruning;
+pub use ops::{Precision, Pruning};

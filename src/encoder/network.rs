@@ -6,7 +6,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 
 use super::ops::engine::Engine;
-use super::ops::{self, Pruning, Report};
+use super::ops::{self, Precision, Pruning, Report};
 use super::qlinear::kernel::Kernel;
 
 /// How a network is to run.
@@ -18,6 +18,8 @@ pub struct NetworkOptions {
     pub kernel: Option<String>,
     /// Whether rows that nobody reads are left out.
     pub pruning: Pruning,
+    /// Whether attention may be computed in bfloat16.
+    pub precision: Precision,
 }
 
 /// See the module.
@@ -25,24 +27,20 @@ pub struct Network {
     state: TypedSimpleState,
     shape: Vec<usize>,
     report: Report,
+    kernel: &'static str,
 }
 
 impl Network {
     /// Reads a graph; its input's shape must be fixed.
     pub fn load(onnx: &[u8], options: &NetworkOptions) -> TractResult<Self> {
         let kernel = options.kernel.as_deref().map(Kernel::named).transpose().map_err(TractError::msg)?;
-        let engine = Arc::new(Engine::new(options.threads, kernel)?);
+        let engine = Arc::new(Engine::new(options.threads, kernel, options.precision)?);
         let parser = ops::parser();
         let mut model = parser.model_for_read(&mut &*onnx)?.into_typed()?;
         let report = ops::rewrite(&mut model, &engine, options.pruning)?;
         let model = model.into_optimized()?;
-        if std::env::var_os("DUMP").is_some() {
-            for n in &model.nodes {
-                eprintln!("{} {} {} <- {:?} -> {:?}", n.id, n.op, n.name, n.inputs, n.outputs[0].fact.shape);
-            }
-        }
         let shape = model.input_fact(0)?.shape.as_concrete().context("the input's shape is open")?.to_vec();
-        Ok(Self { state: model.into_runnable()?.spawn()?, shape, report })
+        Ok(Self { state: model.into_runnable()?.spawn()?, shape, report, kernel: engine.kernel.name() })
     }
 
     /// Runs once.
@@ -57,8 +55,8 @@ impl Network {
         self.shape.iter().product()
     }
 
-    /// What our operators replaced.
+    /// The integer kernel, and what our operators replaced.
     pub fn report(&self) -> String {
-        format!("{:?}", self.report)
+        format!("kernel {}: {:?}", self.kernel, self.report)
     }
 }

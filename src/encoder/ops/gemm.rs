@@ -149,6 +149,13 @@ pub(crate) enum Write {
     Add,
 }
 
+impl Write {
+    /// For product `i` of several that make up a sum.
+    pub(crate) fn first(i: usize) -> Self {
+        if i == 0 { Self::Over } else { Self::Add }
+    }
+}
+
 /// Operands of a product.
 #[derive(Clone, Copy)]
 pub(crate) struct Product<'a> {

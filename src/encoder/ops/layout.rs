@@ -97,19 +97,50 @@ pub(crate) fn destination(model: &TypedModel, outlet: OutletId) -> TractResult<(
 
 /// First element number and steps along the axes of `elements`, if it is as regular as that.
 pub(crate) fn strides(elements: &Tensor) -> Option<(usize, TVec<usize>)> {
-    let view = elements.to_plain_array_view::<i64>().ok()?;
-    let zero = tvec!(0; view.ndim());
-    let base = *view.get(&*zero)?;
-    let mut steps: TVec<usize> = tvec!();
-    for axis in 0..view.ndim() {
-        let mut one = zero.clone();
-        one[axis] = 1;
-        let step = view.get(&*one).map_or(0, |there| there - base);
-        steps.push(usize::try_from(step).ok()?);
+    let shape = elements.shape();
+    let numbers = elements.try_as_plain_ram().ok()?;
+    let numbers = numbers.as_slice::<i64>().ok()?;
+    let base = *numbers.first()?;
+    let mut steps: TVec<usize> = tvec!(0; shape.len());
+    let mut inner = 1;
+    for axis in (0..shape.len()).rev() {
+        if shape[axis] > 1 {
+            steps[axis] = usize::try_from(numbers[inner] - base).ok()?;
+        }
+        inner *= shape[axis];
     }
-    let regular = view.indexed_iter().all(|(at, element)| {
-        let steps: usize = (0..steps.len()).map(|axis| at[axis] * steps[axis]).sum();
-        *element == base + steps as i64
-    });
-    Some((usize::try_from(base).ok()?, steps)).filter(|_| regular)
+    // An index that counts up like the tensor's elements, last axis fastest.
+    let mut at: TVec<usize> = tvec!(0; shape.len());
+    let mut expected = base;
+    for number in numbers {
+        if *number != expected {
+            return None;
+        }
+        for axis in (0..shape.len()).rev() {
+            at[axis] += 1;
+            expected += steps[axis] as i64;
+            if at[axis] < shape[axis] {
+                break;
+            }
+            expected -= (at[axis] * steps[axis]) as i64;
+            at[axis] = 0;
+        }
+    }
+    Some((usize::try_from(base).ok()?, steps))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regular_views_give_strides_and_others_do_not() {
+        let view = |shape: &[usize], numbers: &[i64]| strides(&Tensor::from_shape(shape, numbers).unwrap());
+        let steps = |steps: &[usize]| steps.iter().copied().collect::<TVec<usize>>();
+        assert_eq!(view(&[2, 3], &[5, 7, 9, 15, 17, 19]), Some((5, steps(&[10, 2]))));
+        assert_eq!(view(&[3, 1, 2], &[0, 1, 2, 3, 4, 5]), Some((0, steps(&[2, 0, 1]))));
+        assert_eq!(view(&[1, 1], &[4]), Some((4, steps(&[0, 0]))));
+        assert_eq!(view(&[2, 2], &[0, 1, 2, 4]), None);
+        assert_eq!(view(&[2], &[1, 0]), None);
+    }
 }

@@ -4,6 +4,7 @@
 //! gone that tell what they are.
 
 mod attention;
+mod bf16;
 mod conv;
 pub(crate) mod engine;
 mod gemm;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use tract_onnx::prelude::*;
 
 use engine::Engine;
+pub use engine::Precision;
 
 /// What was replaced, for logs and tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use tract_core::ops::cnn::PaddingSpec;
 use tract_core::ops::cnn::conv::{Conv, KernelFormat};
 use tract_core::ops::nn::DataFormat;
 
+use super::bf16::{self, Bf16};
 use super::engine::Engine;
 use super::gemm::{Product, Write, columns, multiply};
 use super::graph::constant;
@@ -28,22 +29,33 @@ pub(crate) struct PatchEmbedding {
     grid: [usize; 2],
     /// N
     width: usize,
-    /// `[ceil(N / tile)][K][tile]`, the last panel filled up with zeros; tile is [`columns`].
-    weights: Arc<[f32]>,
+    weights: Weights,
     bias: Arc<[f32]>,
     shape: TVec<usize>,
 }
 
 impl PartialEq for PatchEmbedding {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.weights, &other.weights) && self.shape == other.shape
+        self.weights == other.weights && self.shape == other.shape
     }
 }
+
+/// Panels of `tile` columns, the last one filled up with zeros; tile is [`columns`].
+#[derive(Clone, Debug, PartialEq)]
+enum Weights {
+    /// `[ceil(N / tile)][K][tile]`
+    Full(Arc<[f32]>),
+    /// `[ceil(N / tile)][K / 2][tile]` pairs
+    Fast(Bf16, Arc<[u32]>),
+}
+
 impl Eq for PatchEmbedding {}
 
 thread_local! {
     /// Patches as rows, in blocks `[K / block][patches][block]`.
     static PATCHES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// The same in pairs.
+    static PAIRS: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
     /// One panel's answers.
     static ANSWERS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
@@ -108,7 +120,18 @@ fn find(model: &TypedModel, id: usize, engine: &Arc<Engine>) -> TractResult<Opti
     let bias: Vec<f32> = (0..width).map(|n| bias[n % bias.len()]).collect();
     let shape = model.outlet_fact(output)?.shape.as_concrete().context("an open shape")?.into();
     let engine = Arc::clone(engine);
-    let (weights, bias) = (weights.into(), bias.into());
+    let weights = match engine.bf16 {
+        Some(bf16) if across % 2 == 0 => {
+            let mut pairs = vec![0u32; weights.len() / 2];
+            for (two, out) in weights.chunks_exact(2 * tile).zip(pairs.chunks_exact_mut(tile)) {
+                let (first, second) = two.split_at(tile);
+                bf16::zip(engine.level, first, second, out);
+            }
+            Weights::Fast(bf16, pairs.into())
+        }
+        _ => Weights::Full(weights.into()),
+    };
+    let bias = bias.into();
     let op = PatchEmbedding { engine, channels, patch: [height, across], grid, width, weights, bias, shape };
     Ok(Some((op, x, output)))
 }
@@ -145,52 +168,80 @@ impl TypedOp for PatchEmbedding {
 
 impl PatchEmbedding {
     fn apply(&self, x: &[f32], out: &mut [f32]) -> TractResult<()> {
-        let ([height, across], [down, right]) = (self.patch, self.grid);
-        let k = self.channels * height * across;
-        let patches = down * right;
+        let k = self.channels * self.patch[0] * self.patch[1];
+        let patches = self.grid[0] * self.grid[1];
         ensure!(x.len() == k * patches, "patch embedding got {} numbers", x.len());
         // Whole rows of a patch, and a few numbers more between rows so that they do not fall on the same cache sets.
-        let block = (BLOCK / across).max(1) * across;
-        let stride = block + 16;
-        PATCHES.with_borrow_mut(|store| {
-            let size = k.div_ceil(block) * patches * stride;
-            if store.len() < size {
-                store.resize(size, 0.0);
-            }
-            for (row, line) in x.chunks_exact(right * across).enumerate() {
-                // Line `row` of the picture's channels one after another.
-                let (channel, y) = (row / (down * height), row % (down * height));
-                let at = (channel * height + y % height) * across;
-                for (i, piece) in line.chunks_exact(across).enumerate() {
-                    let patch = y / height * right + i;
+        let block = (BLOCK / self.patch[1]).max(1) * self.patch[1];
+        let (level, tile, shared) = (self.engine.level, columns(self.engine.level), Shared::new(out));
+        match &self.weights {
+            Weights::Full(weights) => PATCHES.with_borrow_mut(|store| {
+                let stride = block + 16;
+                store.resize(k.div_ceil(block) * patches * stride, 0.0);
+                self.pieces(x, |at, patch, piece| {
                     let start = (at / block * patches + patch) * stride + at % block;
-                    store[start..start + across].copy_from_slice(piece);
-                }
-            }
-            let (store, shared) = (&store[..size], Shared::new(out));
-            let tile = columns(self.engine.level);
-            self.engine.pool.run(self.width.div_ceil(tile), &|panel| {
-                let weights = &self.weights[panel * k * tile..][..k * tile];
-                ANSWERS.with_borrow_mut(|answers| {
-                    answers.resize(patches * tile, 0.0);
+                    store[start..start + piece.len()].copy_from_slice(piece);
+                });
+                self.panels(&shared, |panel, answers| {
+                    let weights = &weights[panel * k * tile..][..k * tile];
                     for (i, (a, b)) in store.chunks(patches * stride).zip(weights.chunks(block * tile)).enumerate() {
-                        let write = if i == 0 { Write::Over } else { Write::Add };
                         let k = b.len() / tile;
                         let product = Product { rows: patches, a, a_stride: stride, k, b, b_stride: tile, n: tile };
-                        multiply(self.engine.level, product, write, answers, tile);
-                    }
-                    let first = panel * tile;
-                    let bias = &self.bias[first..self.width.min(first + tile)];
-                    for (patch, answer) in answers.chunks_exact(tile).enumerate() {
-                        // SAFETY: only this task writes these columns.
-                        let out = unsafe { shared.part(patch * self.width + first, bias.len()) };
-                        for (i, out) in out.iter_mut().enumerate() {
-                            *out = answer[i] + bias[i];
-                        }
+                        multiply(level, product, Write::first(i), answers, tile);
                     }
                 });
+            }),
+            Weights::Fast(bf16, weights) => PAIRS.with_borrow_mut(|store| {
+                let (k, block) = (k / 2, block / 2);
+                let stride = block + 16;
+                store.resize(k.div_ceil(block) * patches * stride, 0);
+                self.pieces(x, |at, patch, piece| {
+                    let start = (at / 2 / block * patches + patch) * stride + at / 2 % block;
+                    bf16::pairs(level, piece, &mut store[start..start + piece.len() / 2]);
+                });
+                self.panels(&shared, |panel, answers| {
+                    let weights = &weights[panel * k * tile..][..k * tile];
+                    for (i, (a, b)) in store.chunks(patches * stride).zip(weights.chunks(block * tile)).enumerate() {
+                        let pairs = b.len() / tile;
+                        let product = bf16::Product { rows: patches, a, a_stride: stride, pairs, b, n: tile };
+                        bf16.multiply(product, Write::first(i), answers, tile);
+                    }
+                });
+            }),
+        }
+        Ok(())
+    }
+
+    /// Calls `put` with each row of each patch: where it begins in the patch, which patch, and its numbers.
+    fn pieces(&self, x: &[f32], mut put: impl FnMut(usize, usize, &[f32])) {
+        let ([height, across], [down, right]) = (self.patch, self.grid);
+        // Rows of the picture's channels one after another.
+        for (row, line) in x.chunks_exact(right * across).enumerate() {
+            let (channel, y) = (row / (down * height), row % (down * height));
+            let at = (channel * height + y % height) * across;
+            for (i, piece) in line.chunks_exact(across).enumerate() {
+                put(at, y / height * right + i, piece);
+            }
+        }
+    }
+
+    /// Has `compute` make `[patches, tile]` answers for each panel, and writes them with the bias to the output.
+    fn panels(&self, out: &Shared<'_>, compute: impl Fn(usize, &mut [f32]) + Sync) {
+        let (patches, tile) = (self.grid[0] * self.grid[1], columns(self.engine.level));
+        self.engine.pool.run(self.width.div_ceil(tile), &|panel| {
+            ANSWERS.with_borrow_mut(|answers| {
+                answers.resize(patches * tile, 0.0);
+                compute(panel, answers);
+                let first = panel * tile;
+                let bias = &self.bias[first..self.width.min(first + tile)];
+                for (patch, answer) in answers.chunks_exact(tile).enumerate() {
+                    // SAFETY: only this task writes these columns.
+                    let out = unsafe { out.part(patch * self.width + first, bias.len()) };
+                    for ((out, answer), bias) in out.iter_mut().zip(answer).zip(bias) {
+                        *out = answer + bias;
+                    }
+                }
             });
         });
-        Ok(())
     }
 }

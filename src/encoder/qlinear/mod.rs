@@ -126,7 +126,7 @@ impl TypedOp for QLinear {
 impl QLinear {
     /// `x` `[m, K]`, `out` `[m, N]`; with `residual`, `out` holds what is added to.
     fn apply(&self, x: &[f32], out: &mut [f32]) {
-        let Engine { kernel, level, pool } = &*self.engine;
+        let Engine { kernel, level, pool, .. } = &*self.engine;
         QUANTISED.with_borrow_mut(|quantised| {
             quantised.set(kernel, *level, pool, x, self.weights.k());
             let quantised = &*quantised;
@@ -148,9 +148,12 @@ impl QLinear {
         let first_column = panel * nr;
         let columns = nr.min(n - first_column);
         let (mut correction, mut scale) = ([0i32; MAX_NR], [0f32; MAX_NR]);
-        for i in 0..columns {
-            correction[i] = x.zero_point().wrapping_mul(self.weights.column_sums()[first_column + i]);
-            scale[i] = x.scale() * self.scale[first_column + i];
+        let part = first_column..first_column + columns;
+        for (to, sum) in correction.iter_mut().zip(&self.weights.column_sums()[part.clone()]) {
+            *to = x.zero_point().wrapping_mul(*sum);
+        }
+        for (to, weight) in scale.iter_mut().zip(&self.scale[part]) {
+            *to = x.scale() * weight;
         }
         let bias = &self.bias[first_column..first_column + columns];
         let constants = Columns { correction: &correction[..columns], scale: &scale[..columns], bias };

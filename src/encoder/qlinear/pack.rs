@@ -69,22 +69,28 @@ impl Packed {
         let (groups, panels) = (k.div_ceil(kr), n.div_ceil(nr));
         let start = arena.take(Self::bytes(kernel, k, n))?;
         let store = &mut arena.memory[start..start + groups * kr * panels * nr];
-        let mut column_sums = vec![0i32; panels * nr];
-        let mut full_range = false;
         for (panel, store) in store.chunks_exact_mut(groups * kr * nr).enumerate() {
             let columns = panel * nr..n.min((panel + 1) * nr);
-            let sums = &mut column_sums[columns.clone()];
             for (group, store) in store.chunks_exact_mut(kr * nr).enumerate() {
-                for inner in 0..kr.min(k - group * kr) {
-                    let row = &weights[(group * kr + inner) * n..][columns.clone()];
-                    for ((w, sum), cell) in row.iter().zip(sums.iter_mut()).zip(store.chunks_exact_mut(kr)) {
-                        cell[inner] = w.cast_unsigned();
-                        *sum += i32::from(*w);
-                        full_range |= *w == i8::MIN;
-                    }
+                let rows = &weights[group * kr * n..k.min((group + 1) * kr) * n];
+                match kr {
+                    1 => interleave::<1>(rows, n, columns.clone(), store),
+                    2 => interleave::<2>(rows, n, columns.clone(), store),
+                    4 => interleave::<4>(rows, n, columns.clone(), store),
+                    8 => interleave::<8>(rows, n, columns.clone(), store),
+                    _ => interleave::<16>(rows, n, columns.clone(), store),
                 }
             }
         }
+        let mut column_sums = vec![0i32; panels * nr];
+        let mut lowest = 0i8;
+        for row in weights.chunks_exact(n) {
+            for (sum, w) in column_sums.iter_mut().zip(row) {
+                *sum += i32::from(*w);
+                lowest = lowest.min(*w);
+            }
+        }
+        let full_range = lowest == i8::MIN;
         Ok(Self { k, n, nr, kr, start, full_range, column_sums })
     }
 
@@ -138,5 +144,23 @@ impl Packed {
         // SAFETY: the slices and assertions above are the contract; `rows` of `x` gives out whole strides but the last
         // row, whose `groups * kr` activations it includes; `full_range` was found when packing.
         unsafe { kernel.run(self.full_range, tile, sums.as_mut_ptr()) }
+    }
+}
+
+/// Writes columns of at most `KR` rows of `n` so that each column's numbers are neighbours; missing rows stay zero.
+fn interleave<const KR: usize>(rows: &[i8], n: usize, columns: std::ops::Range<usize>, store: &mut [u8]) {
+    let (cells, _) = store.as_chunks_mut::<KR>();
+    if rows.len() == KR * n {
+        // The common case, with a constant number of rows, which becomes vector instructions.
+        let rows: [&[i8]; KR] = std::array::from_fn(|i| &rows[i * n..][columns.clone()]);
+        for (c, cell) in cells.iter_mut().take(columns.len()).enumerate() {
+            *cell = std::array::from_fn(|i| rows[i][c].cast_unsigned());
+        }
+    } else {
+        for (i, row) in rows.chunks_exact(n).enumerate() {
+            for (cell, w) in cells.iter_mut().zip(&row[columns.clone()]) {
+                cell[i] = w.cast_unsigned();
+            }
+        }
     }
 }

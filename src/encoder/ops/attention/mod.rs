@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tract_core::internal::*;
 
+use super::bf16::{self, Bf16};
 use super::engine::Engine;
 use super::gemm::{Product, Write, columns, multiply};
 use super::level::by_level;
@@ -61,6 +62,8 @@ impl Eq for Attention {}
 thread_local! {
     /// Keys transposed, values, scores, and answers of one head.
     static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// Operands in bfloat16, and scores and answers.
+    static SCRATCH_BF16: RefCell<(Vec<u32>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 
 impl Op for Attention {
@@ -91,8 +94,9 @@ impl EvalOp for Attention {
         let v = operand(&self.v, self.keys, self.value_dim)?;
         let mut view = out.try_as_plain_ram_mut()?;
         let shared = Shared::new(view.as_slice_mut::<f32>()?);
-        self.engine.pool.run(self.heads, &|head| {
-            SCRATCH.with_borrow_mut(|scratch| self.head(head, [q, k, v], scratch, &shared));
+        self.engine.pool.run(self.heads, &|head| match self.engine.bf16 {
+            Some(bf16) => SCRATCH_BF16.with_borrow_mut(|s| self.head_bf16(bf16, head, [q, k, v], s, &shared)),
+            None => SCRATCH.with_borrow_mut(|scratch| self.head(head, [q, k, v], scratch, &shared)),
         });
         Ok(tvec!(out.into_tvalue()))
     }
@@ -159,6 +163,73 @@ impl Attention {
             }
             let product = Product { rows, a: scores, a_stride: n, k: self.keys, b: values, b_stride: d, n: d };
             multiply(level, product, Write::Over, answers, d);
+            for (i, (answer, sum)) in answers.chunks_exact(d).zip(sums).take(rows).enumerate() {
+                // SAFETY: rows of different heads and tokens do not overlap: the matcher checked it.
+                let out = unsafe { out.part(self.out.row(head, first + i), self.value_dim) };
+                out.iter_mut().zip(answer).for_each(|(out, x)| *out = *x / sum);
+            }
+        }
+    }
+}
+
+impl Attention {
+    /// [`Attention::head`] with both products in bfloat16; softmax stays f32.
+    fn head_bf16(
+        &self,
+        bf16: Bf16,
+        head: usize,
+        [q, k, v]: [&[f32]; 3],
+        (pairs, floats): &mut (Vec<u32>, Vec<f32>),
+        out: &Shared<'_>,
+    ) {
+        let level = self.engine.level;
+        let half = bf16::COLUMNS / 2;
+        let (n, d) = (self.keys.next_multiple_of(half), self.value_dim.next_multiple_of(half));
+        let (dim, tokens) = (self.dim.div_ceil(2), self.keys.div_ceil(2));
+        let sizes = [dim * n, tokens * d, dim, QUERIES * dim.max(tokens)];
+        if pairs.len() < sizes.iter().sum() {
+            pairs.resize(sizes.iter().sum(), 0);
+        }
+        if floats.len() < QUERIES * (n + d) {
+            floats.resize(QUERIES * (n + d), 0.0);
+        }
+        let (keys, rest) = pairs.split_at_mut(sizes[0]);
+        let (values, rest) = rest.split_at_mut(sizes[1]);
+        let (key, operand) = rest.split_at_mut(sizes[2]);
+        let (scores, answers) = floats.split_at_mut(QUERIES * n);
+        for token in 0..n {
+            if token < self.keys {
+                bf16::pairs(level, &k[self.k.row(head, token)..][..self.dim], key);
+            } else {
+                key.fill(0);
+            }
+            for (i, pair) in key.iter().enumerate() {
+                keys[i * n + token] = *pair;
+            }
+        }
+        for (i, row) in values.chunks_exact_mut(d).take(tokens).enumerate() {
+            let value = |token: usize| match token < self.keys {
+                true => &v[self.v.row(head, token)..][..self.value_dim],
+                false => &[],
+            };
+            bf16::zip(level, value(2 * i), value(2 * i + 1), row);
+            row[self.value_dim..].fill(0);
+        }
+        for first in (0..self.queries).step_by(QUERIES) {
+            let rows = QUERIES.min(self.queries - first);
+            for (i, row) in operand.chunks_exact_mut(dim).take(rows).enumerate() {
+                bf16::pairs(level, &q[self.q.row(head, first + i)..][..self.dim], row);
+            }
+            let product = bf16::Product { rows, a: operand, a_stride: dim, pairs: dim, b: keys, n };
+            bf16.multiply(product, Write::Over, scores, n);
+            let mut sums = [0f32; QUERIES];
+            for (i, sum) in sums.iter_mut().enumerate().take(rows) {
+                let row = &mut scores[i * n..][..self.keys];
+                *sum = exponentials(level, row, self.scale);
+                bf16::pairs(level, row, &mut operand[i * tokens..][..tokens]);
+            }
+            let product = bf16::Product { rows, a: operand, a_stride: tokens, pairs: tokens, b: values, n: d };
+            bf16.multiply(product, Write::Over, answers, d);
             for (i, (answer, sum)) in answers.chunks_exact(d).zip(sums).take(rows).enumerate() {
                 // SAFETY: rows of different heads and tokens do not overlap: the matcher checked it.
                 let out = unsafe { out.part(self.out.row(head, first + i), self.value_dim) };

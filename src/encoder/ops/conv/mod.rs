@@ -188,6 +188,7 @@ by_level! {
     avx512 = finish_body, avx2 = finish_body, base = finish_body
 }
 
+#[expect(clippy::needless_range_loop, reason = "iterator adaptors are not always compiled for the instructions")]
 #[inline(always)]
 fn finish_body(x: &[f32], bias: &[f32], [low, high]: [f32; 2], residual: &[f32], out: &mut [f32]) {
     let n = out.len();

@@ -88,6 +88,8 @@ static KERNELS: &[&Kernel] = &[
     &x86_64::AVX512_VNNI,
     #[cfg(target_arch = "x86_64")]
     &x86_64::AVX_VNNI,
+    #[cfg(all(target_arch = "x86_64", test))]
+    &x86_64::AVX512_VNNI_256,
     #[cfg(target_arch = "x86_64")]
     &x86_64::AVX2,
     #[cfg(target_arch = "aarch64")]

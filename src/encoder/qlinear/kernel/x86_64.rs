@@ -98,37 +98,58 @@ unsafe fn avx512_vnni_rows<const ROWS: usize>(tile: Tile, sums: *mut i32) {
     }
 }
 
-/// See [`super::TileFn`].
-unsafe fn avx_vnni(tile: Tile, sums: *mut i32) {
-    by_rows!(avx_vnni_rows, tile, sums)
-}
+/// Defines a kernel of 2 vectors of 8 columns, for either encoding of the 256-bit `vpdpbusd`.
+macro_rules! vnni_256 {
+    ($name:ident, $rows:ident, $features:literal, $dot:ident) => {
+        /// See [`super::TileFn`].
+        unsafe fn $name(tile: Tile, sums: *mut i32) {
+            by_rows!($rows, tile, sums)
+        }
 
-/// See [`super::TileFn`]; `ROWS` is `tile.rows`.
-#[target_feature(enable = "avx2,avxvnni")]
-unsafe fn avx_vnni_rows<const ROWS: usize>(tile: Tile, sums: *mut i32) {
-    let mut sum = [[_mm256_setzero_si256(); 2]; ROWS];
-    let (mut a, mut b) = (tile.activations, tile.weights.cast::<__m256i>());
-    for _ in 0..tile.groups {
-        // SAFETY: `groups` times 2 vectors of weights and 4 bytes of each row can be read, by the caller's promise.
-        unsafe {
-            let w: [_; 2] = std::array::from_fn(|c| _mm256_loadu_si256(b.add(c)));
-            for (row, sum) in sum.iter_mut().enumerate() {
-                let x = _mm256_set1_epi32(a.add(row * tile.stride).cast::<i32>().read_unaligned());
-                for (sum, w) in sum.iter_mut().zip(w) {
-                    *sum = _mm256_dpbusd_avx_epi32(*sum, x, w);
+        /// See [`super::TileFn`]; `ROWS` is `tile.rows`.
+        #[target_feature(enable = $features)]
+        unsafe fn $rows<const ROWS: usize>(tile: Tile, sums: *mut i32) {
+            let mut sum = [[_mm256_setzero_si256(); 2]; ROWS];
+            let (mut a, mut b) = (tile.activations, tile.weights.cast::<__m256i>());
+            for _ in 0..tile.groups {
+                // SAFETY: `groups` times 2 vectors of weights and 4 bytes of each row can be read, by the caller's
+                // promise.
+                unsafe {
+                    let w: [_; 2] = std::array::from_fn(|c| _mm256_loadu_si256(b.add(c)));
+                    for (row, sum) in sum.iter_mut().enumerate() {
+                        let x = _mm256_set1_epi32(a.add(row * tile.stride).cast::<i32>().read_unaligned());
+                        for (sum, w) in sum.iter_mut().zip(w) {
+                            *sum = $dot(*sum, x, w);
+                        }
+                    }
+                    a = a.add(4);
+                    b = b.add(2);
                 }
             }
-            a = a.add(4);
-            b = b.add(2);
+            for (row, sum) in sum.iter().enumerate() {
+                for (c, sum) in sum.iter().enumerate() {
+                    // SAFETY: `sums` holds ROWS * 16 numbers.
+                    unsafe { _mm256_storeu_si256(sums.add(row * 16 + c * 8).cast(), *sum) }
+                }
+            }
         }
-    }
-    for (row, sum) in sum.iter().enumerate() {
-        for (c, sum) in sum.iter().enumerate() {
-            // SAFETY: `sums` holds ROWS * 16 numbers.
-            unsafe { _mm256_storeu_si256(sums.add(row * 16 + c * 8).cast(), *sum) }
-        }
-    }
+    };
 }
+
+vnni_256!(avx_vnni, avx_vnni_rows, "avx2,avxvnni", _mm256_dpbusd_avx_epi32);
+
+/// [`AVX_VNNI`] in the encoding that processors with AVX-512 have, so that its code is tested on those too.
+#[cfg(test)]
+pub(super) static AVX512_VNNI_256: Kernel = Kernel {
+    name: "avx512vnni-256",
+    tile: avx512_vnni_256,
+    full_range_tile: avx512_vnni_256,
+    supported: || is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl"),
+    ..AVX_VNNI
+};
+
+#[cfg(test)]
+vnni_256!(avx512_vnni_256, avx512_vnni_256_rows, "avx2,avx512vl,avx512vnni", _mm256_dpbusd_epi32);
 
 /// See [`super::TileFn`].
 unsafe fn avx2(tile: Tile, sums: *mut i32) {
