@@ -27,6 +27,9 @@ pub enum Error {
     /// Something that could not be written.
     #[error("{0}")]
     Output(String),
+    /// The reader of our output has gone, as `| head` does; nothing is said about it.
+    #[error("the reader of the output has gone")]
+    PipeClosed,
     /// A fault of ours, or of a library, that no input should be able to cause.
     #[error("internal fault: {0}; please report it with the command that led to it")]
     Internal(String),
@@ -54,6 +57,7 @@ impl Error {
             Self::Input { .. } => 3,
             Self::Bundle { .. } => 4,
             Self::Output(_) => 5,
+            Self::PipeClosed => 0,
             Self::Internal(_) => 70,
         })
     }

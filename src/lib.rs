@@ -3,16 +3,26 @@
 //! A frame's way, left to right; each folder knows only those before it:
 //!
 //! - [`source`]: clips and streams become frames
-//! - `frame`: a frame becomes a normalised crop `[3, S, S]`
-//! - `encoder`: a crop becomes an embedding `[D]`
-//! - `recognition`: a window of embeddings becomes scores, saliency and attributes
-//! - `sink`: scores become a table or JSON Lines
+//! - [`frame`]: a frame becomes a normalised crop `[3, S, S]`
+//! - [`encoder`]: a crop becomes an embedding `[D]`
+//! - [`recognition`]: a window of embeddings becomes scores, saliency and attributes
+//! - [`sink`]: scores become a table or JSON Lines
 //!
-//! Beside the way: `bundle` (what the model is), `config` (what this board and user want), [`table`] (embedding
-//! tables used where they lie), [`error`]. `cli` is what was typed and `commands` what is done about it.
+//! Beside the way: [`bundle`] (what the model is), [`config`] (what this board and user want), [`table`] (embedding
+//! tables used where they lie), [`health`] (what this machine has), [`error`], [`logging`]. [`cli`] is what was typed
+//! and [`commands`] what is done about it.
 
+pub mod bundle;
+pub mod cli;
+pub mod commands;
+pub mod config;
 pub mod encoder;
 pub mod error;
+pub mod frame;
+pub mod health;
+pub mod logging;
+pub mod recognition;
+pub mod sink;
 pub mod source;
 pub mod table;
 

@@ -1,7 +1,49 @@
-//! A crop becomes an embedding: ONNX networks run by tract, with our own operators where tract's are slow.
+//! A crop becomes an embedding: the networks of a bundle, run by tract on the CPU.
+//!
+//! Nothing of tract is seen outside this folder. A graph's way, in [`load`]: decode, [`guard`] (what tract must not
+//! see), [`shapes`], [`constants`] (weights stored small become f32 once), our own operators where tract's are slow
+//! ([`ops`], [`qlinear`]), tract's own optimisation, then a kept state ([`runner`]).
 
+mod caught;
+mod composer;
+mod constants;
+mod dequantise;
+mod frame;
+mod graph;
+mod guard;
+pub mod limits;
+mod load;
 pub mod network;
-pub(crate) mod ops;
-pub(crate) mod qlinear;
+mod ops;
+mod qlinear;
+mod runner;
+mod shapes;
+mod temporal;
+mod tensors;
+mod traps;
 
-pub use ops::{Precision, Pruning};
+pub use composer::Composer;
+pub use frame::FrameEncoder;
+pub use guard::check_graph;
+pub use ops::{Precision, Pruning, force_kernel};
+pub use temporal::TemporalHeader;
+
+use crate::error::Error;
+
+/// How a network is loaded and run, and what to call it.
+#[derive(Clone, Debug)]
+pub struct EncoderOptions {
+    /// Threads to compute with, at least 1.
+    pub threads: usize,
+    /// The bundle's name in errors.
+    pub bundle: String,
+    /// The graph's file name in errors.
+    pub file: String,
+}
+
+impl EncoderOptions {
+    /// An [`Error::Bundle`] about this graph.
+    fn error(&self, problem: impl std::fmt::Display) -> Error {
+        Error::bundle(self.bundle.clone(), format!("{}: {problem}", self.file))
+    }
+}

@@ -1,8 +1,11 @@
 //! A table of embedding rows in one of three storage types.
 
+use std::ops::Range;
+
 use half::f16;
 
 use super::Bytes;
+use super::kernel::kernels;
 use crate::error::{Error, Result};
 
 /// Storage type of a [`Table`].
@@ -53,11 +56,11 @@ impl Table {
         if expected != Some(bytes.len()) {
             return Err(format!("{} bytes do not hold {rows} rows of {width} numbers", bytes.len()));
         }
-        if bytes.as_ptr() as usize % item != 0 {
+        if !(bytes.as_ptr() as usize).is_multiple_of(item) {
             return Err("its data is not aligned; write it with a header padded to 8 bytes".into());
         }
         match (dtype, &scale) {
-            (Dtype::I8, Some(scale)) if scale.len() == rows * 4 && scale.as_ptr() as usize % 4 == 0 => {}
+            (Dtype::I8, Some(scale)) if scale.len() == rows * 4 && (scale.as_ptr() as usize).is_multiple_of(4) => {}
             (Dtype::I8, _) => return Err("an int8 table needs one aligned f32 scale a row".into()),
             (_, None) => {}
             (_, Some(_)) => return Err("a float table has no scale".into()),
@@ -67,7 +70,7 @@ impl Table {
 
     /// A table on the heap from `[rows * width]` numbers.
     pub fn from_f32(width: usize, numbers: &[f32]) -> Result<Self> {
-        let rows = if width == 0 { 0 } else { numbers.len() / width };
+        let rows = numbers.len().checked_div(width).unwrap_or(0);
         let bytes = Bytes::copy_of(as_bytes(numbers));
         Self::new(rows, width, Dtype::F32, bytes, None).map_err(Error::Internal)
     }
@@ -108,6 +111,33 @@ impl Table {
         }
     }
 
+    /// Dot products of all rows with `x`, `[width]`, into `out`, `[rows]`. Numbers must be finite.
+    pub fn dot_all(&self, x: &[f32], out: &mut [f32]) {
+        self.dot_range(0..self.rows, x, out, self.rows);
+    }
+
+    /// Dot products of some rows with each of the vectors `x`, `[V, width]`, in one pass over the rows:
+    /// `out[v * stride + r] = <row[range.start + r], x[v]>`. Numbers must be finite. A vector's results do not depend
+    /// on the vectors beside it.
+    pub fn dot_range(&self, range: Range<usize>, x: &[f32], out: &mut [f32], stride: usize) {
+        if range.is_empty() || self.width == 0 || x.is_empty() {
+            return;
+        }
+        let kernels = kernels();
+        let items = range.start * self.width..range.end * self.width;
+        match self.data() {
+            Rows::F32(data) => (kernels.dot_f32)(&data[items], self.width, x, out, stride),
+            Rows::F16(data) => (kernels.dot_f16)(&data[items], self.width, x, out, stride),
+            Rows::I8(data, scale) => {
+                (kernels.dot_i8)(&data[items], self.width, x, out, stride);
+                let scale = &scale[range];
+                for column in out.chunks_mut(stride).take(x.len() / self.width) {
+                    column.iter_mut().zip(scale).for_each(|(x, scale)| *x *= scale);
+                }
+            }
+        }
+    }
+
     /// Rows `first..first + count` as a table of their own, sharing storage.
     pub fn slice_rows(&self, first: usize, count: usize) -> Option<Self> {
         let item = self.bytes.len() / (self.rows * self.width).max(1);
@@ -129,7 +159,8 @@ impl Plain for f16 {}
 impl Plain for i8 {}
 
 fn cast<T: Plain>(bytes: &[u8]) -> &[T] {
-    debug_assert!(bytes.as_ptr() as usize % align_of::<T>() == 0 && bytes.len() % size_of::<T>() == 0);
+    debug_assert!((bytes.as_ptr() as usize).is_multiple_of(align_of::<T>()));
+    debug_assert!(bytes.len().is_multiple_of(size_of::<T>()));
     // SAFETY: `Table::new` checked length and alignment, the memory is immutable while borrowed, and every bit
     // pattern is a valid f32, f16 or i8.
     unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len() / size_of::<T>()) }

@@ -24,8 +24,8 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 
-use engine::Engine;
-pub use engine::Precision;
+pub(crate) use engine::{Engine, engine};
+pub use engine::{Precision, force_kernel};
 
 /// What was replaced, for logs and tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,8 +61,10 @@ pub(crate) fn parser() -> tract_onnx::Onnx {
 /// Replaces what our operators do faster in a model as parsed. The caller declutters and optimises it afterwards.
 pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>, pruning: Pruning) -> TractResult<Report> {
     let linears = super::qlinear::matching::rewrite(model, engine)?;
-    let attentions = attention::matching::rewrite(model, engine)?;
-    let patch_embeddings = patch::rewrite(model, engine)?;
+    // A network whose file is f32 throughout is computed so; rounding to bfloat16 is far below what int8 rounds away.
+    let bf16 = if linears > 0 { engine.bf16 } else { None };
+    let attentions = attention::matching::rewrite(model, engine, bf16)?;
+    let patch_embeddings = patch::rewrite(model, engine, bf16)?;
     let convolutions = conv::matching::rewrite(model, engine)?;
     let norms = layernorm::rewrite(model, engine);
     let pruned = if pruning == Pruning::On { prune::rewrite(model)? } else { 0 };

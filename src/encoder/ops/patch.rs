@@ -61,11 +61,11 @@ thread_local! {
 }
 
 /// Replaces every such convolution; returns their number.
-pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>) -> TractResult<usize> {
+pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>, bf16: Option<Bf16>) -> TractResult<usize> {
     let ids: Vec<usize> = model.nodes.iter().filter(|n| n.op_is::<Conv>()).map(|n| n.id).collect();
     let mut count = 0;
     for id in ids {
-        let Some((op, input, output)) = find(model, id, engine)? else { continue };
+        let Some((op, input, output)) = find(model, id, engine, bf16)? else { continue };
         let mut patch = TypedModelPatch::new("patch embedding");
         let tap = patch.tap_model(model, input)?;
         let wire = patch.wire_node(format!("{}.patches", model.node(id).name), op, &[tap])?[0];
@@ -78,7 +78,7 @@ pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>) -> TractResu
 
 type Found = (PatchEmbedding, OutletId, OutletId);
 
-fn find(model: &TypedModel, id: usize, engine: &Arc<Engine>) -> TractResult<Option<Found>> {
+fn find(model: &TypedModel, id: usize, engine: &Arc<Engine>, bf16: Option<Bf16>) -> TractResult<Option<Found>> {
     let node = model.node(id);
     let Some(conv) = node.op_as::<Conv>() else { return Ok(None) };
     let pool = &conv.pool_spec;
@@ -120,7 +120,7 @@ fn find(model: &TypedModel, id: usize, engine: &Arc<Engine>) -> TractResult<Opti
     let bias: Vec<f32> = (0..width).map(|n| bias[n % bias.len()]).collect();
     let shape = model.outlet_fact(output)?.shape.as_concrete().context("an open shape")?.into();
     let engine = Arc::clone(engine);
-    let weights = match engine.bf16 {
+    let weights = match bf16 {
         Some(bf16) if across % 2 == 0 => {
             let mut pairs = vec![0u32; weights.len() / 2];
             for (two, out) in weights.chunks_exact(2 * tile).zip(pairs.chunks_exact_mut(tile)) {

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
 
+use crate::encoder::caught::THREADS;
+
 /// How long a worker looks for new work before it sleeps: about 50 us.
 const SPINS: u32 = 1500;
 
@@ -62,7 +64,7 @@ impl Pool {
         let mut pool = Self { shared, workers: Vec::new(), busy: Mutex::new(()) };
         for i in 1..threads {
             let shared = Arc::clone(&pool.shared);
-            let handle = std::thread::Builder::new().name(format!("encode-{i}")).spawn(move || shared.work())?;
+            let handle = std::thread::Builder::new().name(format!("{THREADS}-{i}")).spawn(move || shared.work())?;
             pool.workers.push((handle.thread().clone(), handle));
         }
         Ok(pool)

@@ -7,16 +7,18 @@ use tract_core::ops::einsum::EinSum;
 use tract_core::ops::nn::{Softmax, SoftmaxKind};
 
 use super::{Attention, Place};
+use crate::encoder::ops::bf16::Bf16;
 use crate::encoder::ops::engine::Engine;
 use crate::encoder::ops::graph::only_reader;
 use crate::encoder::ops::layout::{destination, origin, strides, unscaled};
 
 /// Replaces every attention found; returns their number.
-pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>) -> TractResult<usize> {
+pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>, bf16: Option<Bf16>) -> TractResult<usize> {
     let ids: Vec<usize> = model.nodes.iter().filter(|n| n.op_is::<Softmax>()).map(|n| n.id).collect();
     let mut count = 0;
     for id in ids {
         let Some((op, inputs, output)) = find(model, id, engine)? else { continue };
+        let op = Attention { bf16, ..op };
         let mut patch = TypedModelPatch::new("attention");
         let taps = inputs.iter().map(|i| patch.tap_model(model, *i)).collect::<TractResult<TVec<_>>>()?;
         let name = format!("{}.attention", model.node(id).name);
@@ -97,6 +99,7 @@ fn find(model: &TypedModel, id: usize, engine: &Arc<Engine>) -> TractResult<Opti
     };
     let op = Attention {
         engine: Arc::clone(engine),
+        bf16: None,
         heads: q.heads,
         queries: q.tokens,
         keys: k.tokens,

@@ -42,6 +42,8 @@ impl Place {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Attention {
     pub(crate) engine: Arc<Engine>,
+    /// Whether both products are computed in bfloat16.
+    pub(crate) bf16: Option<Bf16>,
     pub(crate) heads: usize,
     pub(crate) queries: usize,
     pub(crate) keys: usize,
@@ -94,7 +96,7 @@ impl EvalOp for Attention {
         let v = operand(&self.v, self.keys, self.value_dim)?;
         let mut view = out.try_as_plain_ram_mut()?;
         let shared = Shared::new(view.as_slice_mut::<f32>()?);
-        self.engine.pool.run(self.heads, &|head| match self.engine.bf16 {
+        self.engine.pool.run(self.heads, &|head| match self.bf16 {
             Some(bf16) => SCRATCH_BF16.with_borrow_mut(|s| self.head_bf16(bf16, head, [q, k, v], s, &shared)),
             None => SCRATCH.with_borrow_mut(|scratch| self.head(head, [q, k, v], scratch, &shared)),
         });

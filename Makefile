@@ -1,0 +1,69 @@
+# bike-edge: `make demo` shows it, `make test` proves it, `make ci` is what runs on every change.
+# Each target installs or names what it needs.
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET)/release/bike-edge
+PYTHON := models/export/.venv/bin/python
+
+.PHONY: help setup build demo test lint fmt ci dist install bench export-env demo-bundle test-export picture clean
+
+help:            ## Say what there is
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+setup:           ## Check Rust, install a C++ compiler and nasm where they are missing
+	@./board/setup.sh
+
+build: setup     ## Build the binary, target/release/bike-edge
+	$(CARGO) build --release --locked
+
+demo: build      ## Recognise a real clip with the model inside the binary
+	@clip=$$(./board/demo-clip.sh) && \
+	printf '\n$$ bike-edge classify %s\n' "$$clip" && $(BIN) classify "$$clip" && \
+	printf '\n$$ bike-edge watch %s    (first fields of each line)\n' "$$clip" && \
+	$(BIN) watch "$$clip" --top 1 | sed 's/,"results".*/ .../' && \
+	printf '\nYour own clips: %s classify CLIP...   What else: %s --help\n' "$(BIN)" "$(BIN)"
+
+test: setup      ## Run all tests that need no Python
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run --release --locked; \
+	else \
+		$(CARGO) test --release --locked --no-fail-fast; \
+	fi
+
+lint:            ## Formatting, clippy and docs, warnings as errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps --document-private-items
+
+fmt:             ## Format the sources
+	$(CARGO) fmt
+
+ci: setup        ## What runs on every change
+	$(MAKE) lint
+	$(MAKE) test
+	$(MAKE) build
+	$(MAKE) check-cli
+
+check-cli: build
+	$(BIN) --version
+	$(BIN) doctor
+	$(BIN) bundle verify embedded
+	$(BIN) classify tests/data/clip.mp4
+	$(BIN) watch tests/data/clip.mp4 --steps --json-check >/dev/null 2>&1 || $(BIN) watch tests/data/clip.mp4 --steps > $(TARGET)/watch.jsonl
+
+dist: setup      ## Build the smaller binary that is shipped, target/dist/bike-edge
+	$(CARGO) build --profile dist --locked
+	@ls -l $(TARGET)/dist/bike-edge
+
+install: build   ## Install binary, man pages and completions under PREFIX (/usr/local)
+	install -Dm755 $(BIN) $(DESTDIR)$(PREFIX)/bin/bike-edge
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(BIN) man > $(DESTDIR)$(PREFIX)/share/man/man1/bike-edge.1
+	for c in classify watch eval bench bundle doctor; do $(BIN) man $$c > $(DESTDIR)$(PREFIX)/share/man/man1/bike-edge-$$c.1; done
+	$(BIN) completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bike-edge
+
+clean:           ## Remove what was built and fetched
+	$(CARGO) clean
+	rm -rf .cache

@@ -1,0 +1,53 @@
+//! What a frame costs before it is encoded.
+//!
+//!     cargo bench --bench preprocess
+
+use bike_edge::frame::{CropAt, Fit, PreprocessSpec, Preprocessor};
+use bike_edge::source::{Matrix, Picture, Pixels, Rotation, Subsampling};
+use divan::{Bencher, black_box};
+
+const SPEC: PreprocessSpec = PreprocessSpec {
+    resize: 256,
+    crop: 224,
+    mean: [0.48145466, 0.4578275, 0.40821073],
+    std: [0.26862954, 0.261_302_6, 0.275_777_1],
+};
+
+/// Width and height of what is measured.
+const SIZES: [(u32, u32); 4] = [(1920, 1080), (1280, 720), (640, 360), (176, 144)];
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench(args = SIZES)]
+fn rgb(bencher: Bencher, (width, height): (u32, u32)) {
+    let data = noise(width as usize * height as usize * 3);
+    bench(bencher, width, height, Pixels::Rgb { data: &data, stride: width as usize * 3 });
+}
+
+#[divan::bench(args = SIZES)]
+fn yuv420(bencher: Bencher, (width, height): (u32, u32)) {
+    let (luma, chroma) = (width as usize, width as usize / 2);
+    let rows = height as usize;
+    let planes = [noise(luma * rows), noise(chroma * rows / 2), noise(chroma * rows / 2)];
+    let pixels = Pixels::Yuv {
+        planes: [&planes[0], &planes[1], &planes[2]],
+        strides: [luma, chroma, chroma],
+        subsampling: Subsampling::S420,
+        full_range: false,
+        matrix: Matrix::Bt601,
+    };
+    bench(bencher, width, height, pixels);
+}
+
+fn bench(bencher: Bencher, width: u32, height: u32, pixels: Pixels<'_>) {
+    let picture = Picture { width, height, rotation: Rotation::None, pixels };
+    let mut preprocessor = Preprocessor::new(SPEC, Fit::Crop, None).expect("a sound spec");
+    let mut out = vec![0.0; 3 * preprocessor.side() * preprocessor.side()];
+    bencher.bench_local(|| preprocessor.run(black_box(&picture), CropAt::Centre, &mut out).expect("a sound picture"));
+}
+
+fn noise(bytes: usize) -> Vec<u8> {
+    (0..bytes as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}

@@ -1,0 +1,48 @@
+//! Nearest attribute phrases: all rows of a table against one vector. Target: 5 ms for 100,000 x 512.
+//!
+//! `cargo bench --bench retrieval`
+
+use bike_edge::table::{Bytes, Dtype, Table};
+use divan::{Bencher, black_box};
+use half::f16;
+
+fn main() {
+    println!("instruction set: {}", bike_edge::table::instruction_set());
+    divan::main();
+}
+
+/// Rows of pseudo-random numbers of about unit length.
+fn table(rows: usize, width: usize, dtype: Dtype) -> Table {
+    let mut state = 1u32;
+    let numbers = std::iter::repeat_with(move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    })
+    .take(rows * width);
+    let size = (3.0 / width as f32).sqrt();
+    let bytes: Vec<u8> = match dtype {
+        Dtype::F32 => numbers.flat_map(|x| (x * size).to_le_bytes()).collect(),
+        Dtype::F16 => numbers.flat_map(|x| f16::from_f32(x * size).to_le_bytes()).collect(),
+        Dtype::I8 => numbers.map(|x| (x * 127.0) as i8 as u8).collect(),
+    };
+    let scale: Vec<u8> = std::iter::repeat_n((size / 127.0).to_le_bytes(), rows).flatten().collect();
+    let scale = (dtype == Dtype::I8).then(|| Bytes::copy_of(&scale));
+    Table::new(rows, width, dtype, Bytes::copy_of(&bytes), scale).expect("shapes fit")
+}
+
+#[divan::bench(args = [Dtype::F32, Dtype::F16, Dtype::I8], sample_count = 50)]
+fn dot_all_100_000_x_512(bencher: Bencher<'_, '_>, dtype: Dtype) {
+    let table = table(100_000, 512, dtype);
+    let x = vec![0.044; 512];
+    let mut out = vec![0.0; 100_000];
+    bencher.bench_local(|| table.dot_all(black_box(&x), black_box(&mut out)));
+}
+
+/// As the temporal header needs it: several vectors in one pass.
+#[divan::bench(args = [1, 8, 16], sample_count = 50)]
+fn vectors_in_one_pass_30_800_x_512_f16(bencher: Bencher<'_, '_>, vectors: usize) {
+    let table = table(30_800, 512, Dtype::F16);
+    let x = vec![0.044; 512 * vectors];
+    let mut out = vec![0.0; 30_800 * vectors];
+    bencher.bench_local(|| table.dot_range(0..30_800, black_box(&x), black_box(&mut out), 30_800));
+}

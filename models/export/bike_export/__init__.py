@@ -1,0 +1,1 @@
+"""bike_export makes bundles (docs/bundle.md): folders that bike-edge reads without Python."""

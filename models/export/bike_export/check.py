@@ -1,0 +1,113 @@
+"""An independent reading of docs/bundle.md: says what is wrong with a bundle. It shares no code with the writer."""
+
+import hashlib
+import tomllib
+from pathlib import Path
+
+import numpy as np
+
+KEYS = {
+    "": {"format", "name", "version", "licence", "provenance", "model", "preprocess", "defaults", "quality", "files"},
+    "model": {"embedding_dim", "attribute_dim", "window", "header", "interaction", "tau", "logit_scale", "lambda",
+              "attributes_top_k", "attribute_encoder", "attribute_source", "attribute_scores"},
+    "preprocess": {"resize", "crop", "mean", "std"},
+    "defaults": {"stride_s", "background"},
+}
+NEEDED = ("visual.onnx", "categories.txt", "categories.safetensors")
+
+
+def check_bundle(folder: Path) -> list[str]:
+    """Problems of the bundle in `folder`, one a line; none if it is valid."""
+    problems: list[str] = []
+    try:
+        manifest = tomllib.loads((folder / "bundle.toml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return [f"bundle.toml: {error}"]
+    for section, keys in KEYS.items():
+        values = manifest if not section else manifest.get(section, {})
+        problems += [f"bundle.toml: unknown key {section}.{k}" for k in values.keys() - keys]
+    if manifest.get("format") != 1:
+        problems.append(f"bundle.toml: format {manifest.get('format')}, not 1")
+    files = manifest.get("files", {})
+    problems += [f"{n}: not listed" for n in NEEDED if n not in files]
+    for name, entry in files.items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            problems.append(f"{name}: missing, or not a plain name")
+        elif path.stat().st_size != entry["bytes"]:
+            problems.append(f"{name}: {path.stat().st_size} bytes, not {entry['bytes']}")
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
+            problems.append(f"{name}: another sha256 than listed")
+    if problems:
+        return problems
+    model = manifest["model"]
+    d, size = model["embedding_dim"], manifest["preprocess"]["crop"]
+    problems += check_graph(folder / "visual.onnx", [1, 3, size, size], [1, d])
+    if "temporal.onnx" in files:
+        problems += check_graph(folder / "temporal.onnx", [1, None, d], [1, None, d])
+    if "composer.onnx" in files:
+        problems += check_graph(folder / "composer.onnx", [1, model["attributes_top_k"], d], [1, d])
+    categories = read_names(folder / "categories.txt", problems)
+    problems += check_tables(folder / "categories.safetensors", len(categories), {"category": d, "word": d}, {"category", "word"})
+    if "lexicon.txt" in files:
+        phrases = read_names(folder / "lexicon.txt", problems)
+        depths = {"retrieval": model["attribute_dim"], "sentence": d, "word": d}
+        problems += check_tables(folder / "lexicon.safetensors", len(phrases), depths, {"retrieval"})
+    missing = set(manifest.get("defaults", {}).get("background", [])) - set(categories)
+    return problems + [f"bundle.toml: background {n!r} is not a category" for n in sorted(missing)]
+
+
+def read_names(path: Path, problems: list[str]) -> list[str]:
+    """Lines of a list; blank and double ones are problems."""
+    names = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    if len(set(names)) != len(names) or not all(n.strip() for n in names):
+        problems.append(f"{path.name}: blank lines or doubles")
+    return names
+
+
+def check_graph(path: Path, given: list[int | None], taken: list[int | None]) -> list[str]:
+    """One input and one output of these shapes (None: anything), standard operators, nothing outside the file."""
+    import onnx
+
+    model = onnx.load(str(path), load_external_data=False)
+    problems = []
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        problems.append(f"{path.name}: {error}")
+    if any(t.data_location == onnx.TensorProto.EXTERNAL for t in model.graph.initializer):
+        problems.append(f"{path.name}: external data")
+    if any(n.domain not in ("", "ai.onnx") for n in model.graph.node):
+        problems.append(f"{path.name}: an operator of an unknown domain")
+    for values, shape in ((model.graph.input, given), (model.graph.output, taken)):
+        got = [[d.dim_value or None for d in v.type.tensor_type.shape.dim] for v in values]
+        if len(got) != 1 or len(got[0]) != len(shape) or any(s not in (None, g) for s, g in zip(shape, got[0])):
+            problems.append(f"{path.name}: shape {got}, not {shape}")
+    return problems
+
+
+def check_tables(path: Path, rows: int, depths: dict[str, int], needed: set[str]) -> list[str]:
+    """Shapes, finite values, rows of length 1, weights with equal sums."""
+    from safetensors.numpy import load_file
+
+    tensors = load_file(str(path))
+    problems = [f"{path.name}: no {n}" for n in needed - tensors.keys()]
+    for name, depth in depths.items():
+        if name not in tensors:
+            continue
+        t = tensors[name]
+        if len(t) != rows or t.shape[-1] != depth:
+            problems.append(f"{path.name}: {name} is {t.shape}")
+            continue
+        x = t.astype(np.float64)
+        if t.dtype == np.int8:
+            x = x * tensors[f"{name}_scale"][..., None]
+        if not np.isfinite(x).all() or np.abs(np.linalg.norm(x, axis=-1) - 1).max() > 0.01:
+            problems.append(f"{path.name}: {name} has rows that are not of length 1")
+    if "word" in tensors:
+        weight = tensors["word_weight"].astype(np.float64)
+        if weight.shape != tensors["word"].shape[:2] or tensors["word_weight"].dtype != np.float32:
+            problems.append(f"{path.name}: word_weight is {weight.dtype} {weight.shape}")
+        elif weight.min() < 0 or np.ptp(weight.sum(1)) > 1e-3 * weight.sum(1).max():
+            problems.append(f"{path.name}: word_weight is negative or has unequal sums")
+    return problems

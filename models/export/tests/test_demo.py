@@ -1,0 +1,88 @@
+"""The committed demo bundle is valid and useful, and the recipe makes the same tables again."""
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from bike_export.check import check_bundle
+
+ROOT = Path(__file__).resolve().parents[3]
+BUNDLE = ROOT / "models" / "demo"
+
+
+@pytest.fixture(scope="module")
+def rebuilt(tmp_path_factory) -> Path:
+    """A bundle made now, with few tuples for the composer, as only the tables are compared."""
+    import torch
+
+    from bike_export.demo.build import build
+
+    torch.set_num_threads(2)
+    out = tmp_path_factory.mktemp("demo") / "bundle"
+    build(out, ROOT / "models" / "lexicon", count=30)
+    return out
+
+
+def manifest(folder: Path) -> dict:
+    return tomllib.loads((folder / "bundle.toml").read_text(encoding="utf-8"))
+
+
+def rows(tensors: dict[str, np.ndarray], name: str) -> np.ndarray:
+    return tensors[name].astype(np.float32) * tensors[f"{name}_scale"][..., None]
+
+
+def test_bundle_is_valid_and_small():
+    assert check_bundle(BUNDLE) == []
+    assert sum(f.stat().st_size for f in BUNDLE.iterdir()) <= 15_000_000
+
+
+def test_a_changed_byte_is_found(tmp_path):
+    for file in BUNDLE.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    data = bytearray((tmp_path / "categories.safetensors").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "categories.safetensors").write_bytes(data)
+    assert any("sha256" in p for p in check_bundle(tmp_path))
+
+
+def test_lexicon_is_large_enough_and_serves_the_first_minutes():
+    phrases = set((BUNDLE / "lexicon.txt").read_text(encoding="utf-8").splitlines())
+    assert len(phrases) >= 2000
+    assert {"a desk", "a cup", "a mobile phone", "a keyboard", "a kitchen", "a street", "a dog", "a cat"} <= phrases
+
+
+def test_composer_beats_the_mean_of_phrases():
+    quality = manifest(BUNDLE)["quality"]
+    for figure in ("cosine", "centred_cosine", "top1_agreement", "spearman"):
+        assert quality[f"composer_{figure}"] > quality[f"phrase_mean_{figure}"]
+
+
+def test_composer_graph_agrees_with_the_text_tower_on_the_goldens():
+    golden = load_file(str(ROOT / "tests" / "data" / "golden_demo.safetensors"))
+    composed = golden["composed"] / np.linalg.norm(golden["composed"], axis=1, keepdims=True)
+    mean = golden["phrases"].mean(1)
+    mean /= np.linalg.norm(mean, axis=1, keepdims=True)
+    cosine, of_mean = (composed * golden["sentence"]).sum(1), (mean * golden["sentence"]).sum(1)
+    assert cosine.min() > 0.8 and cosine.mean() > of_mean.mean()
+
+
+def test_rebuilding_gives_the_same_tables_within_rounding(rebuilt):
+    assert check_bundle(rebuilt) == []
+    for name in ("categories.txt", "lexicon.txt"):
+        assert (rebuilt / name).read_bytes() == (BUNDLE / name).read_bytes()
+    for file, names in (("categories", ("category", "word")), ("lexicon", ("retrieval", "word"))):
+        old, new = (load_file(str(f / f"{file}.safetensors")) for f in (BUNDLE, rebuilt))
+        assert np.allclose(old["word_weight"], new["word_weight"], atol=1e-6)
+        for name in names:
+            assert np.abs(rows(old, name) - rows(new, name)).max() < 0.01
+
+
+def test_rebuilding_gives_the_same_frame_encoder(rebuilt):
+    import onnxruntime
+
+    x = np.random.default_rng(0).normal(size=(1, 3, 224, 224)).astype(np.float32)
+    a, b = (onnxruntime.InferenceSession(str(f / "visual.onnx")).run(None, {"frame": x})[0][0] for f in (BUNDLE, rebuilt))
+    assert (a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b) > 0.9999

@@ -1,0 +1,353 @@
+//! The command line. `build.rs` reads this file too, for completions and man pages, so it knows only clap and std.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+const EXAMPLES: &str = "\
+Examples:
+  bike-edge classify clip.mp4                          what does this clip show, when, and why
+  bike-edge classify *.mp4 --json > answers.jsonl      one JSON object a clip
+  bike-edge classify clip.mp4 --categories 'riding a bicycle,driving a car'
+  bike-edge watch clip.mp4 --steps                     the same over time, a line a step
+  ffmpeg -i rtsp://camera/1 -f yuv4mpegpipe - | bike-edge watch -
+  bike-edge bundle inspect embedded --lexicon bicycle  which phrases can be used as categories
+  bike-edge doctor                                     what this machine has
+
+Exit codes: 0 done, 1 done but something failed (some inputs, a check), 2 usage, 3 an input cannot be read,
+4 a bundle cannot be used, 5 output cannot be written, 70 a fault of ours.";
+
+/// Recognise actions in clips and streams: which action, when, and why.
+#[derive(Debug, Parser)]
+#[command(name = "bike-edge", version, after_help = EXAMPLES, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Say more on stderr (-v what is done, -vv details).
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Say nothing on stderr but errors; no progress.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Colours on the terminal.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = false)]
+    pub color: ColorWhen,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// On a terminal that shows them.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say which action recorded clips show.
+    Classify(ClassifyArgs),
+    /// Say what a clip or stream shows, as it goes, in JSON Lines.
+    Watch(WatchArgs),
+    /// Measure top-1 and top-5 over a list of labelled clips.
+    Eval(EvalArgs),
+    /// Measure the speed of each stage on this machine.
+    Bench(BenchArgs),
+    /// Look into, check, pack and unpack bundles.
+    #[command(subcommand)]
+    Bundle(BundleCommand),
+    /// Say what this machine has: CPU, memory, ffmpeg, cameras, GPU.
+    Doctor(DoctorArgs),
+    /// Print shell completions.
+    #[command(
+        after_help = "Example:\n  bike-edge completions bash | sudo tee /usr/share/bash-completion/completions/bike-edge"
+    )]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the man page, of a command where one is named.
+    #[command(after_help = "Example:\n  bike-edge man classify | man -l -")]
+    Man {
+        /// A command, as in `bike-edge man watch`.
+        command: Option<String>,
+    },
+}
+
+/// Shells with completions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// The model, and what it answers with.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Model")]
+pub struct ModelArgs {
+    /// Bundle folder or packed file; `embedded` is the one inside this binary.
+    #[arg(long, value_name = "BUNDLE", default_value = "embedded", value_hint = ValueHint::AnyPath)]
+    pub bundle: OsString,
+
+    /// Categories to choose from, instead of the bundle's: names separated by commas, or a file with one name a
+    /// line or a CSV with the columns id,name. Any phrase of the bundle's lexicon can be one.
+    #[arg(long, value_name = "FILE|A,B,C")]
+    pub categories: Option<OsString>,
+
+    /// Frames in a window (T); a bundle with a temporal header may allow one value alone. [default: the bundle's]
+    #[arg(long, value_name = "T")]
+    pub window: Option<usize>,
+
+    /// Weight of the video branch against the attribute branch, 0..1; 1 leaves attributes out. [default: the bundle's]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub lambda: Option<f32>,
+
+    /// Temperature of concept spotting; smaller trusts fewer frames. [default: the bundle's]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub tau: Option<f32>,
+
+    /// CPU threads for the model. [default: this machine's cores, at most 4]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+/// How clips are read.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Picture")]
+pub struct PictureArgs {
+    /// Look at this part of the picture alone, in pixels of the upright picture.
+    #[arg(long, value_name = "X,Y,W,H")]
+    pub roi: Option<String>,
+
+    /// How a picture becomes square: `crop` the centre as BIKE does, `pad` it whole, or `stretch` it.
+    #[arg(long, value_name = "HOW", default_value = "crop")]
+    pub fit: FitArg,
+
+    /// Largest temporary file for a clip that comes through a pipe, as 512M or 2G.
+    #[arg(long, value_name = "SIZE", default_value = "1G")]
+    pub spool_limit: String,
+
+    /// Seconds without a frame after which a stream or ffmpeg is given up.
+    #[arg(long, value_name = "SECONDS", default_value_t = 15.0)]
+    pub io_timeout: f64,
+}
+
+/// How a picture becomes square.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum FitArg {
+    Crop,
+    Pad,
+    Stretch,
+}
+
+/// `classify`
+#[derive(Args, Debug)]
+pub struct ClassifyArgs {
+    /// Clips: MP4/MOV (H.264), GIF, a folder of stills, a still, y4m, `-` for a pipe; anything else, or a URL, through
+    /// an installed ffmpeg.
+    #[arg(required = true, value_name = "INPUT", value_hint = ValueHint::AnyPath)]
+    pub inputs: Vec<OsString>,
+
+    /// Answers to show.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub top: usize,
+
+    /// One JSON object a line and input, instead of a table.
+    #[arg(long)]
+    pub json: bool,
+
+    /// With --json: also all cosines, frame indices and frame embeddings.
+    #[arg(long, requires = "json")]
+    pub raw: bool,
+
+    /// How frames are sampled.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// The picture.
+    #[command(flatten)]
+    pub picture: PictureArgs,
+}
+
+/// How frames are sampled from a clip.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Sampling")]
+pub struct SamplingArgs {
+    /// Temporal views: the clip is sampled this many times, scores are averaged.
+    #[arg(long, value_name = "V", default_value_t = 1)]
+    pub views: usize,
+
+    /// Crops a view: 1 (centre) or 3 (left, right, centre).
+    #[arg(long, value_name = "1|3", default_value_t = 1)]
+    pub crops: usize,
+
+    /// Sample densely, T frames out of 128, instead of over the whole clip.
+    #[arg(long)]
+    pub dense: bool,
+}
+
+/// `watch`
+#[derive(Args, Debug)]
+pub struct WatchArgs {
+    /// A clip, a URL for ffmpeg, or `-` for y4m through a pipe.
+    #[arg(value_name = "INPUT", value_hint = ValueHint::AnyPath)]
+    pub input: OsString,
+
+    /// Seconds between sampled frames. [default: the bundle's, else 10 / T]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub stride: Option<f64>,
+
+    /// A line for every step, not only when the answer changes.
+    #[arg(long)]
+    pub steps: bool,
+
+    /// Answers in a line.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub top: usize,
+
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// The picture.
+    #[command(flatten)]
+    pub picture: PictureArgs,
+}
+
+/// `eval`
+#[derive(Args, Debug)]
+#[command(after_help = "LIST is one of:
+  lines `path frames label` or `path label`, label a number, as BIKE's lists
+  a CSV with the columns path,label, label a name or a number
+  a folder with one folder of clips a class, named as the category")]
+pub struct EvalArgs {
+    /// The list, see below.
+    #[arg(value_name = "LIST", value_hint = ValueHint::AnyPath)]
+    pub list: PathBuf,
+
+    /// Folder that the list's paths start from. [default: the list's own folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub root: Option<PathBuf>,
+
+    /// Write figures and every answer to this file.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub json: Option<PathBuf>,
+
+    /// What ranks answers: `reference` scores as BIKE's test script, or `confidence` as shown by classify.
+    #[arg(long, value_name = "WHICH", default_value = "reference")]
+    pub rank_by: RankBy,
+
+    /// How frames are sampled.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// The picture.
+    #[command(flatten)]
+    pub picture: PictureArgs,
+}
+
+/// What ranks answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum RankBy {
+    Reference,
+    Confidence,
+}
+
+/// `bench`
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    /// Clip to decode. [default: a small one inside this binary]
+    #[arg(value_name = "INPUT", value_hint = ValueHint::FilePath)]
+    pub input: Option<OsString>,
+
+    /// Runs of each stage.
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub runs: usize,
+
+    /// JSON on one line instead of a table.
+    #[arg(long)]
+    pub json: bool,
+
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// The picture.
+    #[command(flatten)]
+    pub picture: PictureArgs,
+}
+
+/// `bundle`
+#[derive(Debug, Subcommand)]
+pub enum BundleCommand {
+    /// Say what a bundle holds and can do.
+    Inspect {
+        /// Folder, packed file, or `embedded`.
+        #[arg(default_value = "embedded", value_hint = ValueHint::AnyPath)]
+        bundle: OsString,
+        /// List the lexicon's phrases that hold this text; `` for all.
+        #[arg(long, value_name = "PATTERN")]
+        lexicon: Option<String>,
+        /// List the categories.
+        #[arg(long)]
+        categories: bool,
+        /// The manifest as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a bundle: hashes, shapes, numbers, graphs.
+    Verify {
+        /// Folder, packed file, or `embedded`.
+        #[arg(default_value = "embedded", value_hint = ValueHint::AnyPath)]
+        bundle: OsString,
+    },
+    /// Pack a folder into one file.
+    Pack {
+        /// The folder.
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+        /// The file to write.
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Replace the file where there is one.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Unpack a file, or `embedded`, into a folder.
+    Unpack {
+        /// Packed file, or `embedded`.
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: OsString,
+        /// The folder to make.
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
+}
+
+/// `doctor`
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}

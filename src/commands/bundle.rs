@@ -1,0 +1,69 @@
+//! `bundle`: look into, check, pack and unpack.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::bundle::{self, Bundle, BundleRef, Overwrite};
+use crate::cli::args::BundleCommand;
+use crate::error::Result;
+use crate::sink::{JsonLines, output_error};
+
+/// Runs one of the bundle commands.
+pub fn run(command: &BundleCommand) -> Result<ExitCode> {
+    match command {
+        BundleCommand::Inspect { bundle, lexicon, categories, json } => {
+            let bundle = Bundle::open(&BundleRef::from(bundle.as_os_str()))?;
+            match (lexicon, categories, json) {
+                (Some(pattern), _, _) => list_phrases(&bundle, pattern),
+                (None, true, _) => print_lines(&bundle.categories().names),
+                (None, false, true) => JsonLines::new(std::io::stdout().lock()).write(&bundle.manifest),
+                (None, false, false) => bundle::describe(&bundle, &mut anstream::stdout().lock()).map_err(output_error),
+            }?;
+            Ok(ExitCode::SUCCESS)
+        }
+        BundleCommand::Verify { bundle } => verify(&BundleRef::from(bundle.as_os_str())),
+        BundleCommand::Pack { dir, file, force } => {
+            let overwrite = if *force { Overwrite::Replace } else { Overwrite::Never };
+            bundle::pack(&BundleRef::from(dir.as_os_str()), file, overwrite)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        BundleCommand::Unpack { file, dir } => {
+            bundle::unpack(&BundleRef::from(file.as_os_str()), dir, Overwrite::Never)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn list_phrases(bundle: &Bundle, pattern: &str) -> Result<()> {
+    let pattern = pattern.to_lowercase();
+    let phrases = bundle.lexicon().map_or(&[][..], |lexicon| &lexicon.phrases);
+    let found: Vec<_> = phrases.iter().filter(|phrase| phrase.to_lowercase().contains(&pattern)).collect();
+    if found.is_empty() {
+        log::warn!("no phrase of the lexicon ({} phrases) holds `{pattern}`", phrases.len());
+    }
+    print_lines(&found)
+}
+
+fn print_lines(lines: &[impl AsRef<str>]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    lines.iter().try_for_each(|line| writeln!(out, "{}", line.as_ref())).map_err(output_error)
+}
+
+fn verify(bundle: &BundleRef) -> Result<ExitCode> {
+    let mut out = anstream::stdout().lock();
+    let (mut failed, mut written) = (0, Ok(()));
+    bundle::verify(bundle, &mut |check, result| {
+        let line = match result {
+            Ok(()) => writeln!(out, "ok    {check}"),
+            Err(problem) => {
+                failed += 1;
+                writeln!(out, "FAIL  {check}: {problem}")
+            }
+        };
+        if written.is_ok() {
+            written = line;
+        }
+    });
+    written.map_err(output_error)?;
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(4) })
+}

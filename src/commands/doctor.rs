@@ -1,0 +1,81 @@
+//! `doctor`: what this machine has.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::bundle::{Bundle, BundleRef};
+use crate::cli::args::DoctorArgs;
+use crate::error::Result;
+use crate::health::Machine;
+use crate::sink::{JsonLines, output_error};
+
+#[derive(Serialize)]
+struct Report {
+    schema: u32,
+    version: &'static str,
+    #[serde(flatten)]
+    machine: Machine,
+    h264: bool,
+    /// The bundle inside this binary, or why it cannot be used.
+    bundle: std::result::Result<String, String>,
+}
+
+/// Prints what there is, and what is missing for what.
+pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
+    let bundle = Bundle::open(&BundleRef::Embedded);
+    let bundle = bundle.map(|b| format!("{} {}", b.manifest.name, b.manifest.version)).map_err(|e| e.to_string());
+    let sound = bundle.is_ok();
+    let report = Report {
+        schema: 1,
+        version: env!("CARGO_PKG_VERSION"),
+        machine: Machine::look(),
+        h264: cfg!(feature = "h264"),
+        bundle,
+    };
+    if args.json {
+        JsonLines::new(std::io::stdout().lock()).write(&report)?;
+    } else {
+        print(&report).map_err(output_error)?;
+    }
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print(report: &Report) -> std::io::Result<()> {
+    let machine = &report.machine;
+    let mut out = std::io::stdout().lock();
+    let mut line = |name: &str, value: &str| writeln!(out, "{name:<12}{value}");
+    line("bike-edge", report.version)?;
+    if let Some(board) = &machine.board {
+        line("board", board)?;
+    }
+    line("cpu", &format!("{} ({})", machine.cpu.as_deref().unwrap_or("unknown"), machine.arch))?;
+    line("features", &or_none(machine.cpu_features.join(" "), "none that a kernel could use"))?;
+    line("threads", &machine.threads.to_string())?;
+    if let (Some(total), Some(free)) = (machine.memory_total, machine.memory_available) {
+        line("memory", &format!("{:.1} GiB, {:.1} GiB available", gib(total), gib(free)))?;
+    }
+    if let Some(celsius) = machine.temperature_c {
+        line("hottest", &format!("{celsius:.0} °C"))?;
+    }
+    let h264 = if report.h264 { "H.264 in MP4, GIF, stills, y4m" } else { "GIF, stills, y4m (built without H.264)" };
+    line("decodes", h264)?;
+    let no_ffmpeg = "not found; install it for AVI, MKV, WebM and RTSP (apt install ffmpeg)";
+    line("ffmpeg", machine.ffmpeg.as_deref().unwrap_or(no_ffmpeg))?;
+    let cameras: Vec<_> = machine.cameras.iter().map(|c| format!("{} ({})", c.device, c.name)).collect();
+    line("cameras", &or_none(cameras.join(", "), "none; this version reads cameras through ffmpeg alone"))?;
+    line("gpu", &or_none(machine.gpus.join(", "), "none; this version runs on the CPU"))?;
+    match &report.bundle {
+        Ok(name) => line("bundle", &format!("{name}, sound")),
+        Err(problem) => line("bundle", problem),
+    }
+}
+
+fn or_none(text: String, none: &str) -> String {
+    if text.is_empty() { none.to_owned() } else { text }
+}
+
+fn gib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 30)
+}

@@ -1,0 +1,192 @@
+//! Lists of labelled clips, in the forms people have them.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Longest list that is read, in bytes.
+const MAX_LIST: u64 = 256 << 20;
+
+/// A clip and the category it shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labelled {
+    /// The clip.
+    pub path: PathBuf,
+    /// Position of its category.
+    pub category: usize,
+}
+
+/// Reads a list: a folder a class, a CSV with `path,label`, or lines `path frames label` / `path label`.
+///
+/// # Errors
+/// [`Error::Input`] naming the line that cannot be used.
+pub fn read(list: &Path, root: Option<&Path>, categories: &[String]) -> Result<Vec<Labelled>> {
+    let found = if list.is_dir() { folder_a_class(list, categories)? } else { text_list(list, root, categories)? };
+    if found.is_empty() {
+        return Err(Error::input(list.display().to_string(), "it lists no clips"));
+    }
+    Ok(found)
+}
+
+fn folder_a_class(list: &Path, categories: &[String]) -> Result<Vec<Labelled>> {
+    let mut found = Vec::new();
+    for class in sorted_entries(list)? {
+        if !class.is_dir() {
+            continue;
+        }
+        let name = class.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let category = category_of(&name, categories).map_err(|p| Error::input(class.display().to_string(), p))?;
+        found.extend(sorted_entries(&class)?.into_iter().map(|path| Labelled { path, category }));
+    }
+    Ok(found)
+}
+
+fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |e: std::io::Error| Error::input(folder.display().to_string(), e.to_string());
+    let mut entries = std::fs::read_dir(folder)
+        .map_err(failed)?
+        .map(|entry| entry.map(|entry| entry.path()).map_err(failed))
+        .collect::<Result<Vec<_>>>()?;
+    entries.retain(|path| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")));
+    entries.sort();
+    Ok(entries)
+}
+
+fn text_list(list: &Path, root: Option<&Path>, categories: &[String]) -> Result<Vec<Labelled>> {
+    let shown = list.display().to_string();
+    let bytes = std::fs::metadata(list).map_err(|e| Error::input(&shown, e.to_string()))?.len();
+    if bytes > MAX_LIST {
+        return Err(Error::input(shown, format!("{bytes} bytes is too long for a list (256 MiB)")));
+    }
+    let text = std::fs::read_to_string(list)
+        .map_err(|e| Error::input(&shown, format!("{e}; a list is UTF-8 text, a clip a line")))?;
+    let root = root.or(list.parent()).unwrap_or(Path::new("")).to_owned();
+    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).peekable();
+    let csv = lines.peek().and_then(|(_, line)| CsvColumns::from_header(line));
+    if csv.is_some() {
+        lines.next();
+    }
+    let labelled = |line| {
+        let split = csv.as_ref().map_or_else(|| split_words(line), |columns| columns.split(line));
+        let (path, label) = split.ok_or("not `path label`, `path frames label` or the CSV's columns")?;
+        Ok(Labelled { path: root.join(path), category: category_of(label, categories)? })
+    };
+    lines
+        .map(|(number, line)| {
+            labelled(line).map_err(|problem: String| Error::input(&shown, format!("line {}: {problem}", number + 1)))
+        })
+        .collect()
+}
+
+/// `path label` or `path frames label`; a path may hold spaces.
+fn split_words(line: &str) -> Option<(&str, &str)> {
+    let (rest, label) = line.trim().rsplit_once(char::is_whitespace)?;
+    let rest = rest.trim_end();
+    match rest.rsplit_once(char::is_whitespace) {
+        Some((path, frames)) if frames.parse::<u64>().is_ok() => Some((path.trim_end(), label)),
+        _ => Some((rest, label)),
+    }
+}
+
+/// Where a CSV keeps the two columns we read.
+struct CsvColumns {
+    path: usize,
+    label: usize,
+    count: usize,
+}
+
+impl CsvColumns {
+    fn from_header(line: &str) -> Option<Self> {
+        let columns = csv_fields(line.trim_start_matches('\u{feff}'));
+        let at = |name: &str| columns.iter().position(|column| column.trim().eq_ignore_ascii_case(name));
+        Some(Self { path: at("path")?, label: at("label")?, count: columns.len() })
+    }
+
+    fn split<'a>(&self, line: &'a str) -> Option<(&'a str, &'a str)> {
+        let fields = csv_fields(line);
+        (fields.len() == self.count).then(|| (fields[self.path].trim(), fields[self.label].trim()))
+    }
+}
+
+/// Fields of a line; quoted ones may hold commas, quotes within quotes are not known here.
+fn csv_fields(line: &str) -> Vec<&str> {
+    let (mut fields, mut start, mut quoted) = (Vec::new(), 0, false);
+    for (at, c) in line.char_indices() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => {
+                fields.push(&line[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    fields.push(&line[start..]);
+    fields.into_iter().map(|field| field.trim().trim_matches('"')).collect()
+}
+
+fn category_of(label: &str, categories: &[String]) -> Result<usize, String> {
+    if let Some(at) = categories.iter().position(|name| name.eq_ignore_ascii_case(label)) {
+        return Ok(at);
+    }
+    match label.parse::<usize>() {
+        Ok(at) if at < categories.len() => Ok(at),
+        Ok(at) => Err(format!("label {at} is past the last category, {}", categories.len() - 1)),
+        Err(_) => {
+            Err(format!("`{label}` is no category; see `bike-edge bundle inspect --categories` or give --categories"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn categories() -> Vec<String> {
+        ["walking a dog", "cooking"].map(str::to_owned).to_vec()
+    }
+
+    fn list_of(text: &str) -> Result<Vec<Labelled>> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        read(file.path(), Some(Path::new("root")), &categories())
+    }
+
+    fn labelled(path: &str, category: usize) -> Labelled {
+        Labelled { path: Path::new("root").join(path), category }
+    }
+
+    #[test]
+    fn lines_of_the_reference_are_read() {
+        let found = list_of("a/b 300 1\n\nmy clip.mp4 0\nc 12 9 0\n").unwrap();
+        assert_eq!(found, [labelled("a/b", 1), labelled("my clip.mp4", 0), labelled("c 12", 0)]);
+    }
+
+    #[test]
+    fn a_csv_is_read_by_its_header() {
+        let found = list_of("id,label,path\n1,cooking,\"a,b.mp4\"\n2,0,c.mp4\n").unwrap();
+        assert_eq!(found, [labelled("a,b.mp4", 1), labelled("c.mp4", 0)]);
+    }
+
+    #[test]
+    fn folders_are_classes() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["cooking/b.mp4", "cooking/a.mp4", "Walking a dog/c.mp4"] {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let found = read(folder.path(), None, &categories()).unwrap();
+        let shown: Vec<_> = found.iter().map(|l| (l.path.file_name().unwrap().to_str().unwrap(), l.category)).collect();
+        assert_eq!(shown, [("c.mp4", 0), ("a.mp4", 1), ("b.mp4", 1)]);
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_used_is_named() {
+        let message = list_of("a 1\nb 2\n").unwrap_err().to_string();
+        assert!(message.contains("line 2: label 2 is past the last category, 1"), "{message}");
+        assert!(list_of("a flying\n").unwrap_err().to_string().contains("`flying` is no category"));
+        assert!(list_of("\n").unwrap_err().to_string().contains("lists no clips"));
+        assert!(list_of("alone\n").is_err());
+    }
+}

@@ -1,0 +1,49 @@
+//! What is done about a command, one a file.
+
+mod bench;
+mod bundle;
+mod classify;
+mod clip_answer;
+mod completions;
+mod doctor;
+mod eval;
+mod pipeline;
+mod watch;
+
+use std::ffi::OsStr;
+use std::process::ExitCode;
+
+use crate::cli::Cli;
+use crate::cli::args::Command;
+use crate::error::Result;
+use crate::source;
+
+/// Runs the command that was typed.
+///
+/// # Errors
+/// Whatever the command could not do; one sentence for a person.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    let voice = Voice { quiet: cli.quiet };
+    match cli.command {
+        Command::Classify(args) => classify::run(&args, voice),
+        Command::Watch(args) => watch::run(&args),
+        Command::Eval(args) => eval::run(&args, voice),
+        Command::Bench(args) => bench::run(&args, voice),
+        Command::Bundle(command) => bundle::run(&command),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions { shell } => completions::print(shell),
+        Command::Man { command } => completions::print_man(command.as_deref()),
+    }
+}
+
+/// Whether progress may be shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Voice {
+    /// Nothing on stderr but errors.
+    pub quiet: bool,
+}
+
+/// An input as it is shown: without credentials.
+fn shown(input: &OsStr) -> String {
+    source::redact(&input.to_string_lossy())
+}

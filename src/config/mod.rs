@@ -1,0 +1,11 @@
+//! What the command line means: flags checked against the bundle and turned into plain values.
+
+mod categories;
+mod model;
+mod sampling;
+mod size;
+
+pub use categories::CategoryChoice;
+pub use model::{ModelSettings, PictureSettings, preprocess};
+pub use sampling::{SamplingPlan, View};
+pub use size::parse_size;

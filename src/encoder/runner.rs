@@ -1,0 +1,74 @@
+//! A loaded network with its kept state.
+
+use std::sync::Arc;
+
+use tract_onnx::prelude::{TValue, Tensor, TractResult, TypedSimplePlan, TypedSimpleState, tvec};
+
+use super::EncoderOptions;
+use super::caught::{caught, one_line};
+use crate::error::{Error, Result};
+
+/// A network of one f32 input and one f32 output. State and input tensor are kept from run to run.
+pub(super) struct Runner {
+    state: TypedSimpleState,
+    plan: Arc<TypedSimplePlan>,
+    /// Ours alone between runs.
+    input: Arc<Tensor>,
+    input_shape: Vec<usize>,
+    output_shape: Vec<usize>,
+    options: EncoderOptions,
+}
+
+impl Runner {
+    pub fn new(
+        plan: Arc<TypedSimplePlan>,
+        input_shape: Vec<usize>,
+        output_shape: Vec<usize>,
+        options: EncoderOptions,
+    ) -> TractResult<Self> {
+        let state = plan.spawn()?;
+        let input = Arc::new(Tensor::zero::<f32>(&input_shape)?);
+        Ok(Self { state, plan, input, input_shape, output_shape, options })
+    }
+
+    pub fn input_shape(&self) -> &[usize] {
+        &self.input_shape
+    }
+
+    pub fn output_shape(&self) -> &[usize] {
+        &self.output_shape
+    }
+
+    /// Runs the network over `from` into `to`, both as long as their shapes ask.
+    pub fn run(&mut self, from: &[f32], to: &mut [f32]) -> Result<()> {
+        let lengths = [(from.len(), &self.input_shape), (to.len(), &self.output_shape)];
+        for (length, shape) in lengths {
+            if length != shape.iter().product::<usize>() {
+                return Err(Error::Internal(format!("{length} numbers were given for shape {shape:?}")));
+            }
+        }
+        let outcome = caught(|| self.forward(from, to).map_err(|e| one_line(&format!("{e:#}"))));
+        if let Err(problem) = outcome {
+            // What a failed run left behind is not used again.
+            self.state = self.plan.spawn().map_err(|e| self.options.error(e))?;
+            return Err(self.options.error(format!("it cannot be run: {problem}; export the graph again")));
+        }
+        if to.iter().any(|x| !x.is_finite()) {
+            return Err(self.options.error(
+                "its output is not finite (NaN or infinity), so its weights are damaged or overflow; export it again",
+            ));
+        }
+        Ok(())
+    }
+
+    fn forward(&mut self, from: &[f32], to: &mut [f32]) -> TractResult<()> {
+        match Arc::get_mut(&mut self.input) {
+            Some(tensor) => tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?.copy_from_slice(from),
+            None => self.input = Arc::new(Tensor::from_shape(&self.input_shape, from)?),
+        }
+        let input = TValue::from_const(self.input.clone());
+        let output = self.state.run(tvec!(input))?;
+        to.copy_from_slice(output[0].try_as_plain_ram()?.as_slice::<f32>()?);
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! Where a crop's pixels come from: arithmetic only.
+
+use super::spec::{CropAt, Fit};
+use crate::source::Rotation;
+
+/// Half the width of the bicubic kernel, in output pixels where the picture shrinks, else in source pixels.
+const SUPPORT: f64 = 2.0;
+
+/// Whole pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rect {
+    pub x: u32,
+    pub y: u32,
+    pub w: u32,
+    pub h: u32,
+}
+
+/// Part of a picture, edges between pixels included.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Region {
+    pub x: f64,
+    pub y: f64,
+    pub w: f64,
+    pub h: f64,
+}
+
+/// A square is made by resampling `region` to `tile` pixels and placing those at `at`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Plan {
+    /// What may be looked at, in the picture as shown: the region of interest, or all of it.
+    pub part: Rect,
+    /// What is resampled, in the picture as shown.
+    pub region: Region,
+    /// Width and height it is resampled to, as shown.
+    pub tile: (u32, u32),
+    /// Left and top of the tile in the square.
+    pub at: (u32, u32),
+}
+
+impl Plan {
+    /// `resize` and `side` are the model's resize and crop.
+    pub fn new(part: Rect, fit: Fit, crop: CropAt, resize: u32, side: u32) -> Self {
+        let whole = Region { x: part.x.into(), y: part.y.into(), w: part.w.into(), h: part.h.into() };
+        match fit {
+            Fit::Stretch => Self { part, region: whole, tile: (side, side), at: (0, 0) },
+            Fit::Pad => {
+                let (w, h) = inside_square(part.w, part.h, side);
+                Self { part, region: whole, tile: (w, h), at: ((side - w) / 2, (side - h) / 2) }
+            }
+            Fit::Crop => {
+                let (w, h) = shorter_side_to(part.w, part.h, resize);
+                let (x, y) = crop_offset(w, h, side, crop);
+                // Products first: exact for every size, so that an unscaled side keeps whole-numbered edges.
+                let scaled = |value: u64, source: u32, target: u64| value as f64 * f64::from(source) / target as f64;
+                let side_long = u64::from(side);
+                let region = Region {
+                    x: whole.x + scaled(x, part.w, w),
+                    y: whole.y + scaled(y, part.h, h),
+                    w: scaled(side_long, part.w, w),
+                    h: scaled(side_long, part.h, h),
+                };
+                Self { part, region, tile: (side, side), at: (0, 0) }
+            }
+        }
+    }
+}
+
+/// torchvision's `Resize`: the shorter side becomes `size`, the longer `int(size * long / short)`.
+fn shorter_side_to(width: u32, height: u32, size: u32) -> (u64, u64) {
+    let scale = |long: u32, short: u32| u64::from(size) * u64::from(long) / u64::from(short);
+    let size_long = u64::from(size);
+    if width <= height { (size_long, scale(height, width)) } else { (scale(width, height), size_long) }
+}
+
+/// Left and top of a crop of `side` in a picture of `width x height` (reference: GroupCenterCrop, GroupFullResSample).
+fn crop_offset(width: u64, height: u64, side: u32, crop: CropAt) -> (u64, u64) {
+    let (spare_x, spare_y) = (width - u64::from(side), height - u64::from(side));
+    let step = spare_x / 4;
+    let third_y = 2 * (spare_y / 4);
+    match crop {
+        CropAt::Centre => (half_to_even(spare_x), half_to_even(spare_y)),
+        CropAt::Left => (0, third_y),
+        CropAt::Right => (4 * step, third_y),
+        CropAt::Middle => (2 * step, third_y),
+    }
+}
+
+/// Python's `round(n / 2)`: ties to even.
+fn half_to_even(n: u64) -> u64 {
+    let floor = n / 2;
+    floor + (n & 1) * (floor & 1)
+}
+
+/// The longer side becomes `side`, the shorter keeps the shape, rounded, at least 1.
+fn inside_square(width: u32, height: u32, side: u32) -> (u32, u32) {
+    let long = u64::from(width.max(height));
+    let scale = |length: u32| ((u64::from(length) * u64::from(side) + long / 2) / long).max(1) as u32;
+    (scale(width), scale(height))
+}
+
+impl Region {
+    /// The same region in a picture as stored, `stored` being that picture's width and height.
+    pub fn to_stored(self, rotation: Rotation, stored: (u32, u32)) -> Self {
+        let (width, height) = (f64::from(stored.0), f64::from(stored.1));
+        let Self { x, y, w, h } = self;
+        match rotation {
+            Rotation::None => self,
+            Rotation::Quarter => Self { x: y, y: height - (x + w), w: h, h: w },
+            Rotation::Half => Self { x: width - (x + w), y: height - (y + h), w, h },
+            Rotation::ThreeQuarters => Self { x: width - (y + h), y: x, w: h, h: w },
+        }
+    }
+
+    /// The pixels that resampling to `tile` reads: the region and the kernel's reach around it, inside `bounds`.
+    pub fn reach(&self, tile: (u32, u32), bounds: Rect) -> Rect {
+        let (x, w) = reach(self.x, self.w, tile.0, bounds.x, bounds.w);
+        let (y, h) = reach(self.y, self.h, tile.1, bounds.y, bounds.h);
+        Rect { x, y, w, h }
+    }
+}
+
+/// One axis of [`Region::reach`]: start and length.
+fn reach(start: f64, length: f64, target: u32, bounds_start: u32, bounds_length: u32) -> (u32, u32) {
+    let radius = SUPPORT * (length / f64::from(target)).max(1.0);
+    let end = bounds_start + bounds_length;
+    // One pixel more on each side than the kernel can reach, so that rounding never cuts it.
+    let first = ((start - radius).floor() - 1.0).clamp(f64::from(bounds_start), f64::from(end - 1)) as u32;
+    let last = ((start + length + radius).ceil() + 1.0).clamp(f64::from(first + 1), f64::from(end)) as u32;
+    (first, last - first)
+}
+
+impl Rect {
+    /// The same pixels in a picture as stored, `stored` being that picture's width and height.
+    pub fn to_stored(self, rotation: Rotation, (width, height): (u32, u32)) -> Self {
+        let Self { x, y, w, h } = self;
+        match rotation {
+            Rotation::None => self,
+            Rotation::Quarter => Self { x: y, y: height - (x + w), w: h, h: w },
+            Rotation::Half => Self { x: width - (x + w), y: height - (y + h), w, h },
+            Rotation::ThreeQuarters => Self { x: width - (y + h), y: x, w: h, h: w },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides_are_torchvisions() {
+        for ((w, h), sides) in [
+            ((1920, 1080), (455, 256)),
+            ((1080, 1920), (256, 455)),
+            ((340, 256), (340, 256)),
+            ((320, 240), (341, 256)),
+            ((3, 3), (256, 256)),
+            ((1, 5000), (256, 1_280_000)),
+        ] {
+            assert_eq!(shorter_side_to(w, h, 256), sides);
+        }
+    }
+
+    #[test]
+    fn crops_are_the_references() {
+        assert_eq!((0..8).map(half_to_even).collect::<Vec<_>>(), [0, 0, 1, 2, 2, 2, 3, 4]);
+        // 455x256: a quarter step is 57 across and 8 down.
+        assert_eq!(crop_offset(455, 256, 224, CropAt::Centre), (116, 16));
+        assert_eq!(CropAt::THREE.map(|at| crop_offset(455, 256, 224, at)), [(0, 16), (228, 16), (114, 16)]);
+        assert_eq!(crop_offset(224, 224, 224, CropAt::Right), (0, 0));
+    }
+}

@@ -1,0 +1,59 @@
+//! A window of frame embeddings becomes scores, saliency and attributes.
+//!
+//! BIKE's method (Wu et al., CVPR 2023, arXiv 2301.00182; reference code whwu95/BIKE at e8f6a8b), arranged for
+//! streams: a [`Recognizer`] is pushed one embedding a frame and asked for [`Scores`] whenever they are wanted. What
+//! can be kept from step to step is kept: without a temporal header a new frame costs its own similarities with
+//! words and categories, one column of a matrix. With a header all T outputs change, so T columns are computed, in
+//! one pass over the tables; no frame is ever encoded twice.
+//!
+//! - `vocabulary`: what to answer with
+//! - `window`: the ring of frames
+//! - `spotting`: concept spotting, and the plain dot product
+//! - `attributes`: phrases, the attribute sentence and its scores
+//! - `fusion`: softmax, fusion, several views of one clip
+//! - `recognizer`: all of these together
+
+mod attributes;
+mod fusion;
+mod nearest;
+mod recognizer;
+mod spec;
+mod spotting;
+mod vocabulary;
+mod window;
+
+pub use attributes::{Attribute, Compose, MAX_ATTRIBUTES};
+pub use fusion::{ViewAverage, softmax, top_n};
+pub use recognizer::{Header, Recognizer, Scores};
+pub use spec::{AttributeScores, Interaction, RecognitionSpec};
+pub use vocabulary::{CategorySet, Lexicon, Vocabulary, WordTable};
+pub use window::{FrameStamp, MAX_WINDOW};
+
+use crate::error::Error;
+
+/// Brings `x` to length 1; `None` where it has no direction: a number is not finite, or all are zero.
+fn normalise(x: &mut [f32]) -> Option<()> {
+    let square: f64 = x.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
+    if !square.is_finite() || square == 0.0 {
+        return None;
+    }
+    let inverse = 1.0 / square.sqrt();
+    x.iter_mut().for_each(|x| *x = (f64::from(*x) * inverse) as f32);
+    Some(())
+}
+
+/// Mean of vectors `[n, D]` at length 1 into `out`, `[D]`; `None` where it has no direction.
+fn mean_direction(vectors: &[f32], out: &mut [f32]) -> Option<()> {
+    // Divided before they are added, so that no sum of finite numbers overflows.
+    let share = out.len() as f32 / vectors.len().max(1) as f32;
+    out.fill(0.0);
+    for vector in vectors.chunks_exact(out.len().max(1)) {
+        out.iter_mut().zip(vector).for_each(|(sum, x)| *sum += x * share);
+    }
+    normalise(out)
+}
+
+/// A fault of the bundle in use; the caller that opened it knows its name.
+fn bundle_fault(problem: impl Into<String>) -> Error {
+    Error::bundle("in use", problem)
+}

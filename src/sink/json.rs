@@ -1,0 +1,39 @@
+//! One JSON object a line.
+
+use std::io::{ErrorKind, Write};
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// Writes objects as lines, each flushed, so that a reader sees it at once.
+pub struct JsonLines<W: Write> {
+    out: W,
+    line: Vec<u8>,
+}
+
+impl<W: Write> JsonLines<W> {
+    /// Lines into `out`.
+    pub fn new(out: W) -> Self {
+        Self { out, line: Vec::new() }
+    }
+
+    /// Writes one object.
+    ///
+    /// # Errors
+    /// [`Error::Output`]; with the text of [`closed`] where the reader has gone.
+    pub fn write(&mut self, object: &impl Serialize) -> Result<()> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, object).map_err(|e| Error::Internal(format!("JSON: {e}")))?;
+        self.line.push(b'\n');
+        self.out.write_all(&self.line).and_then(|()| self.out.flush()).map_err(output_error)
+    }
+}
+
+/// What became of writing to stdout. A closed pipe is how `| head` says it has seen enough: no fault, no message.
+pub fn output_error(error: std::io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Error::PipeClosed,
+        _ => Error::Output(format!("stdout cannot be written: {error}")),
+    }
+}

@@ -1,0 +1,107 @@
+//! After construction, recognition allocates nothing: not for a frame, not for scores.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+
+use bike_edge::recognition::{
+    AttributeScores, CategorySet, FrameStamp, Header, Interaction, Lexicon, RecognitionSpec, Recognizer, Vocabulary,
+    WordTable,
+};
+use bike_edge::table::Table;
+
+/// The system's allocator, counting what this thread asks of it.
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: passes everything on to the system's allocator unchanged; the counter itself does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: as promised by the caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as promised by the caller.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const D: usize = 20;
+const K: usize = 7;
+const W: usize = 5;
+const T: usize = 8;
+
+fn table(rows: usize, width: usize) -> Table {
+    let numbers: Vec<f32> = (0..rows * width).map(|i| ((i * 37 + 11) % 101) as f32 / 101.0 - 0.5).collect();
+    Table::from_f32(width, &numbers).unwrap()
+}
+
+fn words(count: usize) -> WordTable {
+    let weight = Table::from_f32(W, &vec![1.0; count * W]).unwrap();
+    WordTable { own: table(count * W, D), weight, shared: Some((table(3, D), vec![1.0; 3])), rows_per_category: W }
+}
+
+fn recognizer(interaction: Interaction, attribute_scores: AttributeScores, header: bool) -> Recognizer {
+    let names = (0..K).map(|k| k.to_string()).collect();
+    let set = CategorySet { names, category: table(K, D), words: words(K), attribute: None };
+    let lexicon = Lexicon {
+        phrases: (0..2000).map(|n| n.to_string()).collect(),
+        retrieval: table(2000, D),
+        sentence: None,
+        words: words(2000),
+        sentence_attribute: None,
+        sentence_mean: Some(vec![0.01; D]),
+    };
+    let spec = RecognitionSpec {
+        window: T,
+        interaction,
+        tau: 0.01,
+        lambda: 0.8,
+        logit_scale: 100.0,
+        top_k: 5,
+        attribute_scores,
+    };
+    let header: Option<Box<dyn Header>> = header.then(|| {
+        Box::new(|frames: &[f32], out: &mut [f32]| {
+            out.copy_from_slice(frames);
+            Ok(())
+        }) as Box<dyn Header>
+    });
+    let composer = Box::new(|phrases: &[f32], out: &mut [f32]| {
+        out.copy_from_slice(&phrases[..D]);
+        Ok(())
+    });
+    let vocabulary = Vocabulary::from_categories(&set);
+    Recognizer::new(spec, vocabulary, Some(Arc::new(lexicon)), header, Some(composer)).unwrap()
+}
+
+#[test]
+fn pushing_frames_and_asking_for_scores_allocates_nothing() {
+    for interaction in [Interaction::Vcs, Interaction::Dp] {
+        for attribute_scores in [AttributeScores::Composer, AttributeScores::Mean] {
+            for header in [false, true] {
+                let mut recognizer = recognizer(interaction, attribute_scores, header);
+                let mut embedding = vec![0.5; D];
+                let mut step = |index: u64| {
+                    embedding[index as usize % D] += 0.25;
+                    recognizer.push(FrameStamp { time: index as f64, index }, &embedding, None).unwrap();
+                    let scores = recognizer.scores().unwrap();
+                    assert_eq!(scores.full, index + 1 >= T as u64);
+                };
+                step(0);
+                let before = COUNT.with(Cell::get);
+                (1..40).for_each(&mut step);
+                let after = COUNT.with(Cell::get);
+                assert_eq!(after - before, 0, "{interaction:?}, {attribute_scores:?}, header: {header}");
+            }
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! What a person types, and what comes back: answers, exit codes, one clear sentence.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use bike_edge::source::{Frame, Pixels, SourceOptions, open_stream};
+use serde_json::Value;
+
+const CLIP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/clip.mp4");
+
+fn bike_edge(args: &[impl AsRef<OsStr>]) -> Output {
+    run(args, b"")
+}
+
+fn run(args: &[impl AsRef<OsStr>], stdin: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bike-edge"))
+        .args(args)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    let stdin = stdin.to_vec();
+    // The program may end before it has read everything.
+    let writer = std::thread::spawn(move || drop(pipe.write_all(&stdin)));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn answer(args: &[&str]) -> Value {
+    let output = bike_edge(args);
+    assert!(output.status.success(), "{output:?}");
+    lines(&output).remove(0)
+}
+
+/// Checks exit code and that stderr is one line that holds all of `told`.
+fn refused(output: &Output, code: i32, told: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert_eq!(stderr.trim_end().lines().count(), 1, "one sentence: {stderr}");
+    for word in told {
+        assert!(stderr.contains(word), "`{word}` is not in: {stderr}");
+    }
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+fn temporary() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn file(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// The test clip's frames as y4m, by our own decoder.
+fn clip_as_y4m() -> Vec<u8> {
+    let mut stream = open_stream(OsStr::new(CLIP), &SourceOptions::default()).unwrap();
+    let mut y4m = Vec::new();
+    let mut end = 0.0;
+    while let Some(Frame { time, picture, .. }) = stream.first_at_or_after(end).unwrap() {
+        end = time;
+        if y4m.is_empty() {
+            let (w, h) = (picture.width, picture.height);
+            y4m.extend_from_slice(format!("YUV4MPEG2 W{w} H{h} F25:1 Ip C420jpeg\n").as_bytes());
+        }
+        y4m.extend_from_slice(b"FRAME\n");
+        let Pixels::Yuv { planes, strides, .. } = picture.pixels else { panic!("H.264 is YUV") };
+        let (width, height) = (picture.width as usize, picture.height as usize);
+        for (plane, (stride, halved)) in planes.into_iter().zip(strides.into_iter().zip([1, 2, 2])) {
+            let (width, height) = (width.div_ceil(halved), height.div_ceil(halved));
+            (0..height).for_each(|row| y4m.extend_from_slice(&plane[row * stride..row * stride + width]));
+        }
+    }
+    y4m
+}
+
+#[test]
+fn a_clip_is_answered_with_action_saliency_and_attributes() {
+    let answer = answer(&["classify", CLIP, "--json", "--top", "3"]);
+    assert_eq!(answer["schema"], 1);
+    assert_eq!(answer["results"].as_array().unwrap().len(), 3);
+    assert_eq!(answer["attributes"].as_array().unwrap().len(), 5);
+    assert_eq!(answer["bundle"]["name"], "demo");
+    let saliency = answer["saliency"].as_array().unwrap();
+    let weight: f64 = saliency.iter().map(|point| point["weight"].as_f64().unwrap()).sum();
+    assert!((weight - 1.0).abs() < 1e-5, "{weight}");
+    let frames = answer["frames"].as_u64().unwrap();
+    let sampled: Vec<u64> = saliency.iter().map(|point| point["frame"].as_u64().unwrap()).collect();
+    let uniform: Vec<u64> = (0..8).map(|i| (frames as f64 / 8.0 * f64::from(i)) as u64).collect();
+    assert_eq!(sampled, uniform);
+}
+
+#[test]
+fn the_frames_of_the_answer_are_those_that_show_it() {
+    // The clip shows a cup of coffee, then a cat, then a rocket (tests/data/NOTICE.md).
+    let third = |category: &str| {
+        let others = "typing on a keyboard,reading a book,a street";
+        let answer = answer(&["classify", CLIP, "--json", "--categories", &format!("{category},{others}")]);
+        assert_eq!(answer["results"][0]["label"], category);
+        let saliency = answer["saliency"].as_array().unwrap().clone();
+        let most = saliency.iter().max_by(|a, b| a["weight"].as_f64().partial_cmp(&b["weight"].as_f64()).unwrap());
+        (3.0 * most.unwrap()["frame"].as_f64().unwrap() / answer["frames"].as_f64().unwrap()) as u32
+    };
+    assert_eq!(third("drinking coffee"), 0);
+    assert_eq!(third("petting a cat"), 1);
+    assert_eq!(third("launching a rocket"), 2);
+}
+
+#[test]
+fn raw_holds_all_scores_and_embeddings_of_every_view() {
+    let answer = answer(&["classify", CLIP, "--json", "--raw", "--views", "2", "--crops", "3"]);
+    let categories = answer["labels"].as_array().unwrap().len();
+    assert_eq!(answer["s_v"].as_array().unwrap().len(), categories);
+    assert_eq!(answer["s_a"].as_array().unwrap().len(), categories);
+    let embeddings = answer["frame_embeddings"].as_array().unwrap();
+    assert_eq!((embeddings.len(), embeddings[0].as_array().unwrap().len()), (6, 8));
+    assert_eq!(answer["frame_indices"][0], answer["frame_indices"][2], "crop-major: the second crop starts over");
+    assert_ne!(embeddings[0], embeddings[2], "crops differ");
+}
+
+#[test]
+fn without_attributes_the_answer_is_the_video_branch() {
+    let answer = answer(&["classify", CLIP, "--json", "--lambda", "1"]);
+    assert!(answer["results"][0].get("score_attributes").is_none());
+}
+
+#[test]
+fn a_pipe_gives_the_lines_of_the_file() {
+    let without_place_and_wall = |output: Output| {
+        assert!(output.status.success(), "{output:?}");
+        let mut found = lines(&output);
+        for line in &mut found {
+            line.as_object_mut().unwrap().retain(|field, _| field != "input" && field != "wall");
+        }
+        found
+    };
+    let y4m = clip_as_y4m();
+    let file = without_place_and_wall(bike_edge(&["watch", CLIP, "--steps"]));
+    let pipe = without_place_and_wall(run(&["watch", "-", "--steps"], &y4m));
+    assert!(file.len() > 10);
+    assert_eq!(file, pipe);
+    let changes = without_place_and_wall(bike_edge(&["watch", CLIP]));
+    assert!(changes.len() < file.len() && changes.iter().all(|line| file.contains(line)));
+    assert!(changes.windows(2).all(|pair| pair[0]["label"] != pair[1]["label"]));
+
+    let whole = |output: Output| lines(&output).remove(0)["results"].clone();
+    assert_eq!(whole(bike_edge(&["classify", CLIP, "--json"])), whole(run(&["classify", "-", "--json"], &y4m)));
+}
+
+#[test]
+fn a_pipe_longer_than_the_spool_is_refused() {
+    let output = run(&["classify", "-", "--spool-limit", "64K"], &clip_as_y4m());
+    refused(&output, 3, &["--spool-limit"]);
+}
+
+#[test]
+fn windows_fill_before_they_are_full() {
+    let found = lines(&bike_edge(&["watch", CLIP, "--steps", "--window", "4", "--stride", "1"]));
+    let full: Vec<bool> = found.iter().map(|line| line["full"].as_bool().unwrap()).collect();
+    assert_eq!(full, [false, false, false, true, true, true, true, true]);
+}
+
+#[test]
+fn any_phrase_of_the_lexicon_can_be_a_category_and_others_are_refused_with_the_nearest() {
+    let found = answer(&["classify", CLIP, "--json", "--categories", "A Bicycle, a cat"]);
+    assert_eq!(found["results"].as_array().unwrap().len(), 2);
+    let output = bike_edge(&["classify", CLIP, "--categories", "ridng a bicycle"]);
+    refused(&output, 2, &["ridng a bicycle", "riding a bicycle"]);
+    refused(&bike_edge(&["classify", CLIP, "--categories", "a cat,a cat"]), 2, &["a cat"]);
+}
+
+#[test]
+fn flags_out_of_range_are_named() {
+    for (flag, value) in [
+        ("--window", "0"),
+        ("--window", "65"),
+        ("--lambda", "1.5"),
+        ("--tau", "0"),
+        ("--threads", "0"),
+        ("--views", "0"),
+        ("--crops", "2"),
+        ("--roi", "1,2,3"),
+        ("--spool-limit", "much"),
+        ("--top", "0"),
+    ] {
+        refused(&bike_edge(&["classify", CLIP, flag, value]), 2, &[flag]);
+    }
+    refused(&bike_edge(&["watch", CLIP, "--stride", "-1"]), 2, &["--stride"]);
+    refused(&bike_edge(&["classify", CLIP, "--roi", "300,200,100,100"]), 2, &["--roi", "320x240"]);
+    refused(&bike_edge(&["classify", CLIP, "--crops", "3", "--fit", "pad"]), 2, &["--crops", "--fit"]);
+}
+
+#[test]
+fn inputs_that_cannot_be_read_are_named() {
+    let folder = temporary();
+    refused(&bike_edge(&["classify", "no-such-clip.mp4"]), 3, &["no-such-clip.mp4"]);
+    for (name, bytes) in [
+        ("empty.mp4", &b""[..]),
+        ("text.mp4", b"this is no clip at all, whatever its name says\n"),
+        ("cut.mp4", &std::fs::read(CLIP).unwrap()[..200]),
+        ("lying.y4m", b"YUV4MPEG2 W99999 H99999 F25:1 C420\nFRAME\n"),
+    ] {
+        let path = file(folder.path(), name, bytes);
+        refused(&bike_edge(&[OsStr::new("classify"), path.as_os_str()]), 3, &[name]);
+    }
+    refused(&run(&["classify", "-"], b""), 3, &["standard input"]);
+}
+
+#[test]
+fn a_clip_cut_short_is_answered_over_what_is_left() {
+    let folder = temporary();
+    let whole = std::fs::read(CLIP).unwrap();
+    let path = file(folder.path(), "cut.mp4", &whole[..whole.len() * 3 / 4]);
+    let output = bike_edge(&[OsStr::new("classify"), path.as_os_str(), OsStr::new("--json")]);
+    // Only where the index comes first is anything left.
+    if output.status.success() {
+        let found = lines(&output).remove(0);
+        assert!(found["frames"].as_u64().unwrap() > 0 && !found["warnings"].as_array().unwrap().is_empty());
+    } else {
+        refused(&output, 3, &["cut.mp4"]);
+    }
+}
+
+#[test]
+fn one_bad_input_among_several_does_not_stop_the_others() {
+    let output = bike_edge(&["classify", "no-such-clip.mp4", CLIP, "--json"]);
+    refused(&output, 1, &["no-such-clip.mp4"]);
+    assert_eq!(lines(&output).len(), 1);
+}
+
+#[test]
+#[cfg(unix)]
+fn names_need_not_be_utf8() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = temporary();
+    let path = folder.path().join(OsStr::from_bytes(b"clip\xff.mp4"));
+    std::fs::copy(CLIP, &path).unwrap();
+    let output = bike_edge(&[OsStr::new("classify"), path.as_os_str(), OsStr::new("--json")]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(lines(&output)[0]["input"].as_str().unwrap().ends_with("clip\u{fffd}.mp4"));
+}
+
+#[test]
+fn bundles_that_cannot_be_used_are_named() {
+    refused(&bike_edge(&["classify", CLIP, "--bundle", "no-such-bundle"]), 4, &["no-such-bundle"]);
+    let folder = temporary();
+    refused(&bike_edge(&["bundle".as_ref(), "inspect".as_ref(), folder.path().as_os_str()]), 4, &["bundle.toml"]);
+}
+
+#[test]
+fn the_bundle_inside_unpacks_packs_and_verifies() {
+    let folder = temporary();
+    let (unpacked, packed) = (folder.path().join("demo"), folder.path().join("demo.bike"));
+    let ok = |args: &[&OsStr]| {
+        let output = bike_edge(args);
+        assert!(output.status.success(), "{output:?}");
+        output
+    };
+    ok(&["bundle".as_ref(), "unpack".as_ref(), "embedded".as_ref(), unpacked.as_os_str()]);
+    ok(&["bundle".as_ref(), "pack".as_ref(), unpacked.as_os_str(), packed.as_os_str()]);
+    ok(&["bundle".as_ref(), "verify".as_ref(), packed.as_os_str()]);
+    let again = bike_edge(&["bundle".as_ref(), "pack".as_ref(), unpacked.as_os_str(), packed.as_os_str()]);
+    refused(&again, 5, &["demo.bike"]);
+    let by = |bundle: &OsStr| {
+        let output = ok(&["classify".as_ref(), CLIP.as_ref(), "--json".as_ref(), "--bundle".as_ref(), bundle]);
+        lines(&output).remove(0)["results"].clone()
+    };
+    assert_eq!(by(packed.as_os_str()), by(unpacked.as_os_str()));
+    assert_eq!(by(packed.as_os_str()), by("embedded".as_ref()));
+
+    let table = unpacked.join("categories.safetensors");
+    let mut bytes = std::fs::read(&table).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&table, bytes).unwrap();
+    let output = bike_edge(&["bundle".as_ref(), "verify".as_ref(), unpacked.as_os_str()]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(stdout(&output).contains("FAIL  size and sha256 of categories.safetensors"), "{}", stdout(&output));
+}
+
+#[test]
+fn the_lexicon_can_be_searched() {
+    let output = bike_edge(&["bundle", "inspect", "--lexicon", "bicycle"]);
+    assert!(stdout(&output).lines().count() > 1 && stdout(&output).lines().all(|line| line.contains("bicycle")));
+}
+
+#[test]
+fn an_evaluation_counts_hits_and_failures() {
+    let folder = temporary();
+    std::fs::copy(CLIP, folder.path().join("a.mp4")).unwrap();
+    file(folder.path(), "bad.mp4", b"no clip");
+    let list = file(folder.path(), "list.csv", b"path,label\na.mp4,petting a cat\na.mp4,1\nbad.mp4,0\n");
+    let report = folder.path().join("report.json");
+    let categories = "petting a cat,typing on a keyboard,reading a book";
+    let args: [&OsStr; 6] = [
+        "eval".as_ref(),
+        list.as_os_str(),
+        "--categories".as_ref(),
+        categories.as_ref(),
+        "--json".as_ref(),
+        report.as_os_str(),
+    ];
+    let output = bike_edge(&args);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(stdout(&output).contains("bad.mp4"));
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap();
+    assert_eq!((report["top1"].as_f64(), report["top5"].as_f64()), (Some(50.0), Some(100.0)));
+    assert_eq!(report["failures"].as_array().unwrap().len(), 1);
+    assert_eq!(report["answers"][0]["rank"], 1);
+}
+
+#[test]
+fn bench_tells_each_stage() {
+    let output = bike_edge(&["bench", "--json", "--runs", "3"]);
+    let last: Value = serde_json::from_str(stdout(&output).lines().last().unwrap()).unwrap();
+    for stage in ["decode", "preprocess", "encode", "spotting", "attributes"] {
+        let (median, p95) = (&last["stages"][stage]["median_ms"], &last["stages"][stage]["p95_ms"]);
+        assert!(median.as_f64().unwrap() <= p95.as_f64().unwrap(), "{stage}");
+    }
+    assert!(last["fps"].as_f64().unwrap() > 0.0 && last["load_ms"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn doctor_completions_and_pages_come_out() {
+    let doctor = answer(&["doctor", "--json"]);
+    assert!(doctor["threads"].as_u64().unwrap() >= 1);
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(stdout(&bike_edge(&["completions", shell])).contains("bike-edge"));
+    }
+    assert!(stdout(&bike_edge(&["man"])).contains(".TH"));
+    assert!(stdout(&bike_edge(&["man", "classify"])).contains("categories"));
+    refused(&bike_edge(&["man", "nothing"]), 2, &["nothing", "classify"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_reader_that_has_seen_enough_is_no_fault() {
+    let script = format!("'{}' watch '{CLIP}' --steps --stride 0.1; echo $? >&2", env!("CARGO_BIN_EXE_bike-edge"));
+    let output = Command::new("sh").args(["-c", &format!("{{ {script}; }} | head -n 1")]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr).trim(), "0");
+}

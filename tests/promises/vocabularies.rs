@@ -1,0 +1,87 @@
+//! Any category or phrase can be asked for by name; unknown ones are refused with the nearest known.
+
+use bike_edge::recognition::{Recognizer, Vocabulary};
+
+use crate::tables::{categories, difference, lexicon, numbers, push_all, recognizer, spec, table, unit_rows};
+
+const D: usize = 8;
+
+fn select(names: &[&str]) -> Result<Vocabulary, String> {
+    let mut set = categories(3, 4, D, 1);
+    set.names = ["riding a bicycle", "Playing Guitar", "swimming"].map(String::from).to_vec();
+    let mut lexicon = lexicon(4, D, 2);
+    lexicon.phrases = ["a cup of tea", "Swimming", "polish", "Polish"].map(String::from).to_vec();
+    let names: Vec<String> = names.iter().copied().map(String::from).collect();
+    Vocabulary::select(&names, &set, Some(&lexicon)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn case_and_space_around_do_not_matter_and_order_is_kept() {
+    let vocabulary = select(&["A Cup of Tea ", " playing guitar", "SWIMMING"]).unwrap();
+    assert_eq!(vocabulary.names(), ["a cup of tea", "Playing Guitar", "swimming"]);
+}
+
+#[test]
+fn entries_that_differ_in_case_alone_are_told_apart_by_it() {
+    assert_eq!(select(&["Polish"]).unwrap().names(), ["Polish"]);
+    assert_eq!(select(&["polish"]).unwrap().names(), ["polish"]);
+    assert_eq!(select(&["POLISH"]).unwrap().names(), ["polish"]);
+}
+
+#[test]
+fn names_that_cannot_be_used_are_refused() {
+    assert!(select(&["swimming", "Swimming "]).unwrap_err().contains("named twice"));
+    assert!(select(&["  "]).unwrap_err().contains("empty"));
+    assert!(select(&[]).unwrap_err().contains("at least one"));
+}
+
+#[test]
+fn unknown_names_are_refused_with_the_nearest_known_ones() {
+    let error = select(&["swiming"]).unwrap_err();
+    assert!(error.contains("\"swiming\"") && error.contains("nearest: \"swimming\""), "{error}");
+    assert!(select(&["tea cup"]).unwrap_err().contains("nearest: \"a cup of tea\""));
+    assert!(select(&["bicycle riding"]).unwrap_err().contains("nearest: \"riding a bicycle\""));
+    assert!(select(&["xxxxxxxxxxxxxxxx"]).unwrap_err().contains("inspect --lexicon"));
+    let long = "swimming".repeat(100_000);
+    assert!(select(&[&long]).unwrap_err().len() < 600);
+}
+
+#[test]
+fn chosen_categories_score_as_they_do_among_all() {
+    let set = categories(6, 4, D, 1);
+    let mut phrases = lexicon(9, D, 3);
+    phrases.words.shared = Some((table(D, &unit_rows(2, D, 5)), vec![3.0, 1.0]));
+    let frames = numbers(4 * D, 7);
+
+    let mut all = recognizer(spec(4), &set);
+    push_all(&mut all, &frames, D);
+    let all = all.scores().unwrap();
+
+    let names = ["category 4", "phrase 8", "category 1", "phrase 0", "category 2"].map(String::from);
+    let vocabulary = Vocabulary::select(&names, &set, Some(&phrases)).unwrap();
+    let mut some = Recognizer::new(spec(4), vocabulary, None, None, None).unwrap();
+    push_all(&mut some, &frames, D);
+    let some = some.scores().unwrap();
+    for (here, there) in [(0, 4), (2, 1), (4, 2)] {
+        assert!((some.s_v[here] - all.s_v[there]).abs() < 1e-6);
+        let rows = (some.saliency.row(here), all.saliency.row(there));
+        assert!(difference(rows.0.iter().copied(), rows.1.iter().copied()) < 1e-6);
+    }
+
+    let alone = Vocabulary::select(&names[3..4], &set, Some(&phrases)).unwrap();
+    let mut alone = Recognizer::new(spec(4), alone, None, None, None).unwrap();
+    push_all(&mut alone, &frames, D);
+    assert!((alone.scores().unwrap().s_v[0] - some.s_v[3]).abs() < 1e-6);
+}
+
+#[test]
+fn phrases_of_another_width_cannot_be_categories() {
+    let set = categories(2, 4, D, 1);
+    let names = ["category 0", "phrase 0"].map(String::from);
+    let vocabulary = Vocabulary::select(&names, &set, Some(&lexicon(3, D + 1, 2))).unwrap();
+    let refused = Recognizer::new(spec(4), vocabulary, None, None, None).err().expect("should have been refused");
+    assert!(refused.to_string().contains("`sentence` table of 8"));
+    // Not asked for, they do no harm.
+    let vocabulary = Vocabulary::select(&names[..1], &set, Some(&lexicon(3, D + 1, 2))).unwrap();
+    Recognizer::new(spec(4), vocabulary, None, None, None).unwrap();
+}
