@@ -12,7 +12,7 @@ use super::caught::{THREADS, caught, one_line};
 use super::limits::VALUE_BYTES;
 use super::runner::Runner;
 use super::shapes::{self, Shape};
-use super::{EncoderOptions, constants, guard, limits, traps};
+use super::{EncoderOptions, Pruning, constants, guard, limits, ops, traps};
 use crate::error::Result;
 
 /// Loads a graph of one f32 input and one f32 output whose shapes are as given.
@@ -34,9 +34,13 @@ fn steps(onnx: &[u8], shape: &Shape<'_>, options: EncoderOptions) -> Result<Runn
     let model = inference_model(&proto)?;
     // The file's form of the weights is not needed any more, and is as large as the model.
     drop(proto);
-    let model = typed_model(model)?;
+    let mut model = typed_model(model)?;
     let output_shape = check_facts(&model, shape)?;
     clock.step("typed");
+    let engine = ops::engine(options.threads).map_err(|e| e.to_string())?;
+    let report = ops::rewrite(&mut model, &engine, Pruning::On).map_err(unsupported)?;
+    log::debug!("{}: kernel {}, {report:?}", options.file, engine.kernel.name());
+    clock.step("operators replaced");
     let model = optimised(model)?;
     clock.step("optimised");
     let threads = RunOptions { executor: Some(executor(options.threads)), ..Default::default() };
@@ -62,7 +66,7 @@ fn prepare(proto: &mut ModelProto, shape: &Shape<'_>) -> Result<Vec<usize>, Stri
 }
 
 fn inference_model(proto: &ModelProto) -> Result<InferenceModel, String> {
-    tract_onnx::onnx().model_for_proto_model(proto).map_err(unsupported)
+    ops::parser().model_for_proto_model(proto).map_err(unsupported)
 }
 
 fn typed_model(model: InferenceModel) -> Result<TypedModel, String> {

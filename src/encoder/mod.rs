@@ -1,8 +1,8 @@
 //! A crop becomes an embedding: the networks of a bundle, run by tract on the CPU.
 //!
 //! Nothing of tract is seen outside this folder. A graph's way, in [`load`]: decode, [`guard`] (what tract must not
-//! see), [`shapes`], [`constants`] (weights stored small become f32 once), tract's own optimisation, then a kept state
-//! ([`runner`]).
+//! see), [`shapes`], [`constants`] (weights stored small become f32 once), our own operators where tract's are slow
+//! ([`ops`], [`qlinear`]), tract's own optimisation, then a kept state ([`runner`]).
 
 mod caught;
 mod composer;
@@ -13,6 +13,9 @@ mod graph;
 mod guard;
 pub mod limits;
 mod load;
+pub mod network;
+mod ops;
+mod qlinear;
 mod runner;
 mod shapes;
 mod temporal;
@@ -22,6 +25,7 @@ mod traps;
 pub use composer::Composer;
 pub use frame::FrameEncoder;
 pub use guard::check_graph;
+pub use ops::{Precision, Pruning, force_kernel};
 pub use temporal::TemporalHeader;
 
 use crate::error::Error;

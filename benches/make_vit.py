@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""Write CLIP-shaped networks with random weights, for speed and exactness checks (neither depends on real weights).
+
+    make_vit.py OUT_DIR b32 b16 header ...
+
+For each shape NAME.fp32.onnx and NAME.int8.onnx are written: the same weights, once as f32 MatMul and once as dynamic int8
+linears (DynamicQuantizeLinear, MatMulInteger, Cast, Mul, Add), the form the exporter writes. Attention, norms, softmax
+and the patch embedding are f32 in both. `--golden` also writes an input and onnxruntime's answers to it as raw
+little-endian f32: NAME.input.f32, NAME.fp32.f32, NAME.int8.f32.
+"""
+import argparse
+import pathlib
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+
+@dataclass
+class Shape:
+    """Sizes of a frame encoder (`image` > 0) or of a temporal header (`image` = 0, `tokens` frames)."""
+
+    image: int
+    patch: int
+    width: int
+    layers: int
+    heads: int
+    out: int
+    tokens: int = 0
+
+
+SHAPES = {
+    "b32": Shape(224, 32, 768, 12, 12, 512),
+    "b16": Shape(224, 16, 768, 12, 12, 512),
+    "l14": Shape(224, 14, 1024, 24, 16, 768),
+    "header": Shape(0, 0, 512, 6, 8, 512, tokens=8),
+    "tiny": Shape(32, 8, 64, 2, 2, 32),
+    "tiny-header": Shape(0, 0, 64, 2, 2, 64, tokens=5),
+}
+
+
+class Graph:
+    """Nodes and initialisers of one ONNX graph."""
+
+    def __init__(self, int8, seed):
+        self.nodes, self.weights, self.int8, self.count = [], [], int8, 0
+        self.random = np.random.default_rng(seed)
+
+    def weight(self, name, value):
+        """An initialiser; returns its name."""
+        self.weights.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
+        return name
+
+    def op(self, kind, *inputs, outputs=1, **attributes):
+        """A node; returns its output's name, or their names where there are several."""
+        self.count += 1
+        names = [f"{kind}_{self.count}" + (f".{i}" if outputs > 1 else "") for i in range(outputs)]
+        self.nodes.append(helper.make_node(kind, list(inputs), names, name=f"{kind}_{self.count}", **attributes))
+        return names[0] if outputs == 1 else names
+
+    def linear(self, name, x, k, n, spread, bias=True):
+        """x @ W + b with random W [k, n], whose rows are scaled unevenly as trained ones are."""
+        w = self.random.standard_normal((k, n)).astype(np.float32) * np.float32(spread)
+        w *= self.random.uniform(0.5, 1.5, (1, n)).astype(np.float32)
+        b = self.random.standard_normal(n).astype(np.float32) * np.float32(0.1) if bias else None
+        if not self.int8:
+            y = self.op("MatMul", x, self.weight(f"{name}.weight", w))
+        else:
+            scale = np.maximum(np.abs(w).max(0), 1e-12) / np.float32(127)
+            q = np.clip(np.rint(w / scale), -127, 127).astype(np.int8)
+            a, a_scale, a_zero = self.quantise(x)
+            y = self.op("MatMulInteger", a, self.weight(f"{name}.weight", q), a_zero)
+            y = self.op("Cast", y, to=TensorProto.FLOAT)
+            y = self.op("Mul", y, self.op("Mul", a_scale, self.weight(f"{name}.scale", scale.astype(np.float32))))
+        return self.op("Add", y, self.weight(f"{name}.bias", b)) if bias else y
+
+    def quantise(self, x):
+        return self.op("DynamicQuantizeLinear", x, outputs=3)
+
+    def norm(self, name, x, width):
+        """LayerNorm with random gain and offset."""
+        gain = 1 + 0.1 * self.random.standard_normal(width).astype(np.float32)
+        offset = 0.1 * self.random.standard_normal(width).astype(np.float32)
+        return self.op("LayerNormalization", x, self.weight(f"{name}.weight", gain), self.weight(f"{name}.bias", offset), axis=-1, epsilon=1e-5)
+
+    def block(self, name, x, tokens, s):
+        """A pre-norm residual attention block as in CLIP's model.py."""
+        head = s.width // s.heads
+        shape = self.weight(f"{name}.split", np.array([1, tokens, s.heads, head], np.int64))
+        joined = self.weight(f"{name}.join", np.array([1, tokens, s.width], np.int64))
+        y = self.linear(f"{name}.in_proj", self.norm(f"{name}.ln_1", x, s.width), s.width, 3 * s.width, s.width**-0.5)
+        q, k, v = self.op("Split", y, outputs=3, axis=2)
+        q = self.op("Transpose", self.op("Reshape", q, shape), perm=[0, 2, 1, 3])
+        k = self.op("Transpose", self.op("Reshape", k, shape), perm=[0, 2, 3, 1])
+        v = self.op("Transpose", self.op("Reshape", v, shape), perm=[0, 2, 1, 3])
+        q = self.op("Mul", q, self.weight(f"{name}.attn_scale", np.array(head**-0.5, np.float32)))
+        p = self.op("Softmax", self.op("MatMul", q, k), axis=-1)
+        y = self.op("Reshape", self.op("Transpose", self.op("MatMul", p, v), perm=[0, 2, 1, 3]), joined)
+        x = self.op("Add", x, self.linear(f"{name}.out_proj", y, s.width, s.width, s.width**-0.5))
+        y = self.linear(f"{name}.c_fc", self.norm(f"{name}.ln_2", x, s.width), s.width, 4 * s.width, s.width**-0.5)
+        gate = self.op("Sigmoid", self.op("Mul", y, self.weight(f"{name}.gelu", np.array(1.702, np.float32))))
+        y = self.op("Mul", y, gate)
+        return self.op("Add", x, self.linear(f"{name}.c_proj", y, 4 * s.width, s.width, (4 * s.width) ** -0.5))
+
+    def model(self, inputs, outputs):
+        graph = helper.make_graph(self.nodes, "vit", inputs, outputs, self.weights)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        onnx.checker.check_model(model)
+        return model
+
+
+def frame_encoder(s, int8, seed=0):
+    """[1, 3, S, S] -> [1, D]."""
+    g = Graph(int8, seed)
+    side = s.image // s.patch
+    tokens = side * side + 1
+    draw = lambda *shape: g.random.standard_normal(shape).astype(np.float32)
+    conv = g.weight("conv1.weight", draw(s.width, 3, s.patch, s.patch) * np.float32((3 * s.patch**2) ** -0.5))
+    x = g.op("Conv", "pixels", conv, kernel_shape=[s.patch] * 2, strides=[s.patch] * 2)
+    x = g.op("Reshape", x, g.weight("flat", np.array([1, s.width, side * side], np.int64)))
+    x = g.op("Transpose", x, perm=[0, 2, 1])
+    x = g.op("Concat", g.weight("class_embedding", draw(1, 1, s.width)), x, axis=1)
+    x = g.op("Add", x, g.weight("positional_embedding", draw(1, tokens, s.width) * np.float32(0.3)))
+    x = g.norm("ln_pre", x, s.width)
+    for i in range(s.layers):
+        x = g.block(f"block{i}", x, tokens, s)
+    x = g.op("Gather", x, g.weight("class_token", np.array(0, np.int64)), axis=1)
+    x = g.linear("proj", g.norm("ln_post", x, s.width), s.width, s.out, s.width**-0.5, bias=False)
+    g.nodes.append(helper.make_node("Identity", [x], ["embedding"]))
+    return g.model(
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [1, 3, s.image, s.image])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [1, s.out])],
+    )
+
+
+def temporal_header(s, int8, seed=0):
+    """[1, T, D] -> [1, T, D], BIKE's Transf header: positions, blocks and the outer residual."""
+    g = Graph(int8, seed)
+    position = g.weight("positions", g.random.standard_normal((1, s.tokens, s.width)).astype(np.float32) * np.float32(0.3))
+    x = g.op("Add", "frames", position)
+    for i in range(s.layers):
+        x = g.block(f"block{i}", x, s.tokens, s)
+    x = g.op("Add", x, "frames")
+    g.nodes.append(helper.make_node("Identity", [x], ["embedding"]))
+    return g.model(
+        [helper.make_tensor_value_info("frames", TensorProto.FLOAT, [1, s.tokens, s.width])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [1, s.tokens, s.width])],
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("names", nargs="+", metavar="NAME", help=", ".join(SHAPES))
+    parser.add_argument("--golden", action="store_true", help="also write an input and onnxruntime's answers to it")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for name in options.names:
+        shape = SHAPES[name]
+        make = frame_encoder if shape.image else temporal_header
+        for form in ["fp32", "int8"]:
+            path = options.folder / f"{name}.{form}.onnx"
+            path.write_bytes(make(shape, form == "int8").SerializeToString())
+            if options.golden:
+                golden(path)
+            print(path, path.stat().st_size)
+
+
+def golden(path):
+    """Write PATH's answer to a fixed random input beside it."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    item = session.get_inputs()[0]
+    x = np.random.default_rng(7).standard_normal(item.shape).astype("<f4")
+    x.tofile(path.with_name(path.name.split(".")[0] + ".input.f32"))
+    session.run(None, {item.name: x})[0].astype("<f4").tofile(path.with_suffix(".f32"))
+
+
+if __name__ == "__main__":
+    main()

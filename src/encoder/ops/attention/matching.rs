@@ -1,0 +1,186 @@
+//! Finding attention in a typed model: a softmax between two products, whatever moves the heads around it.
+
+use std::sync::Arc;
+
+use tract_core::internal::*;
+use tract_core::ops::einsum::EinSum;
+use tract_core::ops::nn::{Softmax, SoftmaxKind};
+
+use super::{Attention, Place};
+use crate::encoder::ops::bf16::Bf16;
+use crate::encoder::ops::engine::Engine;
+use crate::encoder::ops::graph::only_reader;
+use crate::encoder::ops::layout::{destination, origin, strides, unscaled};
+
+/// Replaces every attention found; returns their number.
+pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>, bf16: Option<Bf16>) -> TractResult<usize> {
+    let ids: Vec<usize> = model.nodes.iter().filter(|n| n.op_is::<Softmax>()).map(|n| n.id).collect();
+    let mut count = 0;
+    for id in ids {
+        let Some((op, inputs, output)) = find(model, id, engine)? else { continue };
+        let op = Attention { bf16, ..op };
+        let mut patch = TypedModelPatch::new("attention");
+        let taps = inputs.iter().map(|i| patch.tap_model(model, *i)).collect::<TractResult<TVec<_>>>()?;
+        let name = format!("{}.attention", model.node(id).name);
+        let wire = patch.wire_node(name, op, &taps)?[0];
+        patch.shunt_outside(model, output, wire)?;
+        patch.apply(model)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// An operand's axes by meaning; lengths and steps of what is not there are 1 and 0.
+struct Operand {
+    input: OutletId,
+    place: Place,
+    factor: f32,
+    heads: usize,
+    tokens: usize,
+    dim: usize,
+}
+
+type Found = (Attention, TVec<OutletId>, OutletId);
+
+fn find(model: &TypedModel, id: usize, engine: &Arc<Engine>) -> TractResult<Option<Found>> {
+    let node = model.node(id);
+    let Some(softmax) = node.op_as::<Softmax>() else { return Ok(None) };
+    let rank = node.outputs[0].fact.rank();
+    rule_if!(softmax.quant_output_dt.is_none() && matches!(softmax.kind, SoftmaxKind::Softmax));
+    rule_if!(rank > 0 && *softmax.axes == [rank - 1] && node.outputs[0].fact.datum_type == f32::datum_type());
+
+    // Upwards: scores = scale * product(queries, keys).
+    let (scores, scale) = unscaled(model, node.inputs[0]);
+    let first = model.node(scores.node);
+    let Some(second) = only_reader(model, id.into()) else { return Ok(None) };
+    let (Some(product), Some(mix)) = (first.op_as::<EinSum>(), second.op_as::<EinSum>()) else { return Ok(None) };
+    rule_if!(product.q_params.is_none() && mix.q_params.is_none());
+    rule_if!(first.inputs.len() == 2 && second.inputs.len() == 2);
+
+    // Which operand has the axis that the softmax runs over: the keys.
+    let key_axis = product.axes.axis((InOut::Out(0), rank - 1))?;
+    let k_slot = usize::from(key_axis.inputs[1].len() == 1);
+    rule_if!(key_axis.inputs[k_slot].len() == 1 && key_axis.inputs[1 - k_slot].is_empty());
+    let Some(q) = operand(model, product, first.inputs[1 - k_slot], 1 - k_slot, k_slot)? else { return Ok(None) };
+    let Some(k) = operand(model, product, first.inputs[k_slot], k_slot, 1 - k_slot)? else { return Ok(None) };
+
+    let v_slot = usize::from(second.inputs[0] == id.into());
+    let mix_key = mix.axes.axis((InOut::In(1 - v_slot), rank - 1))?;
+    rule_if!(mix_key.inputs[v_slot].len() == 1 && mix_key.outputs[0].is_empty());
+    let Some(v) = values(model, mix, second.inputs[v_slot], v_slot)? else { return Ok(None) };
+    rule_if!(q.heads == k.heads && k.heads == v.heads && k.tokens == v.tokens && q.dim == k.dim);
+    rule_if!(v.factor == 1.0);
+
+    // Downwards: where answers go.
+    let (output, places) = destination(model, second.id.into())?;
+    let Some((start, steps)) = strides(&places) else { return Ok(None) };
+    let axis_of_queries = product.axes.axis((InOut::Out(0), rank - 2))?;
+    rule_if!(axis_of_queries.inputs[1 - k_slot].len() == 1);
+    let mix_query = mix.axes.axis((InOut::In(1 - v_slot), rank - 2))?.outputs[0].clone();
+    let mix_dim = mix.axes.iter_all_axes().find(|a| a.inputs[1 - v_slot].is_empty() && a.inputs[v_slot].len() == 1);
+    let Some(mix_dim) = mix_dim.map(|a| a.outputs[0].clone()) else { return Ok(None) };
+    let ([query_at], [dim_at]) = (&*mix_query, &*mix_dim) else { return Ok(None) };
+    let lengths = places.shape();
+    let heads_at: TVec<usize> =
+        (0..lengths.len()).filter(|i| i != query_at && i != dim_at && lengths[*i] > 1).collect();
+    rule_if!(heads_at.len() <= 1 && (steps[*dim_at] == 1 || v.dim == 1));
+    let head = heads_at.first().map_or(0, |i| steps[*i]);
+    let shape: TVec<usize> = model.outlet_fact(output)?.shape.as_concrete().context("an open shape")?.into();
+    // Every number of the output is written: the places are a permutation, so equal counts suffice.
+    rule_if!(shape.iter().product::<usize>() == q.heads * q.tokens * v.dim);
+
+    let mut inputs: TVec<OutletId> = tvec!();
+    let mut place = |operand: &Operand| {
+        let input = inputs.iter().position(|i| *i == operand.input).unwrap_or_else(|| {
+            inputs.push(operand.input);
+            inputs.len() - 1
+        });
+        Place { input, ..operand.place }
+    };
+    let op = Attention {
+        engine: Arc::clone(engine),
+        bf16: None,
+        heads: q.heads,
+        queries: q.tokens,
+        keys: k.tokens,
+        dim: q.dim,
+        value_dim: v.dim,
+        scale: scale * q.factor * k.factor,
+        q: place(&q),
+        k: place(&k),
+        v: place(&v),
+        out: Place { input: 0, start, head, token: steps[*query_at] },
+        shape,
+    };
+    Ok(Some((op, inputs, output)))
+}
+
+/// Queries or keys: `slot` of the product whose other operand is `other`.
+fn operand(
+    model: &TypedModel,
+    product: &EinSum,
+    outlet: OutletId,
+    slot: usize,
+    other: usize,
+) -> TractResult<Option<Operand>> {
+    let mut roles = tvec!();
+    for axis in product.axes.iter_all_axes() {
+        if let [at] = &*axis.inputs[slot] {
+            let role = match (axis.inputs[other].len(), axis.outputs[0].len()) {
+                (1, 1) => Role::Head,
+                (1, 0) => Role::Dim,
+                (0, 1) => Role::Token,
+                _ => return Ok(None),
+            };
+            roles.push((*at, role));
+        }
+    }
+    view(model, outlet, &roles)
+}
+
+/// Values: `slot` of the product with the softmax's outcome.
+fn values(model: &TypedModel, mix: &EinSum, outlet: OutletId, slot: usize) -> TractResult<Option<Operand>> {
+    let mut roles = tvec!();
+    for axis in mix.axes.iter_all_axes() {
+        if let [at] = &*axis.inputs[slot] {
+            let role = match (axis.inputs[1 - slot].len(), axis.outputs[0].len()) {
+                (1, 1) => Role::Head,
+                (1, 0) => Role::Token,
+                (0, 1) => Role::Dim,
+                _ => return Ok(None),
+            };
+            roles.push((*at, role));
+        }
+    }
+    view(model, outlet, &roles)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Head,
+    Token,
+    Dim,
+}
+
+fn view(model: &TypedModel, outlet: OutletId, roles: &[(usize, Role)]) -> TractResult<Option<Operand>> {
+    let view = origin(model, outlet)?;
+    let Some((start, steps)) = strides(&view.elements) else { return Ok(None) };
+    let shape = view.elements.shape();
+    rule_if!(roles.len() == shape.len() && model.outlet_fact(view.source)?.datum_type == f32::datum_type());
+    // Length and step of the one axis of a role that is longer than 1.
+    let axis = |role: Role| {
+        let axes: TVec<usize> =
+            roles.iter().filter(|(at, r)| *r == role && shape[*at] > 1).map(|(at, _)| *at).collect();
+        (axes.len() <= 1).then(|| axes.first().map_or((1, 0), |at| (shape[*at], steps[*at])))
+    };
+    let (Some((heads, head)), Some((tokens, token)), Some((dim, dim_step))) =
+        (axis(Role::Head), axis(Role::Token), axis(Role::Dim))
+    else {
+        return Ok(None);
+    };
+    rule_if!(dim == 1 || dim_step == 1);
+    rule_if!(tokens == 1 || token >= dim);
+    let token = if tokens == 1 { dim } else { token };
+    let place = Place { input: 0, start, head, token };
+    Ok(Some(Operand { input: view.source, place, factor: view.factor, heads, tokens, dim }))
+}

@@ -1,0 +1,274 @@
+//! softmax(scale Q K') V for all heads as one f32 operator that reads queries, keys and values where they lie.
+
+pub(crate) mod matching;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use tract_core::internal::*;
+
+use super::bf16::{self, Bf16};
+use super::engine::Engine;
+use super::gemm::{Product, Write, columns, multiply};
+use super::level::by_level;
+use super::math::{BASE_FUSED, exp};
+use super::shared::Shared;
+
+/// Queries worked on at a time: their scores stay in the first-level cache.
+const QUERIES: usize = 8;
+
+/// Where one of the four matrices `[heads, tokens, dim]` lies in a tensor; numbers of one token are neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Which input.
+    pub(crate) input: usize,
+    /// Of head 0, token 0.
+    pub(crate) start: usize,
+    pub(crate) head: usize,
+    pub(crate) token: usize,
+}
+
+impl Place {
+    fn row(&self, head: usize, token: usize) -> usize {
+        self.start + head * self.head + token * self.token
+    }
+
+    fn end(&self, heads: usize, tokens: usize, dim: usize) -> usize {
+        self.row(heads - 1, tokens - 1) + dim
+    }
+}
+
+/// See the module. Inputs are f32 tensors of any shape that hold `q`, `k` and `v`; the output has shape `shape`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Attention {
+    pub(crate) engine: Arc<Engine>,
+    /// Whether both products are computed in bfloat16.
+    pub(crate) bf16: Option<Bf16>,
+    pub(crate) heads: usize,
+    pub(crate) queries: usize,
+    pub(crate) keys: usize,
+    /// Of queries and keys.
+    pub(crate) dim: usize,
+    /// Of values and the output.
+    pub(crate) value_dim: usize,
+    pub(crate) scale: f32,
+    pub(crate) q: Place,
+    pub(crate) k: Place,
+    pub(crate) v: Place,
+    /// `input` is not used.
+    pub(crate) out: Place,
+    pub(crate) shape: TVec<usize>,
+}
+impl Eq for Attention {}
+
+thread_local! {
+    /// Keys transposed, values, scores, and answers of one head.
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// Operands in bfloat16, and scores and answers.
+    static SCRATCH_BF16: RefCell<(Vec<u32>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
+
+impl Op for Attention {
+    fn name(&self) -> StaticName {
+        "Attention".into()
+    }
+
+    fn info(&self) -> TractResult<Vec<String>> {
+        let Self { heads, queries, keys, dim, .. } = self;
+        Ok(vec![format!("{heads} heads, {queries} queries, {keys} keys of {dim}")])
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Attention {
+    fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        // SAFETY: every number is written below: the matcher checked that the places cover the output.
+        let mut out = unsafe { Tensor::uninitialized_aligned_dt(f32::datum_type(), &self.shape, 64)? };
+        let slices: TVec<&[f32]> =
+            inputs.iter().map(|i| i.try_as_plain_ram()?.as_slice::<f32>()).collect::<TractResult<_>>()?;
+        let operand = |place: &Place, tokens: usize, dim: usize| {
+            let end = place.end(self.heads, tokens, dim);
+            slices.get(place.input).filter(|s| s.len() >= end).copied().context("attention got too small an input")
+        };
+        let q = operand(&self.q, self.queries, self.dim)?;
+        let k = operand(&self.k, self.keys, self.dim)?;
+        let v = operand(&self.v, self.keys, self.value_dim)?;
+        let mut view = out.try_as_plain_ram_mut()?;
+        let shared = Shared::new(view.as_slice_mut::<f32>()?);
+        self.engine.pool.run(self.heads, &|head| match self.bf16 {
+            Some(bf16) => SCRATCH_BF16.with_borrow_mut(|s| self.head_bf16(bf16, head, [q, k, v], s, &shared)),
+            None => SCRATCH.with_borrow_mut(|scratch| self.head(head, [q, k, v], scratch, &shared)),
+        });
+        Ok(tvec!(out.into_tvalue()))
+    }
+
+    op_out_of_plan!();
+}
+
+impl TypedOp for Attention {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        ensure!(inputs.iter().all(|i| i.datum_type == f32::datum_type()), "attention works on f32");
+        Ok(tvec!(f32::fact(&self.shape)))
+    }
+
+    as_op!();
+}
+
+impl Attention {
+    /// The same for query `token` alone, if axis `axis` of the output is the queries'; its length becomes 1.
+    pub(crate) fn one_query(&self, axis: usize, token: usize) -> Option<Self> {
+        let inner: usize = self.shape.get(axis + 1..)?.iter().product();
+        let one = self.shape[..axis].iter().all(|d| *d == 1) && self.shape[axis] == self.queries;
+        if !one || self.out.token != inner || token >= self.queries {
+            return None;
+        }
+        let mut shape = self.shape.clone();
+        shape[axis] = 1;
+        let q = Place { start: self.q.row(0, token), ..self.q };
+        Some(Self { queries: 1, q, shape, ..self.clone() })
+    }
+
+    fn head(&self, head: usize, [q, k, v]: [&[f32]; 3], scratch: &mut Vec<f32>, out: &Shared<'_>) {
+        let level = self.engine.level;
+        let width = columns(level) / 2;
+        let (n, d) = (self.keys.next_multiple_of(width), self.value_dim.next_multiple_of(width));
+        let sizes = [self.dim * n, self.keys * d, QUERIES * n, QUERIES * d];
+        if scratch.len() < sizes.iter().sum() {
+            scratch.resize(sizes.iter().sum(), 0.0);
+        }
+        let (keys, rest) = scratch.split_at_mut(sizes[0]);
+        let (values, rest) = rest.split_at_mut(sizes[1]);
+        let (scores, rest) = rest.split_at_mut(sizes[2]);
+        let answers = &mut rest[..sizes[3]];
+        for token in 0..n {
+            if token < self.keys {
+                let key = &k[self.k.row(head, token)..][..self.dim];
+                key.iter().enumerate().for_each(|(i, x)| keys[i * n + token] = *x);
+            } else {
+                (0..self.dim).for_each(|i| keys[i * n + token] = 0.0);
+            }
+        }
+        for (token, row) in values.chunks_exact_mut(d).enumerate() {
+            let (row, padding) = row.split_at_mut(self.value_dim);
+            row.copy_from_slice(&v[self.v.row(head, token)..][..self.value_dim]);
+            padding.fill(0.0);
+        }
+        for first in (0..self.queries).step_by(QUERIES) {
+            let rows = QUERIES.min(self.queries - first);
+            let a = &q[self.q.row(head, first)..];
+            let product = Product { rows, a, a_stride: self.q.token, k: self.dim, b: keys, b_stride: n, n };
+            multiply(level, product, Write::Over, scores, n);
+            let mut sums = [0f32; QUERIES];
+            for (row, sum) in scores.chunks_exact_mut(n).zip(&mut sums).take(rows) {
+                *sum = exponentials(level, &mut row[..self.keys], self.scale);
+            }
+            let product = Product { rows, a: scores, a_stride: n, k: self.keys, b: values, b_stride: d, n: d };
+            multiply(level, product, Write::Over, answers, d);
+            for (i, (answer, sum)) in answers.chunks_exact(d).zip(sums).take(rows).enumerate() {
+                // SAFETY: rows of different heads and tokens do not overlap: the matcher checked it.
+                let out = unsafe { out.part(self.out.row(head, first + i), self.value_dim) };
+                out.iter_mut().zip(answer).for_each(|(out, x)| *out = *x / sum);
+            }
+        }
+    }
+}
+
+impl Attention {
+    /// [`Attention::head`] with both products in bfloat16; softmax stays f32.
+    fn head_bf16(
+        &self,
+        bf16: Bf16,
+        head: usize,
+        [q, k, v]: [&[f32]; 3],
+        (pairs, floats): &mut (Vec<u32>, Vec<f32>),
+        out: &Shared<'_>,
+    ) {
+        let level = self.engine.level;
+        let half = bf16::COLUMNS / 2;
+        let (n, d) = (self.keys.next_multiple_of(half), self.value_dim.next_multiple_of(half));
+        let (dim, tokens) = (self.dim.div_ceil(2), self.keys.div_ceil(2));
+        let sizes = [dim * n, tokens * d, dim, QUERIES * dim.max(tokens)];
+        if pairs.len() < sizes.iter().sum() {
+            pairs.resize(sizes.iter().sum(), 0);
+        }
+        if floats.len() < QUERIES * (n + d) {
+            floats.resize(QUERIES * (n + d), 0.0);
+        }
+        let (keys, rest) = pairs.split_at_mut(sizes[0]);
+        let (values, rest) = rest.split_at_mut(sizes[1]);
+        let (key, operand) = rest.split_at_mut(sizes[2]);
+        let (scores, answers) = floats.split_at_mut(QUERIES * n);
+        for token in 0..n {
+            if token < self.keys {
+                bf16::pairs(level, &k[self.k.row(head, token)..][..self.dim], key);
+            } else {
+                key.fill(0);
+            }
+            for (i, pair) in key.iter().enumerate() {
+                keys[i * n + token] = *pair;
+            }
+        }
+        for (i, row) in values.chunks_exact_mut(d).take(tokens).enumerate() {
+            let value = |token: usize| match token < self.keys {
+                true => &v[self.v.row(head, token)..][..self.value_dim],
+                false => &[],
+            };
+            bf16::zip(level, value(2 * i), value(2 * i + 1), row);
+            row[self.value_dim..].fill(0);
+        }
+        for first in (0..self.queries).step_by(QUERIES) {
+            let rows = QUERIES.min(self.queries - first);
+            for (i, row) in operand.chunks_exact_mut(dim).take(rows).enumerate() {
+                bf16::pairs(level, &q[self.q.row(head, first + i)..][..self.dim], row);
+            }
+            let product = bf16::Product { rows, a: operand, a_stride: dim, pairs: dim, b: keys, n };
+            bf16.multiply(product, Write::Over, scores, n);
+            let mut sums = [0f32; QUERIES];
+            for (i, sum) in sums.iter_mut().enumerate().take(rows) {
+                let row = &mut scores[i * n..][..self.keys];
+                *sum = exponentials(level, row, self.scale);
+                bf16::pairs(level, row, &mut operand[i * tokens..][..tokens]);
+            }
+            let product = bf16::Product { rows, a: operand, a_stride: tokens, pairs: tokens, b: values, n: d };
+            bf16.multiply(product, Write::Over, answers, d);
+            for (i, (answer, sum)) in answers.chunks_exact(d).zip(sums).take(rows).enumerate() {
+                // SAFETY: rows of different heads and tokens do not overlap: the matcher checked it.
+                let out = unsafe { out.part(self.out.row(head, first + i), self.value_dim) };
+                out.iter_mut().zip(answer).for_each(|(out, x)| *out = *x / sum);
+            }
+        }
+    }
+}
+
+by_level! {
+    /// Replaces x by e^(scale (x - max x)) and returns the sum.
+    fn exponentials(x: &mut [f32], scale: f32) -> f32;
+    avx512 = exponentials_body::<true>, avx2 = exponentials_body::<true>, base = exponentials_body::<{ BASE_FUSED }>
+}
+
+#[inline(always)]
+fn exponentials_body<const FUSED: bool>(x: &mut [f32], scale: f32) -> f32 {
+    const LANES: usize = 16;
+    let mut most = [f32::NEG_INFINITY; LANES];
+    let mut chunks = x.chunks_exact(LANES);
+    for chunk in &mut chunks {
+        for (most, x) in most.iter_mut().zip(chunk) {
+            *most = if *x > *most { *x } else { *most };
+        }
+    }
+    let most = most.iter().chain(chunks.remainder()).fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
+    let mut sums = [0f32; LANES];
+    let mut chunks = x.chunks_exact_mut(LANES);
+    for chunk in &mut chunks {
+        for (sum, x) in sums.iter_mut().zip(chunk) {
+            *x = exp::<FUSED>((*x - most) * scale);
+            *sum += *x;
+        }
+    }
+    for (sum, x) in sums.iter_mut().zip(chunks.into_remainder()) {
+        *x = exp::<FUSED>((*x - most) * scale);
+        *sum += *x;
+    }
+    sums.iter().sum()
+}

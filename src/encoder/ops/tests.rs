@@ -1,0 +1,153 @@
+//! Whole networks against onnxruntime's answers, and convolutions against tract's own.
+
+use tract_core::ops::cnn::conv::{Conv, KernelFormat};
+use tract_core::ops::cnn::{PaddingSpec, PoolSpec};
+use tract_core::ops::math;
+use tract_core::ops::nn::DataFormat;
+use tract_onnx::tract_hir::internal::*;
+
+use super::*;
+use crate::encoder::qlinear::kernel::Kernel;
+
+fn file(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/data/vit/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+fn floats(name: &str) -> Vec<f32> {
+    file(name).chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+/// The answer of `model` to `x`.
+fn run(model: TypedModel, x: &[f32]) -> Vec<f32> {
+    let shape = model.input_fact(0).unwrap().shape.as_concrete().unwrap().to_vec();
+    let x = Tensor::from_shape(&shape, x).unwrap();
+    let y = model.into_optimized().unwrap().into_runnable().unwrap().run(tvec!(x.into_tvalue())).unwrap();
+    y[0].try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().to_vec()
+}
+
+fn answer(name: &str, engine: &Arc<Engine>, pruning: Pruning) -> (Report, Vec<f32>) {
+    let onnx = file(&format!("{name}.int8.onnx"));
+    let mut model = parser().model_for_read(&mut &*onnx).unwrap().into_typed().unwrap();
+    let report = rewrite(&mut model, engine, pruning).unwrap();
+    (report, run(model, &floats(&format!("{name}.input.f32"))))
+}
+
+#[test]
+fn every_kernel_answers_as_onnxruntime_does() {
+    let everything = [
+        ("tiny", Report { linears: 9, attentions: 2, norms: 6, patch_embeddings: 1, ..Report::default() }),
+        ("tiny-header", Report { linears: 8, attentions: 2, norms: 4, ..Report::default() }),
+    ];
+    for (name, expected) in everything {
+        let (golden, exact) = (floats(&format!("{name}.int8.f32")), floats(&format!("{name}.fp32.f32")));
+        for kernel in Kernel::all_supported() {
+            for (threads, precision) in [(1, Precision::Full), (3, Precision::Full), (3, Precision::Fast)] {
+                let engine = Arc::new(Engine::new(threads, Some(kernel), precision).unwrap());
+                let least = if engine.bf16.is_some() { 0.9995 } else { 0.9998 };
+                let (report, found) = answer(name, &engine, Pruning::Off);
+                assert_eq!(report, expected, "{name}");
+                assert!(cosine(&found, &golden) >= least, "{name} {kernel:?}: {}", cosine(&found, &golden));
+                assert!(cosine(&found, &exact) >= cosine(&golden, &exact) - 2e-4, "{name} {kernel:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn pruning_computes_one_row_and_hardly_changes_the_answer() {
+    let engine = Arc::new(Engine::new(1, None, Precision::Full).unwrap());
+    let (report, found) = answer("tiny", &engine, Pruning::On);
+    // Attention, projection, norm and two layers of the last block.
+    assert_eq!(report.pruned, 5);
+    assert!(cosine(&found, &floats("tiny.int8.f32")) >= 0.9995);
+    // Nothing to leave out where every row is an answer.
+    assert_eq!(answer("tiny-header", &engine, Pruning::On).0.pruned, 0);
+}
+
+/// Numbers that look random.
+fn noise(n: usize) -> Vec<f32> {
+    let mut state = n as u32 | 1;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+struct Layer {
+    channels: [usize; 2],
+    group: usize,
+    kernel: usize,
+    stride: usize,
+    before: usize,
+    after: usize,
+    residual: bool,
+}
+
+/// A convolution, a clip to 0..0.75 and perhaps an addition of the input, on `[1, C, 9, 11]`.
+fn network(l: &Layer) -> TypedModel {
+    let mut model = TypedModel::default();
+    let x = model.add_source("x", f32::fact([1, l.channels[0], 9, 11])).unwrap();
+    let shape = [l.channels[1], l.channels[0] / l.group, l.kernel, l.kernel];
+    let weights = Tensor::from_shape(&shape, &noise(shape.iter().product())).unwrap();
+    let weights = model.add_const("weights", weights).unwrap();
+    let bias = model.add_const("bias", tensor1(&noise(l.channels[1]))).unwrap();
+    let pool_spec = PoolSpec {
+        data_format: DataFormat::NCHW,
+        kernel_shape: tvec!(l.kernel; 2),
+        padding: PaddingSpec::Explicit(tvec!(l.before; 2), tvec!(l.after; 2)),
+        dilations: None,
+        strides: Some(tvec!(l.stride; 2)),
+        input_channels: l.channels[0],
+        output_channels: l.channels[1],
+    };
+    let conv = Conv { pool_spec, kernel_fmt: KernelFormat::OIHW, group: l.group, q_params: None };
+    let y = model.wire_node("conv", conv, &[x, weights, bias]).unwrap()[0];
+    let scalar = |x: f32| Tensor::from_shape(&[1, 1, 1, 1], &[x]).unwrap();
+    let low = model.add_const("low", scalar(0.0)).unwrap();
+    let high = model.add_const("high", scalar(0.75)).unwrap();
+    let y = model.wire_node("max", math::max(), &[y, low]).unwrap()[0];
+    let mut y = model.wire_node("min", math::min(), &[y, high]).unwrap()[0];
+    if l.residual {
+        y = model.wire_node("add", math::add(), &[y, x]).unwrap()[0];
+    }
+    model.select_output_outlets(&[y]).unwrap();
+    model
+}
+
+#[test]
+fn convolutions_answer_as_tract_does() {
+    let plain = Layer { channels: [16, 24], group: 1, kernel: 1, stride: 1, before: 0, after: 0, residual: false };
+    let depthwise = Layer { channels: [16; 2], group: 16, kernel: 3, before: 1, after: 1, ..plain };
+    let layers = [
+        Layer { channels: [5, 70], ..plain },
+        Layer { channels: [16; 2], residual: true, ..plain },
+        Layer { channels: [3, 16], kernel: 3, stride: 2, after: 1, ..plain },
+        Layer { channels: [8; 2], group: 8, ..depthwise },
+        Layer { channels: [12; 2], group: 12, stride: 2, before: 0, ..depthwise },
+        Layer { kernel: 5, stride: 2, after: 2, ..depthwise },
+        Layer { kernel: 5, before: 2, after: 2, ..depthwise },
+        depthwise,
+        plain,
+    ];
+    for layer in layers {
+        let x = noise(layer.channels[0] * 99);
+        let expected = run(network(&layer), &x);
+        for kernel in Kernel::all_supported() {
+            for threads in [1, 3] {
+                let engine = Arc::new(Engine::new(threads, Some(kernel), Precision::Full).unwrap());
+                let mut model = network(&layer);
+                assert_eq!(rewrite(&mut model, &engine, Pruning::On).unwrap().convolutions, 1);
+                let found = run(model, &x);
+                assert_eq!(found.len(), expected.len());
+                let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(worst < 1e-5, "kernel {} of {} channels: {worst}", layer.kernel, layer.channels[0]);
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! From integer sums to the layer's answer: scale, bias, activation, residual.
+
+use crate::encoder::ops::level::by_level;
+use crate::encoder::ops::math::{BASE_FUSED, exp, fma};
+
+/// What follows a linear layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Activation {
+    /// Nothing.
+    None,
+    /// x * sigmoid(1.702 x), CLIP's.
+    QuickGelu,
+    /// x * Phi(x), by the error function.
+    Gelu,
+}
+
+impl Activation {
+    /// The activation at one point, exact to f32.
+    pub(crate) fn at(self, x: f32) -> f32 {
+        match self {
+            Self::None => x,
+            Self::QuickGelu => x / (1.0 + exp::<false>(-1.702 * x)),
+            Self::Gelu => gelu::<false>(x),
+        }
+    }
+}
+
+/// Constants of one panel's columns for one activation matrix; all slices are as long as `out`.
+#[derive(Clone, Copy)]
+pub(super) struct Columns<'a> {
+    /// Zero point times column sum, taken off the integer sums.
+    pub(super) correction: &'a [i32],
+    /// Activation scale times weight scale.
+    pub(super) scale: &'a [f32],
+    pub(super) bias: &'a [f32],
+}
+
+by_level! {
+    /// out = activation((sums - correction) * scale + bias), added to what `out` held where `add` is set.
+    pub(super) fn finish(sums: &[i32], columns: Columns<'_>, activation: Activation, add: bool, out: &mut [f32]);
+    avx512 = finish_body::<true>, avx2 = finish_body::<true>, base = finish_body::<{ BASE_FUSED }>
+}
+
+#[expect(clippy::needless_range_loop, reason = "iterator adaptors are not always compiled for the instructions")]
+#[inline(always)]
+fn finish_body<const FUSED: bool>(
+    sums: &[i32],
+    columns: Columns<'_>,
+    activation: Activation,
+    add: bool,
+    out: &mut [f32],
+) {
+    let n = out.len();
+    let (sums, correction) = (&sums[..n], &columns.correction[..n]);
+    let (scale, bias) = (&columns.scale[..n], &columns.bias[..n]);
+    // Two roundings, as Mul and Add in the file; not fused.
+    let linear = |i: usize| sums[i].wrapping_sub(correction[i]) as f32 * scale[i] + bias[i];
+    match activation {
+        Activation::None if add => {
+            for i in 0..n {
+                out[i] += linear(i);
+            }
+        }
+        Activation::None => {
+            for i in 0..n {
+                out[i] = linear(i);
+            }
+        }
+        Activation::QuickGelu => {
+            for i in 0..n {
+                let x = linear(i);
+                let y = x / (1.0 + exp::<FUSED>(-1.702 * x));
+                out[i] = if add { out[i] + y } else { y };
+            }
+        }
+        Activation::Gelu => {
+            for i in 0..n {
+                let y = gelu::<FUSED>(linear(i));
+                out[i] = if add { out[i] + y } else { y };
+            }
+        }
+    }
+}
+
+/// x/2 (1 + erf(x / sqrt 2)), the error function by Abramowitz and Stegun 7.1.26, wrong by at most 1.5e-7.
+#[inline(always)]
+fn gelu<const FUSED: bool>(x: f32) -> f32 {
+    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / fma::<FUSED>(0.327_591_1, z, 1.0);
+    let mut p: f32 = 1.061_405_4;
+    p = fma::<FUSED>(p, t, -1.453_152);
+    p = fma::<FUSED>(p, t, 1.421_413_7);
+    p = fma::<FUSED>(p, t, -0.284_496_74);
+    p = fma::<FUSED>(p, t, 0.254_829_6);
+    let tail = p * t * exp::<FUSED>(-z * z);
+    // x Phi(x) = x - x tail/2 for x > 0, and x tail/2 below.
+    let half = 0.5 * x * tail;
+    if x > 0.0 { x - half } else { half }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoder::ops::level::Level;
+
+    #[test]
+    fn activations_match_their_definitions() {
+        for i in -1000..1000 {
+            let x = f64::from(i) * 0.013;
+            let quick = x / (1.0 + (-1.702 * x).exp());
+            assert!((f64::from(Activation::QuickGelu.at(x as f32)) - quick).abs() < 1e-6 * (1.0 + x.abs()));
+        }
+        // From tables of the normal distribution.
+        for (x, phi) in
+            [(0.0, 0.5), (1.0, 0.841_344_7), (-1.0, 0.158_655_25), (-3.0, 0.001_349_898), (2.5, 0.993_790_3)]
+        {
+            assert!((Activation::Gelu.at(x) - x * phi).abs() < 1e-6, "{x}");
+        }
+    }
+
+    #[test]
+    fn every_level_gives_the_same_to_rounding() {
+        let sums: Vec<i32> = (0..61).map(|i| (i - 30) * 777).collect();
+        let columns = Columns { correction: &[5; 61], scale: &[1.3e-4; 61], bias: &[0.1; 61] };
+        for activation in [Activation::None, Activation::QuickGelu, Activation::Gelu] {
+            for level in [Level::BASE, Level::detect().at_most_avx2(), Level::detect()] {
+                for add in [false, true] {
+                    let mut out = [1.0; 61];
+                    finish(level, &sums, columns, activation, add, &mut out);
+                    for (out, sum) in out.iter().zip(&sums) {
+                        let expected = activation.at((sum - 5) as f32 * 1.3e-4 + 0.1) + f32::from(add);
+                        assert!((out - expected).abs() < 1e-6, "{activation:?} {level:?}: {out} for {expected}");
+                    }
+                }
+            }
+        }
+    }
+}

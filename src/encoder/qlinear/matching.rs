@@ -1,0 +1,269 @@
+//! Finding dynamic int8 linear layers in tract's typed model, before it is decluttered, and putting [`QLinear`] there.
+//!
+//! ```text
+//! x ─ DynamicQuantizeLinear ─┬ integers ─ MatMulInteger(W) ─ Cast ─ Mul ─ [Add bias] ─ [activation] ─ [Add r]
+//!                            └ scale ─ Mul(weight scale) ───────────┘
+//! ```
+//!
+//! Layers that read one DynamicQuantizeLinear (queries, keys and values) and have nothing after their bias become one.
+
+use std::sync::Arc;
+
+use tract_core::internal::*;
+use tract_core::ops::array::Slice;
+use tract_core::ops::binary::TypedBinOp;
+use tract_core::ops::cast::Cast;
+use tract_core::ops::einsum::EinSum;
+use tract_core::ops::math::{Add, Mul};
+
+use super::{Activation, Arena, Packed, QLinear};
+use crate::encoder::ops::engine::Engine;
+use crate::encoder::ops::graph::{constant, constant_f32, is_constant, only_reader, other_operand, pointwise_after};
+
+/// One layer as found.
+struct Linear {
+    quantiser: usize,
+    /// i8 `[K, N]`.
+    weights: Arc<Tensor>,
+    scale: Vec<f32>,
+    bias: Vec<f32>,
+    activation: Activation,
+    residual: Option<OutletId>,
+    output: OutletId,
+}
+
+impl Linear {
+    fn n(&self) -> usize {
+        self.scale.len()
+    }
+
+    fn can_share(&self) -> bool {
+        self.activation == Activation::None && self.residual.is_none()
+    }
+}
+
+/// Replaces every dynamic int8 linear layer of `model`; returns how many operators took their place.
+pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>) -> TractResult<usize> {
+    let candidates: Vec<usize> = model.nodes.iter().filter(|n| n.op_is::<EinSum>()).map(|n| n.id).collect();
+    let found: Vec<(usize, Linear)> =
+        candidates.iter().filter_map(|&id| Some((id, find(model, model.node(id))?))).collect();
+    let mut groups: Vec<(usize, Vec<usize>)> = vec![];
+    for (id, linear) in &found {
+        match groups.iter_mut().find(|(quantiser, _)| *quantiser == linear.quantiser && linear.can_share()) {
+            Some((_, members)) => members.push(*id),
+            None => groups.push((if linear.can_share() { linear.quantiser } else { usize::MAX }, vec![*id])),
+        }
+    }
+    let sizes = |members: &[usize]| -> (usize, usize) {
+        let members: Vec<_> = found.iter().filter(|(id, _)| members.contains(id)).collect();
+        (members.first().map_or(0, |(_, l)| l.weights.shape()[0]), members.iter().map(|(_, l)| l.n()).sum())
+    };
+    let bytes = groups.iter().map(|(_, members)| sizes(members)).map(|(k, n)| Packed::bytes(engine.kernel, k, n)).sum();
+    drop(found);
+
+    let mut arena = Arena::new(bytes)?;
+    let mut packed = vec![];
+    for (_, members) in &groups {
+        let linears: Vec<Linear> = members.iter().filter_map(|&id| find(model, model.node(id))).collect();
+        packed.push(pack(engine, &mut arena, &linears)?);
+    }
+    let arena = Arc::new(arena);
+    for ((_, members), (weights, scale, bias)) in groups.iter().zip(packed) {
+        // Looked for again, because the replacements so far have moved inputs and residuals.
+        let linears: Vec<Linear> = members.iter().filter_map(|&id| find(model, model.node(id))).collect();
+        ensure!(linears.len() == members.len(), "a linear layer vanished while others were replaced");
+        let (engine, arena) = (Arc::clone(engine), Arc::clone(&arena));
+        let residual = linears[0].residual;
+        let op = QLinear {
+            engine,
+            arena,
+            weights,
+            scale: scale.into(),
+            bias: bias.into(),
+            activation: linears[0].activation,
+            residual: residual.is_some(),
+        };
+        replace(model, op, &linears, residual)?;
+    }
+    Ok(groups.len())
+}
+
+fn replace(model: &mut TypedModel, op: QLinear, linears: &[Linear], residual: Option<OutletId>) -> TractResult<()> {
+    let name = &model.node(linears[0].output.node).name;
+    let input = model.node(linears[0].quantiser).inputs[0];
+    let mut patch = TypedModelPatch::new("dynamic int8 linear layer");
+    let mut inputs = tvec!(patch.tap_model(model, input)?);
+    if let Some(residual) = residual {
+        inputs.push(patch.tap_model(model, residual)?);
+    }
+    let output = patch.wire_node(format!("{name}.qlinear"), op, &inputs)?[0];
+    if let [linear] = linears {
+        patch.shunt_outside(model, linear.output, output)?;
+    } else {
+        let axis = patch.outlet_fact(output)?.rank() - 1;
+        let mut start = 0;
+        for (i, linear) in linears.iter().enumerate() {
+            let slice = Slice::new(axis, start, start + linear.n());
+            let part = patch.wire_node(format!("{name}.qlinear.{i}"), slice, &[output])?[0];
+            patch.shunt_outside(model, linear.output, part)?;
+            start += linear.n();
+        }
+    }
+    patch.apply(model)
+}
+
+/// Packs layers of one input side by side.
+#[allow(clippy::type_complexity)]
+fn pack(engine: &Engine, arena: &mut Arena, linears: &[Linear]) -> TractResult<(Packed, Vec<f32>, Vec<f32>)> {
+    let join = |f: fn(&Linear) -> &[f32]| linears.iter().flat_map(f).copied().collect::<Vec<f32>>();
+    let (mut scale, mut bias) = (join(|l| &l.scale), join(|l| &l.bias));
+    let n = scale.len();
+    let k = linears.first().map_or(0, |l| l.weights.shape()[0]);
+    let packed = if let [linear] = linears {
+        Packed::pack(engine.kernel, arena, k, n, linear.weights.try_as_plain_ram()?.as_slice::<i8>()?)?
+    } else {
+        let mut joined = vec![0i8; k * n];
+        let mut start = 0;
+        for linear in linears {
+            let weights = linear.weights.try_as_plain_ram()?;
+            for (row, part) in joined.chunks_exact_mut(n).zip(weights.as_slice::<i8>()?.chunks_exact(linear.n())) {
+                row[start..start + part.len()].copy_from_slice(part);
+            }
+            start += linear.n();
+        }
+        Packed::pack(engine.kernel, arena, k, n, &joined)?
+    };
+    let padded = packed.panels() * engine.kernel.nr;
+    scale.resize(padded, 0.0);
+    bias.resize(padded, 0.0);
+    Ok((packed, scale, bias))
+}
+
+/// The layer whose matrix product is `node`, if it is one that can be replaced.
+fn find(model: &TypedModel, node: &TypedNode) -> Option<Linear> {
+    let op = node.op_as::<EinSum>()?;
+    let [a, b, bias, a_zero, a_scale, b_zero, b_scale, c_zero, c_scale] = *node.inputs else { return None };
+    let quantiser = model.node(a.node);
+    let plain = op.q_params == Some(i32::datum_type())
+        && [bias, b_zero, c_zero].iter().all(|i| is_constant(model, *i, 0.0))
+        && [a_scale, b_scale, c_scale].iter().all(|i| is_constant(model, *i, 1.0))
+        && quantiser.op.name() == "DynamicQuantizeLinearU8"
+        && (a.slot, a_zero) == (0, OutletId::new(quantiser.id, 2));
+    let weights = constant(model, b)?;
+    let [k, n] = *weights.shape() else { return None };
+    if !plain || weights.datum_type() != i8::datum_type() || !multiplies_last_axis(model, node, op, k, n) {
+        return None;
+    }
+    let cast = only_reader(model, node.id.into())?;
+    (cast.op_as::<Cast>()?.to == f32::datum_type()).then_some(())?;
+    let mut output = OutletId::new(cast.id, 0);
+    let mut scale = Scale::default();
+    while let Some(reader) = only_reader(model, output) {
+        let Some(factor) = other_operand::<Mul>(reader, output) else { break };
+        if !scale.times(model, factor, quantiser.id, n) {
+            break;
+        }
+        output = reader.id.into();
+    }
+    let mut linear = Linear {
+        quantiser: quantiser.id,
+        weights,
+        scale: scale.finish(n)?,
+        bias: vec![0.0; n],
+        activation: Activation::None,
+        residual: None,
+        output,
+    };
+    linear.take_bias(model);
+    linear.take_activation(model);
+    linear.take_residual(model);
+    Some(linear)
+}
+
+/// Whether the product is `[.., K] x [K, N]`, the matrix having axes of length 1 in front at most.
+fn multiplies_last_axis(model: &TypedModel, node: &TypedNode, op: &EinSum, k: usize, n: usize) -> bool {
+    let rank = |i: usize| model.outlet_fact(node.inputs[i]).map_or(0, |f| f.rank());
+    let (a, b) = (rank(0), rank(1));
+    let out = node.outputs[0].fact.rank();
+    if a < 2 || b < 2 || out != a {
+        return false;
+    }
+    let axis = |io, at| op.axes.axis((io, at)).map(|axis| axis.repr).ok();
+    let k_axis = axis(InOut::In(0), a - 1);
+    let (b_k, b_n, out_n) = (axis(InOut::In(1), b - 2), axis(InOut::In(1), b - 1), axis(InOut::Out(0), a - 1));
+    let leading = (0..a - 1).all(|i| axis(InOut::In(0), i) == axis(InOut::Out(0), i));
+    let b_shape = model.outlet_fact(node.inputs[1]).ok().and_then(|f| f.shape.as_concrete().map(|s| s.to_vec()));
+    let matrix = b_shape.is_some_and(|s| s[..b - 2].iter().all(|d| *d == 1) && s[b - 2..] == [k, n]);
+    k_axis.is_some() && k_axis == b_k && b_n.is_some() && b_n == out_n && leading && matrix
+}
+
+/// The product of factors behind a layer's sums: the activation's scale once, and constants.
+#[derive(Default)]
+struct Scale {
+    dynamic: bool,
+    constants: Vec<Vec<f32>>,
+}
+
+impl Scale {
+    /// Takes a factor in, if it is made of the activation's scale and constants of 1 or `n` numbers alone.
+    fn times(&mut self, model: &TypedModel, factor: OutletId, quantiser: usize, n: usize) -> bool {
+        if let Some(numbers) = constant_f32(model, factor).filter(|c| c.len() == 1 || c.len() == n) {
+            self.constants.push(numbers);
+            return true;
+        }
+        let node = model.node(factor.node);
+        if factor == OutletId::new(quantiser, 1) {
+            return !std::mem::replace(&mut self.dynamic, true);
+        }
+        if node.op_is::<AxisOp>() {
+            return self.times(model, node.inputs[0], quantiser, n);
+        }
+        node.op_as::<TypedBinOp>().is_some_and(|op| op.0.is::<Mul>())
+            && node.inputs.iter().all(|input| self.times(model, *input, quantiser, n))
+    }
+
+    /// The constant part for each column, if the activation's scale was there.
+    fn finish(self, n: usize) -> Option<Vec<f32>> {
+        let mut product = vec![1f32; n];
+        for factor in &self.constants {
+            product.iter_mut().enumerate().for_each(|(i, p)| *p *= factor[i % factor.len()]);
+        }
+        self.dynamic.then_some(product)
+    }
+}
+
+impl Linear {
+    fn take_bias(&mut self, model: &TypedModel) {
+        let Some(reader) = only_reader(model, self.output) else { return };
+        let Some(other) = other_operand::<Add>(reader, self.output) else { return };
+        if let Some(bias) = constant_f32(model, other).filter(|b| b.len() == self.n()) {
+            self.bias = bias;
+            self.output = reader.id.into();
+        }
+    }
+
+    fn take_activation(&mut self, model: &TypedModel) {
+        let points: Vec<f32> = (-64..=64).map(|i| i as f32 / 8.0).collect();
+        for chain in pointwise_after(model, self.output, &points) {
+            let is = |activation: Activation| {
+                points.iter().zip(&chain.values).all(|(x, y)| (activation.at(*x) - y).abs() < 2e-5)
+            };
+            if let Some(activation) = [Activation::QuickGelu, Activation::Gelu].into_iter().find(|a| is(*a)) {
+                self.activation = activation;
+                self.output = chain.output;
+                return;
+            }
+        }
+    }
+
+    fn take_residual(&mut self, model: &TypedModel) {
+        let Some(reader) = only_reader(model, self.output) else { return };
+        let Some(other) = other_operand::<Add>(reader, self.output) else { return };
+        let fact = |outlet| model.outlet_fact(outlet).ok();
+        let same_shape = fact(other).is_some_and(|o| fact(self.output).is_some_and(|s| s.shape == o.shape));
+        if same_shape && constant(model, other).is_none() {
+            self.residual = Some(other);
+            self.output = reader.id.into();
+        }
+    }
+}
