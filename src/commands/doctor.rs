@@ -52,6 +52,7 @@ fn print(report: &Report) -> std::io::Result<()> {
     }
     line("cpu", &format!("{} ({})", machine.cpu.as_deref().unwrap_or("unknown"), machine.arch))?;
     line("features", &or_none(machine.cpu_features.join(" "), "none that a kernel could use"))?;
+    line("kernels", crate::table::instruction_set())?;
     line("threads", &machine.threads.to_string())?;
     if let (Some(total), Some(free)) = (machine.memory_total, machine.memory_available) {
         line("memory", &format!("{:.1} GiB, {:.1} GiB available", gib(total), gib(free)))?;
