@@ -1,9 +1,10 @@
-"""One ONNX graph in the making, in one of three precisions.
+"""One ONNX graph in the making, in one of these precisions.
 
 - fp32: f32 throughout.
 - fp16: f16 throughout, with f32 at the input and the output (LayerNorm accumulates in f32, as ONNX defines it).
 - int8: each Linear quantises its input as it comes (DynamicQuantizeLinear, u8, one scale a tensor) and multiplies
   by i8 weights with one scale an output channel; everything else is f32. Weights are symmetric: zero point 0.
+- weights8: f32 arithmetic with the weights of Linears stored as int8 behind DequantizeLinear, for small graphs.
 """
 
 from pathlib import Path
@@ -27,7 +28,7 @@ class Graph:
     """Nodes and initialisers of one graph. Every node is named after its output."""
 
     def __init__(self, precision: str):
-        if precision not in PRECISIONS:
+        if precision not in (*PRECISIONS, "weights8"):
             raise ValueError(f"precision {precision!r}: one of {', '.join(PRECISIONS)}")
         self.precision = precision
         self.real = np.float16 if precision == "fp16" else np.float32
@@ -72,6 +73,12 @@ class Graph:
         """x as u8 with its scale and zero point: [q, scale, zero]."""
         return self.ops("DynamicQuantizeLinear", [x], [f"{x}.q", f"{x}.scale", f"{x}.zero"])
 
+    @staticmethod
+    def stored(weight: np.ndarray) -> np.ndarray:
+        """weight [in, out] as a reader of weights8 has it."""
+        integers, scale = quantise_columns(weight)
+        return integers.astype(np.float32) * scale
+
     def linear(self, x: str, name: str, weight: np.ndarray, bias: np.ndarray | None = None) -> str:
         """x [..., in] times weight [in, out], plus bias [out]."""
         if self.precision == "int8":
@@ -81,6 +88,10 @@ class Graph:
             y = self.op("Cast", [y], f"{name}.cast", to=TensorProto.FLOAT)
             scales = self.op("Mul", [x_scale, self.constant(f"{name}.scale", scale)], f"{name}.scales")
             y = self.op("Mul", [y, scales], f"{name}.matmul")
+        elif self.precision == "weights8":
+            integers, scale = quantise_columns(weight)
+            inputs = [self.constant(f"{name}.i8", integers), self.constant(f"{name}.scale", scale), self.constant(f"{name}.zero", np.zeros(len(scale), np.int8))]
+            y = self.op("MatMul", [x, self.op("DequantizeLinear", inputs, f"{name}.weight", axis=1)], f"{name}.matmul")
         else:
             y = self.op("MatMul", [x, self.number(f"{name}.weight", weight)], f"{name}.matmul")
         return y if bias is None else self.op("Add", [y, self.number(f"{name}.bias", bias)], f"{name}.add")
