@@ -23,7 +23,7 @@ from torch import nn
 
 SIZES = {  # width, layers, patch, grid, embed, text width, text layers, context, vocabulary
     "tiny": (128, 2, 16, 3, 64, 64, 2, 77, 49408),
-    "tiny-wide": (64, 2, 8, 4, 128, 128, 2, 77, 49408),
+    "tiny-wide-48": (64, 2, 8, 6, 128, 128, 2, 77, 49408),  # another D, for attribute encoders of their own
     "B/32": (768, 12, 32, 7, 512, 512, 12, 77, 49408),
     "B/16": (768, 12, 16, 14, 512, 512, 12, 77, 49408),
     "L/14": (1024, 24, 14, 16, 768, 768, 12, 77, 49408),

@@ -1,0 +1,197 @@
+"""Compares a bundle with its checkpoint on one clip: PyTorch, onnxruntime, and the binary where there is one.
+
+PyTorch's numbers are made from the checkpoint alone: its own text tower makes the categories, all 77 positions of
+them, and its own frames go in. onnxruntime's are made from the bundle's graphs and tables. The binary is asked for
+all it computed (`classify --json --raw`).
+"""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .checkpoint import load
+from .checkpoint.load import Checkpoint
+from .export.attributes import Branch, prompted, read_branch
+from .export.options import Options
+from .export.relabel import precision_of, read_manifest, same_source
+from .model.frames import prepare, sample
+from .model.recognise import TAU, attribute_scores, concept_spotting, dot_product, fuse
+from .model.towers import encode_frames, encode_words, temporal
+from .reader import Bundle
+from .text.lists import read_prompts
+from .text.tokenizer import TooLong, tokenize
+
+# Largest differences that are allowed. Half precision and int8 round, so vectors are compared by cosine distance
+# there; exactness is proven with fp32.
+TOLERANCE = {
+    "fp32": {"embedding": 1e-4, "s_v": 1e-4, "s_a": 1e-3, "scores": 1e-3},
+    "fp16": {"embedding": 1e-3, "s_v": 2e-2, "s_a": 2e-2, "scores": 5e-2},
+    "int8": {"embedding": 2e-2, "s_v": 5e-2, "s_a": 5e-2, "scores": 2e-1},
+}
+WORD_BOUND = 1e-3  # compacted tables may change S_V by as much as the manifest says, and by this where it does not
+PICTURES = 12
+
+
+@dataclass
+class Result:
+    """What one runtime made of the clip. Scores [K]; embeddings [T, D], not normalised, before the header."""
+
+    frames: list[int]
+    embeddings: np.ndarray
+    s_v: np.ndarray
+    s_a: np.ndarray | None = None
+    scores: np.ndarray | None = None
+    phrases: list[str] = field(default_factory=list)
+
+
+def made_up_clip(folder: Path, size: int) -> Path:
+    """A folder of stills that differ from each other: smooth random colours."""
+    rng = np.random.default_rng(7)
+    for i in range(PICTURES):
+        cells = 2 + i % 4
+        small = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), np.uint8))
+        small.resize((size * 3 // 2, size * 5 // 4), Image.Resampling.BICUBIC).save(folder / f"img_{i + 1:05d}.png")
+    return folder
+
+
+def by_pytorch(b: Bundle, video: Checkpoint, branch: Branch, prompts: list[str], frames: list[int], pixels: np.ndarray,
+               phrases: list[str]) -> Result:
+    """The reference: everything from the checkpoint. `phrases` are the attributes that the bundle's tables retrieve."""
+    v = encode_frames(video, torch.from_numpy(pixels))
+    h = temporal(video, v[None])[0]
+    tokens = tokenize([prompts[0].replace("{}", n) for n in b.categories], video.shape.context)
+    sentence, words = encode_words(video, tokens)
+    category = sentence if len(prompts) == 1 else prompted(video, b.categories, prompts, "categories")
+    centre = torch.from_numpy(category)
+    s_v = concept_spotting(h, torch.from_numpy(words), centre, tau=TAU) if b.model["interaction"] == "vcs" else dot_product(h, centre)
+    result = Result(frames, v.numpy(), s_v.numpy(), phrases=phrases)
+    if phrases:
+        text = prompts[0].replace("{}", ",".join(phrases))
+        try:
+            sentence_a, _ = encode_words(branch.sentence, tokenize([text], video.shape.context))
+        except TooLong:
+            return result
+        seen = centre if branch.sentence is video else torch.from_numpy(prompted(branch.sentence, b.categories, prompts, "categories"))
+        s_a = attribute_scores(torch.from_numpy(sentence_a[0]), seen, branch.sentence.heads)
+        result.s_a = s_a.numpy()
+        result.scores = fuse(s_v, s_a, b.model["lambda"], b.model["logit_scale"]).numpy()
+    return result
+
+
+def by_bundle(b: Bundle, frames: list[int], pixels: np.ndarray) -> Result:
+    """onnxruntime over the bundle's graphs, numpy over its tables; the text tower for S_A where the bundle has it."""
+    v = b.embed("visual.onnx", pixels)
+    s_v = b.video_scores(v)
+    result = Result(frames, v, s_v)
+    if b.phrases:
+        space = b.embed("attribute_visual.onnx", pixels) if b.model["attribute_encoder"] == "own" else v
+        top = b.retrieve(space)
+        result.phrases = [b.phrases[i] for i in top]
+        result.s_a = b.attribute_scores(top)
+        result.scores = fuse(torch.from_numpy(s_v), torch.from_numpy(result.s_a), b.model["lambda"], b.model["logit_scale"]).numpy()
+    return result
+
+
+def by_binary(binary: Path, bundle: Path, clip: Path, *, tower: bool) -> Result:
+    """The program's own numbers."""
+    command = [str(binary), "classify", str(clip), "--bundle", str(bundle), "--json", "--raw"] + (["--attributes", "tower"] if tower else [])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip()}")
+    raw = json.loads(done.stdout.splitlines()[0])
+    s_a = raw.get("s_a")
+    return Result(raw["frame_indices"], np.array(raw["frame_embeddings"], np.float32), np.array(raw["s_v"]),
+                  np.array(s_a) if s_a else None, None, [a["phrase"] for a in raw.get("attributes", [])])
+
+
+def find_binary(given: Path | None) -> Path | None:
+    """The program that was named, or one in PATH, or one built in this repository."""
+    if given:
+        if not given.is_file():
+            raise FileNotFoundError(f"--binary {given}: no such file")
+        return given
+    if found := shutil.which("bike-edge"):
+        return Path(found)
+    built = Path(__file__).resolve().parents[3] / "target" / "release" / "bike-edge"
+    return built if built.is_file() else None
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+
+
+def report(name: str, truth: Result, found: Result, limits: dict[str, float], *, exact_sentence: bool) -> bool:
+    """Prints one runtime's differences from another; whether all are within the limits."""
+    ok = True
+
+    def line(what: str, value: float, limit: float | None) -> None:
+        nonlocal ok
+        good = limit is None or value <= limit
+        ok &= good
+        verdict = "" if limit is None else (f"   (limit {limit:g})" if good else f"   OVER {limit:g}")
+        print(f"  {what:<46}{value:>12.3e}{verdict}")
+
+    print(f"{name}:")
+    if found.frames != truth.frames:
+        print(f"  frames differ: {found.frames}, not {truth.frames}")
+        return False
+    distance = 1 - (unit(found.embeddings) * unit(truth.embeddings)).sum(-1)
+    line("frame embeddings, largest cosine distance", float(distance.max()), limits["embedding"])
+    line("frame embeddings, largest difference of unit rows", float(np.abs(unit(found.embeddings) - unit(truth.embeddings)).max()), None)
+    line("S_V, largest difference", float(np.abs(found.s_v - truth.s_v).max()), limits["s_v"])
+    both = found.s_a is not None and truth.s_a is not None
+    if both:
+        line("S_A, largest difference" + ("" if exact_sentence else " (stand-in for the tower)"), float(np.abs(found.s_a - truth.s_a).max()),
+             limits["s_a"] if exact_sentence else None)
+    if both and found.scores is not None and truth.scores is not None and exact_sentence:
+        line("fused scores, largest difference", float(np.abs(found.scores - truth.scores).max()), limits["scores"])
+    top = min(5, len(truth.s_v))
+    order_a, order_b = np.argsort(-found.s_v, kind="stable")[:top], np.argsort(-truth.s_v, kind="stable")[:top]
+    same = list(order_a) == list(order_b)
+    print(f"  top {top} by S_V: {'the same order' if same else f'{list(order_a)}, not {list(order_b)}'}")
+    if found.phrases != truth.phrases:
+        print(f"  attributes differ: {found.phrases}, not {truth.phrases}")
+    return ok
+
+
+def compare(bundle: Path, checkpoint: Path, *, clip: Path | None, binary: Path | None, activation: str | None,
+            attribute_checkpoint: Path | None, attribute_clip: Path | None, prompts: list[str] | None) -> int:
+    """Prints all differences; 1 if one is past its tolerance."""
+    manifest = read_manifest(bundle)
+    b = Bundle(bundle, manifest)
+    video = load(checkpoint, activation)
+    same_source(bundle, video)
+    encoder = b.model.get("attribute_encoder", "same")
+    o = Options(checkpoint, bundle, bundle, attribute_checkpoint=attribute_checkpoint, attribute_clip=attribute_clip,
+                attribute_encoder=encoder if attribute_clip else None, activation=activation)
+    branch = read_branch(o, video)
+    prompts = read_prompts(prompts)
+    precision = precision_of(bundle / "visual.onnx")
+    limits = dict(TOLERANCE[precision])
+    if not b.exact_words:
+        limits["s_v"] += manifest.get("quality", {}).get("word_s_v_change_bound", WORD_BOUND)
+    p = manifest["preprocess"]
+    with tempfile.TemporaryDirectory() as made:
+        clip = clip or made_up_clip(Path(made), p["crop"])
+        frames, images = sample(clip, b.model["window"])
+        pixels = np.stack([prepare(i, p["resize"], p["crop"], p["mean"], p["std"]) for i in images])
+        print(f"{bundle}, {precision}, {'exact' if b.exact_words else 'compacted'} words; {clip.name}, frames {frames}")
+        ours = by_bundle(b, frames, pixels)
+        truth = by_pytorch(b, video, branch, prompts, frames, pixels, ours.phrases)
+        ok = report("onnxruntime against PyTorch", truth, ours, limits, exact_sentence=b.has_tower)
+        program = find_binary(binary)
+        if program:
+            theirs = by_binary(program, bundle, clip, tower=b.has_tower)
+            ok &= report(f"{program.name} against PyTorch", truth, theirs, limits | {"s_v": limits["s_v"] + 2e-3}, exact_sentence=b.has_tower)
+            ok &= report(f"{program.name} against onnxruntime", ours, theirs, {"embedding": 1e-3, "s_v": 2e-3, "s_a": 2e-3, "scores": 2e-2}, exact_sentence=True)
+        else:
+            print("bike-edge: not compared (no program found; --binary PATH)")
+    print("within tolerance" if ok else "NOT within tolerance")
+    return 0 if ok else 1
