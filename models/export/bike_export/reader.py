@@ -88,9 +88,9 @@ class Bundle:
         scores = self.retrieval @ _unit(v.mean(0))
         return [int(i) for i in np.argsort(-scores, kind="stable")[: self.model["attributes_top_k"]]]
 
-    def attribute_scores(self, top: list[int]) -> np.ndarray:
-        """S_A [K]: through the text tower where the bundle has it, else through the composer, else the centred mean."""
-        if self.has_tower:
+    def attribute_scores(self, top: list[int], *, tower: bool) -> np.ndarray:
+        """S_A [K] of these phrases: through the text tower, or without it by the composer or the centred mean."""
+        if tower:
             text = "This is a video about " + ",".join(self.phrases[i] for i in top)
             tokens = tokenize([text])
             sentence = self.run("text.onnx", tokens)[0][tokens[0].argmax()][None]

@@ -9,13 +9,14 @@ and biases, outweighs what differs. So here
 - queries and keys have a gain of 1.5, so that attention chooses instead of averaging,
 - values and the output projection have a gain of 2 in the first block, so that what was seen outweighs the constant
   class token, and 1 / sqrt(layers) after it, so that depth neither fades nor blows up,
-- the header's first block has a gain of 0.25: it mixes frames, and must leave them different,
+- the header's blocks have half the gain or less: they mix frames, and must leave them different,
 - biases and positions are small, not zero: a forgotten one must show.
 Embeddings of different noise frames then have cosines near 0, and different names have different sentences.
 """
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -41,10 +42,10 @@ class Draw:
         return torch.randn(*shape, generator=self.source) * std
 
 
-def blocks(draw: Draw, prefix: str, width: int, layers: int, first: float = 2.0) -> State:
+def blocks(draw: Draw, prefix: str, width: int, layers: int, first: float = 2.0, later: float = 1.0) -> State:
     out: State = {}
     for i in range(layers):
-        gain = first if i == 0 else layers**-0.5
+        gain = first if i == 0 else later * layers**-0.5
         qk, v = draw(2 * width, width, std=1.5 * width**-0.5), draw(width, width, std=gain * width**-0.5)
         out |= {f"{prefix}{i}.{k}": t for k, t in {
             "ln_1.weight": 1 + draw(width, std=0.1), "ln_1.bias": draw(width, std=0.05),
@@ -52,7 +53,7 @@ def blocks(draw: Draw, prefix: str, width: int, layers: int, first: float = 2.0)
             "attn.out_proj.weight": draw(width, width, std=gain * width**-0.5), "attn.out_proj.bias": draw(width, std=0.02),
             "ln_2.weight": 1 + draw(width, std=0.1), "ln_2.bias": draw(width, std=0.05),
             "mlp.c_fc.weight": draw(4 * width, width, std=width**-0.5), "mlp.c_fc.bias": draw(4 * width, std=0.02),
-            "mlp.c_proj.weight": draw(width, 4 * width, std=layers**-0.5 * (2 * width)**-0.5), "mlp.c_proj.bias": draw(width, std=0.02),
+            "mlp.c_proj.weight": draw(width, 4 * width, std=later * layers**-0.5 * (2 * width)**-0.5), "mlp.c_proj.bias": draw(width, std=0.02),
         }.items()}
     return out
 
@@ -79,7 +80,7 @@ def header_state(arch: str, seed: int = 1) -> State:
     """The temporal header `Transf`."""
     embed, context = SIZES[arch][4], SIZES[arch][7]
     draw = Draw(seed)
-    return {"frame_position_embeddings.weight": draw(context, embed, std=0.2), **blocks(draw, "transformer.resblocks.", embed, 6, first=0.25)}
+    return {"frame_position_embeddings.weight": draw(context, embed, std=0.1), **blocks(draw, "transformer.resblocks.", embed, 6, first=0.2, later=0.5)}
 
 
 def attribute_state(arch: str, seed: int = 2) -> State:
@@ -178,6 +179,20 @@ def save_hugging_face(folder: Path, clip: State, arch: str, *, safe: bool = True
         state["text_model.embeddings.position_ids"] = torch.arange(context)[None]
         torch.save(state, folder / "pytorch_model.bin")
     return folder
+
+
+def different_frames(encode: Callable[[torch.Tensor], torch.Tensor], size: int, count: int = 8) -> torch.Tensor:
+    """Frames [count, 3, size, size] of noise whose embeddings differ: of 32 drawn, those are taken one by one whose
+    largest cosine with the ones taken before is least."""
+    drawn = torch.randn(32, 3, size, size, generator=torch.Generator().manual_seed(3))
+    v = torch.cat([encode(f[None]) for f in drawn])
+    v = v / v.norm(dim=-1, keepdim=True)
+    near, taken = v @ v.T, [0]
+    while len(taken) < count:
+        worst = near[:, taken].amax(1)
+        worst[taken] = 2.0
+        taken.append(int(worst.argmin()))
+    return drawn[taken]
 
 
 FORMATS = ("bike", "bike-attributes", "archive", "state-dict", "hugging-face")

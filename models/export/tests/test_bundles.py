@@ -23,13 +23,11 @@ def manifest(folder: Path) -> dict:
     return tomllib.loads((folder / "bundle.toml").read_text())
 
 
-def window(c, seed: int = 3) -> torch.Tensor:
-    """Frames of noise [8, 3, S, S]; their embeddings have cosines below .5."""
-    frames = torch.randn(8, 3, c.shape.size, c.shape.size, generator=torch.Generator().manual_seed(seed))
-    v = recognise.unit(temporal(c, encode_frames(c, frames)[None])[0])
-    near = v @ v.T - 2 * torch.eye(8)
-    assert near.max() < 0.75 and near.mean() < 0.5, "frames must differ for a test to tell anything"
-    return frames
+def window(c) -> torch.Tensor:
+    """Frames of noise [8, 3, S, S] whose embeddings differ, so that a wrong method shows."""
+    if c.shape.width > 128:  # full size: noise differs enough there, and drawing from many takes minutes
+        return torch.randn(8, 3, c.shape.size, c.shape.size, generator=torch.Generator().manual_seed(3))
+    return rc.different_frames(lambda f: encode_frames(c, f), c.shape.size)
 
 
 def truth(c, b: Bundle, frames: torch.Tensor, interaction: str) -> np.ndarray:
@@ -108,7 +106,7 @@ def test_trained_attributes_through_the_tower(made, export):
     sentence = torch.from_numpy(encode_sentences(attribute, tokenize([text])))[0]
     category = torch.from_numpy(encode_sentences(attribute, tokenize([f"This is a video about {n}" for n in b.categories])))
     expected = recognise.attribute_scores(sentence, category, attribute.heads).numpy()
-    assert np.abs(b.attribute_scores(top) - expected).max() < 1e-3
+    assert np.abs(b.attribute_scores(top, tower=True) - expected).max() < 1e-3
 
 
 def test_attribute_encoder_of_its_own(made, export):
@@ -123,7 +121,7 @@ def test_attribute_encoder_of_its_own(made, export):
 
 
 def test_composer_or_the_mean_is_used_and_said(made, export):
-    folder = export("bike", "--lexicon", str(made["lexicon"]), "--tuples", "150")
+    folder = export("bike", "--lexicon", str(made["lexicon"]), "--tuples", "40")
     m = manifest(folder)
     assert m["model"]["attribute_scores"] in ("composer", "mean")
     assert ("composer.onnx" in m["files"]) == (m["model"]["attribute_scores"] == "composer")
