@@ -22,12 +22,20 @@ def fit_ridge(x: np.ndarray, y: np.ndarray, strength: float = RIDGE) -> tuple[np
     return w.astype(np.float32), (y_mean - x_mean @ w).astype(np.float32)
 
 
-def loss(out: torch.Tensor, truth: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
-    """Cosine, as it is and less the mean sentence: the first is what scores use, the second what tells them apart."""
+def score_metric(phrases: np.ndarray) -> np.ndarray:
+    """M [D, D] with |x M|^2 = the variance of x . p over phrases p [N, D]: what of x tells texts apart in scores."""
+    centred = (phrases - phrases.mean(0)).astype(np.float64)
+    covariance = centred.T @ centred / len(phrases)
+    floor = 1e-3 * np.trace(covariance) / len(covariance)
+    return np.linalg.cholesky(covariance + floor * np.eye(len(covariance))).astype(np.float32)
+
+
+def loss(out: torch.Tensor, truth: torch.Tensor, metric: torch.Tensor) -> torch.Tensor:
+    """Cosine, and one minus the correlation of the scores that texts like the lexicon's would get."""
     whole = 1 - F.cosine_similarity(out, truth)
-    centred = 1 - F.cosine_similarity(out - mean, truth - mean)
+    scores = 1 - F.cosine_similarity(out @ metric, truth @ metric)
     size = (out.norm(dim=-1) - 1).square()
-    return (whole + centred + 0.1 * size).mean()
+    return (whole + 2 * scores + 0.1 * size).mean()
 
 
 def train(phrases: np.ndarray, tuples: np.ndarray, target: np.ndarray, *, epochs: int, seed: int = 0,
@@ -35,7 +43,7 @@ def train(phrases: np.ndarray, tuples: np.ndarray, target: np.ndarray, *, epochs
     """phrases [N, D] and target [n, D] unit rows, tuples [n, k] numbers of phrases."""
     torch.manual_seed(seed)
     table, y, which = (torch.from_numpy(np.ascontiguousarray(a)) for a in (phrases, target, tuples))
-    mean = y.mean(0)
+    metric = torch.from_numpy(score_metric(phrases))
     state = start(*fit_ridge(phrases[tuples].reshape(len(tuples), -1), target), seed)
     params = [p.requires_grad_(True) for p in state.values()]
     adam = torch.optim.AdamW(params, lr=RATE, weight_decay=0.02, betas=(0.9, 0.98))
@@ -44,7 +52,7 @@ def train(phrases: np.ndarray, tuples: np.ndarray, target: np.ndarray, *, epochs
     done = 0
     for _ in range(epochs):
         for part in torch.randperm(len(y)).split(BATCH):
-            value = loss(compose(state, table[which[part]]), y[part], mean)
+            value = loss(compose(state, table[which[part]]), y[part], metric)
             adam.zero_grad()
             value.backward()
             torch.nn.utils.clip_grad_norm_(params, 1.0)
