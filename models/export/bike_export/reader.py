@@ -31,7 +31,9 @@ class Bundle:
         self.category = _table(tensors, "category")
         self.words, self.weights = self._words(tensors)
         self.exact_words = tensors["word"].shape[1] == 77 and tensors["word"].dtype == np.float32
-        self.category_attribute = _table(tensors, "category_attribute") if "category_attribute" in tensors else self.category
+        self.category_attribute = (
+            _table(tensors, "category_attribute") if "category_attribute" in tensors else self.category
+        )
         self.phrases: list[str] = []
         if "lexicon.txt" in manifest["files"]:
             self.phrases = self._names("lexicon.txt")
@@ -62,7 +64,9 @@ class Bundle:
         if graph not in self.sessions:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = 2
-            self.sessions[graph] = onnxruntime.InferenceSession(str(self.folder / graph), options, providers=["CPUExecutionProvider"])
+            self.sessions[graph] = onnxruntime.InferenceSession(
+                str(self.folder / graph), options, providers=["CPUExecutionProvider"]
+            )
         session = self.sessions[graph]
         return session.run(None, {session.get_inputs()[0].name: x})[0]
 

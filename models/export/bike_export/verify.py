@@ -62,8 +62,15 @@ def made_up_clip(folder: Path, size: int) -> Path:
     return folder
 
 
-def by_pytorch(b: Bundle, video: Checkpoint, branch: Branch, prompts: list[str], frames: list[int], pixels: np.ndarray,
-               phrases: list[str]) -> Result:
+def by_pytorch(
+    b: Bundle,
+    video: Checkpoint,
+    branch: Branch,
+    prompts: list[str],
+    frames: list[int],
+    pixels: np.ndarray,
+    phrases: list[str],
+) -> Result:
     """The reference: everything from the checkpoint. `phrases` are the attributes that the bundle's tables retrieve."""
     v = encode_frames(video, torch.from_numpy(pixels))
     h = temporal(video, v[None])[0]
@@ -71,7 +78,11 @@ def by_pytorch(b: Bundle, video: Checkpoint, branch: Branch, prompts: list[str],
     sentence, words = encode_words(video, tokens)
     category = sentence if len(prompts) == 1 else prompted(video, b.categories, prompts, "categories")
     centre = torch.from_numpy(category)
-    s_v = concept_spotting(h, torch.from_numpy(words), centre, tau=TAU) if b.model["interaction"] == "vcs" else dot_product(h, centre)
+    s_v = (
+        concept_spotting(h, torch.from_numpy(words), centre, tau=TAU)
+        if b.model["interaction"] == "vcs"
+        else dot_product(h, centre)
+    )
     result = Result(frames, v.numpy(), s_v.numpy(), phrases=phrases)
     if phrases:
         text = prompts[0].replace("{}", ",".join(phrases))
@@ -79,7 +90,11 @@ def by_pytorch(b: Bundle, video: Checkpoint, branch: Branch, prompts: list[str],
             sentence_a, _ = encode_words(branch.sentence, tokenize([text], video.shape.context))
         except TooLong:
             return result
-        seen = centre if branch.sentence is video else torch.from_numpy(prompted(branch.sentence, b.categories, prompts, "categories"))
+        seen = (
+            centre
+            if branch.sentence is video
+            else torch.from_numpy(prompted(branch.sentence, b.categories, prompts, "categories"))
+        )
         s_a = attribute_scores(torch.from_numpy(sentence_a[0]), seen, branch.sentence.heads)
         result.s_a = s_a.numpy()
         result.scores = fuse(s_v, s_a, b.model["lambda"], b.model["logit_scale"]).numpy()
@@ -96,7 +111,9 @@ def by_bundle(b: Bundle, frames: list[int], pixels: np.ndarray, *, tower: bool) 
         top = b.retrieve(space)
         result.phrases = [b.phrases[i] for i in top]
         result.s_a = b.attribute_scores(top, tower=tower)
-        result.scores = fuse(torch.from_numpy(s_v), torch.from_numpy(result.s_a), b.model["lambda"], b.model["logit_scale"]).numpy()
+        result.scores = fuse(
+            torch.from_numpy(s_v), torch.from_numpy(result.s_a), b.model["lambda"], b.model["logit_scale"]
+        ).numpy()
     return result
 
 
@@ -108,13 +125,21 @@ def knows_towers(binary: Path) -> bool:
 
 def by_binary(binary: Path, bundle: Path, clip: Path, *, tower: bool) -> Result:
     """The program's own numbers for one view of the clip."""
-    command = [str(binary), "classify", str(clip), "--bundle", str(bundle), "--json", "--raw"] + (["--attributes", "tower"] if tower else [])
+    command = [str(binary), "classify", str(clip), "--bundle", str(bundle), "--json", "--raw"] + (
+        ["--attributes", "tower"] if tower else []
+    )
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip()}")
     raw = json.loads(done.stdout.splitlines()[0])
-    return Result(raw["frame_indices"][0], np.array(raw["frame_embeddings"][0], np.float32), np.array(raw["s_v"]),
-                  np.array(raw["s_a"]) if raw["s_a"] else None, None, [a["phrase"] for a in raw.get("attributes", [])])
+    return Result(
+        raw["frame_indices"][0],
+        np.array(raw["frame_embeddings"][0], np.float32),
+        np.array(raw["s_v"]),
+        np.array(raw["s_a"]) if raw["s_a"] else None,
+        None,
+        [a["phrase"] for a in raw.get("attributes", [])],
+    )
 
 
 def find_binary(given: Path | None) -> Path | None:
@@ -150,12 +175,19 @@ def report(name: str, truth: Result, found: Result, limits: dict[str, float], *,
         return False
     distance = 1 - (unit(found.embeddings) * unit(truth.embeddings)).sum(-1)
     line("frame embeddings, largest cosine distance", float(distance.max()), limits["embedding"])
-    line("frame embeddings, largest difference of unit rows", float(np.abs(unit(found.embeddings) - unit(truth.embeddings)).max()), None)
+    line(
+        "frame embeddings, largest difference of unit rows",
+        float(np.abs(unit(found.embeddings) - unit(truth.embeddings)).max()),
+        None,
+    )
     line("S_V, largest difference", float(np.abs(found.s_v - truth.s_v).max()), limits["s_v"])
     both = found.s_a is not None and truth.s_a is not None
     if both:
-        line("S_A, largest difference" + ("" if exact_sentence else " (stand-in for the tower)"), float(np.abs(found.s_a - truth.s_a).max()),
-             limits["s_a"] if exact_sentence else None)
+        line(
+            "S_A, largest difference" + ("" if exact_sentence else " (stand-in for the tower)"),
+            float(np.abs(found.s_a - truth.s_a).max()),
+            limits["s_a"] if exact_sentence else None,
+        )
     if both and found.scores is not None and truth.scores is not None and exact_sentence:
         line("fused scores, largest difference", float(np.abs(found.scores - truth.scores).max()), limits["scores"])
     top = min(5, len(truth.s_v))
@@ -167,16 +199,32 @@ def report(name: str, truth: Result, found: Result, limits: dict[str, float], *,
     return ok
 
 
-def compare(bundle: Path, checkpoint: Path, *, clip: Path | None, binary: Path | None, activation: str | None,
-            attribute_checkpoint: Path | None, attribute_clip: Path | None, prompts: list[str] | None) -> int:
+def compare(
+    bundle: Path,
+    checkpoint: Path,
+    *,
+    clip: Path | None,
+    binary: Path | None,
+    activation: str | None,
+    attribute_checkpoint: Path | None,
+    attribute_clip: Path | None,
+    prompts: list[str] | None,
+) -> int:
     """Prints all differences; 1 if one is past its tolerance."""
     manifest = read_manifest(bundle)
     b = Bundle(bundle, manifest)
     video = load(checkpoint, activation)
     same_source(bundle, video)
     encoder = b.model.get("attribute_encoder", "same")
-    o = Options(checkpoint, bundle, bundle, attribute_checkpoint=attribute_checkpoint, attribute_clip=attribute_clip,
-                attribute_encoder=encoder if attribute_clip else None, activation=activation)
+    o = Options(
+        checkpoint,
+        bundle,
+        bundle,
+        attribute_checkpoint=attribute_checkpoint,
+        attribute_clip=attribute_clip,
+        attribute_encoder=encoder if attribute_clip else None,
+        activation=activation,
+    )
     branch = read_branch(o, video)
     prompts = read_prompts(prompts)
     precision = precision_of(bundle / "visual.onnx")
@@ -199,9 +247,20 @@ def compare(bundle: Path, checkpoint: Path, *, clip: Path | None, binary: Path |
             if tower != b.has_tower:
                 ours = by_bundle(b, frames, pixels, tower=False)
             # The program's own resize differs from Pillow's by rounding, which is within this.
-            ok &= report(f"{program.name} against PyTorch", truth, theirs, limits | {"s_v": limits["s_v"] + PIXELS}, exact_sentence=tower)
-            ok &= report(f"{program.name} against onnxruntime", ours, theirs,
-                         {"embedding": 1e-3, "s_v": PIXELS, "s_a": PIXELS, "scores": 10 * PIXELS}, exact_sentence=True)
+            ok &= report(
+                f"{program.name} against PyTorch",
+                truth,
+                theirs,
+                limits | {"s_v": limits["s_v"] + PIXELS},
+                exact_sentence=tower,
+            )
+            ok &= report(
+                f"{program.name} against onnxruntime",
+                ours,
+                theirs,
+                {"embedding": 1e-3, "s_v": PIXELS, "s_a": PIXELS, "scores": 10 * PIXELS},
+                exact_sentence=True,
+            )
         else:
             print("bike-edge: not compared (no program found; --binary PATH)")
     print("within tolerance" if ok else "NOT within tolerance")

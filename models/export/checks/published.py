@@ -28,7 +28,15 @@ from bike_export.text.tokenizer import tokenize  # noqa: E402
 
 COMMIT = "e8f6a8b"
 TOLERANCE = 1e-5
-NAMES = ["archery", "jumping, running", "playing the piano", "cooking an egg", "abseiling", "washing hair", "ice skating"]
+NAMES = [
+    "archery",
+    "jumping, running",
+    "playing the piano",
+    "cooking an egg",
+    "abseiling",
+    "washing hair",
+    "ice skating",
+]
 ATTRIBUTES = "a bow,a rope,a piano,a pan,an egg"
 WINDOW = 8
 
@@ -46,7 +54,10 @@ def module(path: Path, name: str) -> ModuleType:
 @torch.no_grad()
 def published(checkout: Path, arch: str) -> dict[str, torch.Tensor]:
     """What the published code computes."""
-    model_file, header_file = module(checkout / "clip/model.py", "published_clip"), module(checkout / "modules/video_clip.py", "published_header")
+    model_file, header_file = (
+        module(checkout / "clip/model.py", "published_clip"),
+        module(checkout / "modules/video_clip.py", "published_header"),
+    )
     clip = rc.clip_state(arch)
     model = model_file.build_model({k: v.clone() for k, v in clip.items()}).float()
     model.load_state_dict(clip)
@@ -134,7 +145,9 @@ def main() -> int:
     if a.goldens:
         a.goldens.parent.mkdir(parents=True, exist_ok=True)
         kept = {k: v.contiguous() for k, v in theirs.items() if k not in ("words", "aggregated.none")}
-        save_file(kept, a.goldens, metadata={"source": f"whwu95/BIKE {COMMIT}, checks/published.py, random weights {a.arch}"})
+        save_file(
+            kept, a.goldens, metadata={"source": f"whwu95/BIKE {COMMIT}, checks/published.py, random weights {a.arch}"}
+        )
     print("agrees" if ok else "DIFFERS")
     return 0 if ok else 1
 

@@ -35,7 +35,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A tiny checkpoint of each format, a label list and a lexicon, by name."""
     folder = tmp_path_factory.mktemp("made")
-    files = {form: random_checkpoints.save(folder / form, form, "tiny", half_precision=form == "bike") for form in random_checkpoints.FORMATS}
+    files = {
+        form: random_checkpoints.save(folder / form, form, "tiny", half_precision=form == "bike")
+        for form in random_checkpoints.FORMATS
+    }
     files["bike-header"] = random_checkpoints.save(folder / "bike-header", "bike", "tiny", header=True)
     files["other-clip"] = random_checkpoints.save(folder / "other-clip", "archive", "tiny-wide-48", seed=9)
     for name, text in (("labels", LABELS), ("lexicon", LEXICON)):

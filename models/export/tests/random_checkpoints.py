@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from hugging_face_names import hugging_face_state
 from torch import nn
 
 SIZES = {  # width, layers, patch, grid, embed, text width, text layers, context, vocabulary
@@ -47,14 +48,23 @@ def blocks(draw: Draw, prefix: str, width: int, layers: int, first: float = 2.0,
     for i in range(layers):
         gain = first if i == 0 else later * layers**-0.5
         qk, v = draw(2 * width, width, std=1.5 * width**-0.5), draw(width, width, std=gain * width**-0.5)
-        out |= {f"{prefix}{i}.{k}": t for k, t in {
-            "ln_1.weight": 1 + draw(width, std=0.1), "ln_1.bias": draw(width, std=0.05),
-            "attn.in_proj_weight": torch.cat([qk, v]), "attn.in_proj_bias": draw(3 * width, std=0.02),
-            "attn.out_proj.weight": draw(width, width, std=gain * width**-0.5), "attn.out_proj.bias": draw(width, std=0.02),
-            "ln_2.weight": 1 + draw(width, std=0.1), "ln_2.bias": draw(width, std=0.05),
-            "mlp.c_fc.weight": draw(4 * width, width, std=width**-0.5), "mlp.c_fc.bias": draw(4 * width, std=0.02),
-            "mlp.c_proj.weight": draw(width, 4 * width, std=later * layers**-0.5 * (2 * width)**-0.5), "mlp.c_proj.bias": draw(width, std=0.02),
-        }.items()}
+        out |= {
+            f"{prefix}{i}.{k}": t
+            for k, t in {
+                "ln_1.weight": 1 + draw(width, std=0.1),
+                "ln_1.bias": draw(width, std=0.05),
+                "attn.in_proj_weight": torch.cat([qk, v]),
+                "attn.in_proj_bias": draw(3 * width, std=0.02),
+                "attn.out_proj.weight": draw(width, width, std=gain * width**-0.5),
+                "attn.out_proj.bias": draw(width, std=0.02),
+                "ln_2.weight": 1 + draw(width, std=0.1),
+                "ln_2.bias": draw(width, std=0.05),
+                "mlp.c_fc.weight": draw(4 * width, width, std=width**-0.5),
+                "mlp.c_fc.bias": draw(4 * width, std=0.02),
+                "mlp.c_proj.weight": draw(width, 4 * width, std=later * layers**-0.5 * (2 * width) ** -0.5),
+                "mlp.c_proj.bias": draw(width, std=0.02),
+            }.items()
+        }
     return out
 
 
@@ -65,30 +75,45 @@ def clip_state(arch: str, seed: int = 0) -> State:
     kernel = draw(width, 3, patch, patch, std=1.0)
     kernel = kernel - kernel.mean((1, 2, 3), keepdim=True)
     return {
-        "visual.conv1.weight": kernel * (3 * patch**2) ** -0.5, "visual.class_embedding": draw(width, std=0.1),
-        "visual.positional_embedding": draw(grid**2 + 1, width, std=0.1), "visual.proj": draw(width, embed, std=width**-0.5),
-        "visual.ln_pre.weight": 1 + draw(width, std=0.1), "visual.ln_pre.bias": draw(width, std=0.05),
-        "visual.ln_post.weight": 1 + draw(width, std=0.1), "visual.ln_post.bias": draw(width, std=0.05),
+        "visual.conv1.weight": kernel * (3 * patch**2) ** -0.5,
+        "visual.class_embedding": draw(width, std=0.1),
+        "visual.positional_embedding": draw(grid**2 + 1, width, std=0.1),
+        "visual.proj": draw(width, embed, std=width**-0.5),
+        "visual.ln_pre.weight": 1 + draw(width, std=0.1),
+        "visual.ln_pre.bias": draw(width, std=0.05),
+        "visual.ln_post.weight": 1 + draw(width, std=0.1),
+        "visual.ln_post.bias": draw(width, std=0.05),
         **blocks(draw, "visual.transformer.resblocks.", width, layers),
-        "token_embedding.weight": draw(vocabulary, text_width, std=1.0), "positional_embedding": draw(context, text_width, std=0.2),
-        "ln_final.weight": 1 + draw(text_width, std=0.1), "ln_final.bias": draw(text_width, std=0.05),
-        "text_projection": draw(text_width, embed, std=text_width**-0.5), "logit_scale": torch.tensor(4.6052),
-        **blocks(draw, "transformer.resblocks.", text_width, text_layers)}
+        "token_embedding.weight": draw(vocabulary, text_width, std=1.0),
+        "positional_embedding": draw(context, text_width, std=0.2),
+        "ln_final.weight": 1 + draw(text_width, std=0.1),
+        "ln_final.bias": draw(text_width, std=0.05),
+        "text_projection": draw(text_width, embed, std=text_width**-0.5),
+        "logit_scale": torch.tensor(4.6052),
+        **blocks(draw, "transformer.resblocks.", text_width, text_layers),
+    }
 
 
 def header_state(arch: str, seed: int = 1) -> State:
     """The temporal header `Transf`."""
     embed, context = SIZES[arch][4], SIZES[arch][7]
     draw = Draw(seed)
-    return {"frame_position_embeddings.weight": draw(context, embed, std=0.1), **blocks(draw, "transformer.resblocks.", embed, 6, first=0.2, later=0.5)}
+    return {
+        "frame_position_embeddings.weight": draw(context, embed, std=0.1),
+        **blocks(draw, "transformer.resblocks.", embed, 6, first=0.2, later=0.5),
+    }
 
 
 def attribute_state(arch: str, seed: int = 2) -> State:
     """The trained attribute heads."""
     embed = SIZES[arch][4]
     draw = Draw(seed)
-    return {f"{head}_fc.{i}.{p}": draw(embed, embed, std=1.5 * embed**-0.5) if p == "weight" else draw(embed, std=0.02)
-            for head in ("query", "sentence") for i in (0, 2) for p in ("weight", "bias")}
+    return {
+        f"{head}_fc.{i}.{p}": draw(embed, embed, std=1.5 * embed**-0.5) if p == "weight" else draw(embed, std=0.02)
+        for head in ("query", "sentence")
+        for i in (0, 2)
+        for p in ("weight", "bias")
+    }
 
 
 def half(state: State) -> State:
@@ -97,11 +122,23 @@ def half(state: State) -> State:
 
 def save_bike(path: Path, clip: State, fusion: State, *, wrapped: bool = True) -> Path:
     """As train.py and train_attributes.py save; `wrapped` puts `module.` where data-parallel training leaves it."""
+
     def named(state: State) -> State:
-        return {("visual.module." + k[7:] if k.startswith("visual.") else f"module.{k}") if wrapped else k: v for k, v in state.items()}
+        return {
+            ("visual.module." + k[7:] if k.startswith("visual.") else f"module.{k}") if wrapped else k: v
+            for k, v in state.items()
+        }
+
     optimiser = {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 5e-5, "params": [0]}]}
-    torch.save({"epoch": 29, "model_state_dict": named(clip), "fusion_model_state_dict": named(fusion),
-                "optimizer_state_dict": optimiser}, path)
+    torch.save(
+        {
+            "epoch": 29,
+            "model_state_dict": named(clip),
+            "fusion_model_state_dict": named(fusion),
+            "optimizer_state_dict": optimiser,
+        },
+        path,
+    )
     return path
 
 
@@ -113,7 +150,11 @@ class _Root(nn.Module):
 def save_archive(path: Path, clip: State) -> Path:
     """A TorchScript archive as OpenAI publishes: the tensors as parameters of nested modules, fp16, and three facts."""
     root = _Root()
-    facts = {"input_resolution": torch.tensor(224), "context_length": torch.tensor(77), "vocab_size": torch.tensor(49408)}
+    facts = {
+        "input_resolution": torch.tensor(224),
+        "context_length": torch.tensor(77),
+        "vocab_size": torch.tensor(49408),
+    }
     for name, tensor in {**half(clip), **facts}.items():
         *modules, leaf = name.split(".")
         at: nn.Module = root
@@ -129,49 +170,45 @@ def save_archive(path: Path, clip: State) -> Path:
     return path
 
 
-def hugging_face_state(clip: State) -> State:
-    """The same weights in Hugging Face's names."""
-    out: State = {}
-    top = {"visual.class_embedding": "vision_model.embeddings.class_embedding", "visual.conv1": "vision_model.embeddings.patch_embedding",
-           "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight", "visual.ln_pre": "vision_model.pre_layrnorm",
-           "visual.ln_post": "vision_model.post_layernorm", "token_embedding": "text_model.embeddings.token_embedding",
-           "positional_embedding": "text_model.embeddings.position_embedding.weight", "ln_final": "text_model.final_layer_norm",
-           "logit_scale": "logit_scale"}
-    inner = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2", "attn.out_proj": "self_attn.out_proj"}
-    for name, t in clip.items():
-        stem, _, leaf = name.rpartition(".")
-        if name in ("visual.proj", "text_projection"):
-            out["visual_projection.weight" if name[0] == "v" else "text_projection.weight"] = t.T.contiguous()
-        elif name in top:
-            out[top[name]] = t
-        elif stem in top:
-            out[f"{top[stem]}.{leaf}"] = t
-        else:
-            tower = "vision" if name.startswith("visual.") else "text"
-            layer, rest = name.split("resblocks.")[1].split(".", 1)
-            prefix = f"{tower}_model.encoder.layers.{layer}."
-            if "in_proj" in rest:
-                for letter, part in zip("qkv", t.chunk(3)):
-                    out[f"{prefix}self_attn.{letter}_proj.{rest.split('_')[-1]}"] = part.contiguous()
-            else:
-                part, _, leaf = rest.rpartition(".")
-                out[f"{prefix}{inner[part]}.{leaf}"] = t
-    return out
-
-
-def save_hugging_face(folder: Path, clip: State, arch: str, *, safe: bool = True, activation: str = "quick_gelu") -> Path:
+def save_hugging_face(
+    folder: Path, clip: State, arch: str, *, safe: bool = True, activation: str = "quick_gelu"
+) -> Path:
     """A `CLIPModel` folder: config.json and the weights, safetensors or bin."""
     from safetensors.torch import save_file
 
     width, layers, patch, grid, embed, text_width, text_layers, context, vocabulary = SIZES[arch]
     folder.mkdir(parents=True)
     common = {"hidden_act": activation, "layer_norm_eps": 1e-5, "projection_dim": embed}
-    vision = {"hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers, "num_attention_heads": width // 64,
-              "image_size": patch * grid, "patch_size": patch, **common}
-    text = {"hidden_size": text_width, "intermediate_size": 4 * text_width, "num_hidden_layers": text_layers,
-            "num_attention_heads": text_width // 64, "max_position_embeddings": context, "vocab_size": vocabulary, "eos_token_id": 2, **common}
-    (folder / "config.json").write_text(json.dumps(
-        {"model_type": "clip", "architectures": ["CLIPModel"], "projection_dim": embed, "vision_config": vision, "text_config": text}))
+    vision = {
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": width // 64,
+        "image_size": patch * grid,
+        "patch_size": patch,
+        **common,
+    }
+    text = {
+        "hidden_size": text_width,
+        "intermediate_size": 4 * text_width,
+        "num_hidden_layers": text_layers,
+        "num_attention_heads": text_width // 64,
+        "max_position_embeddings": context,
+        "vocab_size": vocabulary,
+        "eos_token_id": 2,
+        **common,
+    }
+    (folder / "config.json").write_text(
+        json.dumps(
+            {
+                "model_type": "clip",
+                "architectures": ["CLIPModel"],
+                "projection_dim": embed,
+                "vision_config": vision,
+                "text_config": text,
+            }
+        )
+    )
     state = hugging_face_state(clip)
     if safe:
         save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
@@ -198,7 +235,9 @@ def different_frames(encode: Callable[[torch.Tensor], torch.Tensor], size: int, 
 FORMATS = ("bike", "bike-attributes", "archive", "state-dict", "hugging-face")
 
 
-def save(path: Path, form: str, arch: str, *, header: bool = False, seed: int = 0, half_precision: bool = False) -> Path:
+def save(
+    path: Path, form: str, arch: str, *, header: bool = False, seed: int = 0, half_precision: bool = False
+) -> Path:
     """A random checkpoint of one format."""
     clip = clip_state(arch, seed)
     clip = half(clip) if half_precision else clip

@@ -33,8 +33,11 @@ def window(c) -> torch.Tensor:
 def truth(c, b: Bundle, frames: torch.Tensor, interaction: str) -> np.ndarray:
     h = temporal(c, encode_frames(c, frames)[None])[0]
     sentence, words = encode_words(c, tokenize([f"This is a video about {n}" for n in b.categories]))
-    score = recognise.concept_spotting(h, torch.from_numpy(words), torch.from_numpy(sentence)) if interaction == "vcs" \
+    score = (
+        recognise.concept_spotting(h, torch.from_numpy(words), torch.from_numpy(sentence))
+        if interaction == "vcs"
         else recognise.dot_product(h, torch.from_numpy(sentence))
+    )
     return score.numpy()
 
 
@@ -67,7 +70,11 @@ def test_int8_graphs_compute_what_is_stated(made, export):
     from bike_export.graphs.builder import Graph, quantise_columns
 
     rng = np.random.default_rng(0)
-    x, w, bias = rng.normal(size=(1, 5, 64)).astype(np.float32), rng.normal(size=(64, 32)).astype(np.float32), rng.normal(size=32).astype(np.float32)
+    x, w, bias = (
+        rng.normal(size=(1, 5, 64)).astype(np.float32),
+        rng.normal(size=(64, 32)).astype(np.float32),
+        rng.normal(size=32).astype(np.float32),
+    )
     g = Graph("int8")
     g.out(g.linear("x", "fc", w, bias), "y")
     path = made["labels"].parent / "linear.onnx"
@@ -85,7 +92,10 @@ def test_int8_graphs_compute_what_is_stated(made, export):
 
 
 def test_graphs_say_where_they_are_from_and_are_repeatable(made, export):
-    first, second = export("bike-header", "--window", "4", "--name", "x"), export("bike-header", "--window", "4", "--name", "x")
+    first, second = (
+        export("bike-header", "--window", "4", "--name", "x"),
+        export("bike-header", "--window", "4", "--name", "x"),
+    )
     for name in ("visual.onnx", "temporal.onnx"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
         model = onnx.load(str(first / name))
@@ -93,18 +103,30 @@ def test_graphs_say_where_they_are_from_and_are_repeatable(made, export):
         assert about["name"] == "x" and about["source_sha256"] == load(made["bike-header"]).sha256
         assert {"licence", "provenance"} <= about.keys()
         assert [o.version for o in model.opset_import] == [17]
-        assert all(d.dim_value > 0 for v in (*model.graph.input, *model.graph.output) for d in v.type.tensor_type.shape.dim)
+        assert all(
+            d.dim_value > 0 for v in (*model.graph.input, *model.graph.output) for d in v.type.tensor_type.shape.dim
+        )
 
 
 def test_trained_attributes_through_the_tower(made, export):
     """Video and attribute checkpoint together, S_A exact through the kept text tower and the trained heads."""
-    folder = export("bike", *EXACT, "--lexicon", str(made["lexicon"]), "--attribute-checkpoint", str(made["bike-attributes"]), "--keep-text")
+    folder = export(
+        "bike",
+        *EXACT,
+        "--lexicon",
+        str(made["lexicon"]),
+        "--attribute-checkpoint",
+        str(made["bike-attributes"]),
+        "--keep-text",
+    )
     assert check_bundle(folder) == []
     b, video, attribute = Bundle(folder, manifest(folder)), load(made["bike"]), load(made["bike-attributes"])
     top = b.retrieve(encode_frames(video, window(video)).numpy())
     text = "This is a video about " + ",".join(b.phrases[i] for i in top)
     sentence = torch.from_numpy(encode_sentences(attribute, tokenize([text])))[0]
-    category = torch.from_numpy(encode_sentences(attribute, tokenize([f"This is a video about {n}" for n in b.categories])))
+    category = torch.from_numpy(
+        encode_sentences(attribute, tokenize([f"This is a video about {n}" for n in b.categories]))
+    )
     expected = recognise.attribute_scores(sentence, category, attribute.heads).numpy()
     assert np.abs(b.attribute_scores(top, tower=True) - expected).max() < 1e-3
 
@@ -113,10 +135,16 @@ def test_attribute_encoder_of_its_own(made, export):
     folder = export("bike", *EXACT, "--lexicon", str(made["lexicon"]), "--attribute-clip", str(made["other-clip"]))
     assert check_bundle(folder) == []
     m = manifest(folder)
-    assert m["model"]["attribute_encoder"] == "own" and m["model"]["attribute_dim"] == 128 and m["model"]["embedding_dim"] == 64
+    assert (
+        m["model"]["attribute_encoder"] == "own"
+        and m["model"]["attribute_dim"] == 128
+        and m["model"]["embedding_dim"] == 64
+    )
     b, c = Bundle(folder, m), load(made["other-clip"])
     frames = window(c)
-    np.testing.assert_allclose(b.embed("attribute_visual.onnx", frames.numpy()), encode_frames(c, frames).numpy(), atol=1e-4)
+    np.testing.assert_allclose(
+        b.embed("attribute_visual.onnx", frames.numpy()), encode_frames(c, frames).numpy(), atol=1e-4
+    )
     assert b.retrieval.shape == (12, 128) and b.sentence.shape == (12, 64)
 
 
@@ -142,9 +170,16 @@ def test_configuration_files(made, export, tmp_path: Path, capsys):
     config = tmp_path / "bike.yaml"
     text = "data: {num_segments: 4, input_size: 48, select_topk_attributes: 3}\nnetwork: {arch: x, sim_header: Transf, interaction: DP, joint_st: False}\n"
     config.write_text(text)
-    m = manifest(export("bike-header", "--config", str(config), "--lexicon", str(made["lexicon"]), "--no-composer"))["model"]
+    m = manifest(export("bike-header", "--config", str(config), "--lexicon", str(made["lexicon"]), "--no-composer"))[
+        "model"
+    ]
     assert (m["window"], m["header"], m["interaction"], m["attributes_top_k"]) == (4, "transf", "dp", 3)
-    assert main([str(made["bike"]), "--labels", str(made["labels"]), "--out", str(tmp_path / "no"), "--config", str(config)]) == 1
+    assert (
+        main(
+            [str(made["bike"]), "--labels", str(made["labels"]), "--out", str(tmp_path / "no"), "--config", str(config)]
+        )
+        == 1
+    )
     assert "do not belong together" in capsys.readouterr().err
 
 
@@ -158,10 +193,16 @@ def test_relabelled_bundles_keep_their_graphs(made, export, tmp_path: Path, caps
     labels = tmp_path / "new.csv"
     labels.write_text("id,name\n0,rowing\n1,reading a book\n")
     out = tmp_path / "relabelled"
-    assert main(["relabel", str(folder), str(made["bike"]), "--labels", str(labels), "--out", str(out), "--threads", "1"]) == 0
+    assert (
+        main(["relabel", str(folder), str(made["bike"]), "--labels", str(labels), "--out", str(out), "--threads", "1"])
+        == 0
+    )
     assert (out / "visual.onnx").read_bytes() == (folder / "visual.onnx").read_bytes()
     assert (out / "categories.txt").read_text() == "rowing\nreading a book\n"
-    assert main(["relabel", str(folder), str(made["bike-header"]), "--labels", str(labels), "--out", str(tmp_path / "no")]) == 1
+    assert (
+        main(["relabel", str(folder), str(made["bike-header"]), "--labels", str(labels), "--out", str(tmp_path / "no")])
+        == 1
+    )
     assert "not the checkpoint" in capsys.readouterr().err
 
 
@@ -190,15 +231,23 @@ def test_too_long_labels_are_refused_before_anything_is_made(made, tmp_path: Pat
 
 
 def test_verify_compares_and_fails_past_the_tolerance(made, export, capsys):
-    folder = export("bike-header", *EXACT, "--window", "8", "--resize", "64", "--lexicon", str(made["lexicon"]), "--keep-text")
+    folder = export(
+        "bike-header", *EXACT, "--window", "8", "--resize", "64", "--lexicon", str(made["lexicon"]), "--keep-text"
+    )
     assert main(["verify", str(folder), str(made["bike-header"])]) == 0
     assert "within tolerance" in capsys.readouterr().out
     assert main(["verify", str(folder), str(made["bike"])]) == 1
     assert "not the checkpoint" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arch", [pytest.param("B/32", marks=pytest.mark.b32), pytest.param("B/16", marks=pytest.mark.slow),
-                                  pytest.param("L/14", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "arch",
+    [
+        pytest.param("B/32", marks=pytest.mark.b32),
+        pytest.param("B/16", marks=pytest.mark.slow),
+        pytest.param("L/14", marks=pytest.mark.slow),
+    ],
+)
 def test_full_size(tmp_path: Path, made, arch: str):
     """A BIKE checkpoint with a header at full size, exact and int8, against PyTorch."""
     torch.set_num_threads(2)
@@ -209,7 +258,23 @@ def test_full_size(tmp_path: Path, made, arch: str):
     for precision in ("fp32", "int8"):
         out = tmp_path / precision
         words = ("--exact-words",) if precision == "fp32" else ()
-        assert main([str(path), "--labels", str(made["labels"]), "--out", str(out), "--window", "8", "--precision", precision, *words]) == 0
+        assert (
+            main(
+                [
+                    str(path),
+                    "--labels",
+                    str(made["labels"]),
+                    "--out",
+                    str(out),
+                    "--window",
+                    "8",
+                    "--precision",
+                    precision,
+                    *words,
+                ]
+            )
+            == 0
+        )
         b = Bundle(out, manifest(out))
         v, expected = b.embed("visual.onnx", frames.numpy()), encode_frames(c, frames).numpy()
         cosine = (v * expected).sum(1) / np.linalg.norm(v, axis=1) / np.linalg.norm(expected, axis=1)

@@ -15,9 +15,16 @@ def same(a: dict, b: dict, tolerance: float) -> bool:
     return a.keys() == b.keys() and all(torch.allclose(a[k], b[k], atol=tolerance) for k in a)
 
 
-@pytest.mark.parametrize(("form", "kind", "tolerance"), [
-    ("bike", "BIKE checkpoint", 4e-3), ("bike-attributes", "BIKE attribute checkpoint", 0), ("archive", "OpenAI CLIP archive", 4e-3),
-    ("state-dict", "torch.save", 0), ("hugging-face", "Hugging Face CLIPModel", 0)])
+@pytest.mark.parametrize(
+    ("form", "kind", "tolerance"),
+    [
+        ("bike", "BIKE checkpoint", 4e-3),
+        ("bike-attributes", "BIKE attribute checkpoint", 0),
+        ("archive", "OpenAI CLIP archive", 4e-3),
+        ("state-dict", "torch.save", 0),
+        ("hugging-face", "Hugging Face CLIPModel", 0),
+    ],
+)
 def test_every_format_gives_the_same_weights(made, form: str, kind: str, tolerance: float):
     c = load(made[form], "quickgelu" if form == "state-dict" else None)
     assert c.kind.startswith(kind)
@@ -53,7 +60,9 @@ def test_openclip_names_and_training_checkpoints(tmp_path: Path):
     clip = rc.clip_state("tiny")
     towers = {k if k.startswith("visual.") or k == "logit_scale" else f"text.{k}": v for k, v in clip.items()}
     towers["text.attn_mask"] = torch.zeros(77, 77)
-    torch.save({"epoch": 3, "name": "x", "state_dict": {f"module.{k}": v for k, v in towers.items()}}, tmp_path / "o.pt")
+    torch.save(
+        {"epoch": 3, "name": "x", "state_dict": {f"module.{k}": v for k, v in towers.items()}}, tmp_path / "o.pt"
+    )
     assert same(load(tmp_path / "o.pt", "gelu").clip, clip, 0)
     with pytest.raises(BadCheckpoint, match="--activation"):
         load(tmp_path / "o.pt")
@@ -65,16 +74,22 @@ def broken(tmp_path: Path, change) -> Path:
     return rc.save_bike(tmp_path / "broken.pt", clip, {})
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda s: s.pop("ln_final.bias"), "missing ln_final.bias"),
-    (lambda s: s.update({"visual.extra": torch.zeros(1)}), "visual.extra"),
-    (lambda s: s.update({"visual.proj": s["visual.proj"].T.contiguous()}), r"visual.proj is \[64, 128\] \(transposed\)"),
-    (lambda s: s["visual.proj"].fill_(float("nan")), "visual.proj has values that are not finite"),
-    (lambda s: s.update({"visual.time_embedding": torch.zeros(8, 128)}), "joint space-time"),
-    (lambda s: s.update({"visual.layer1.0.conv1.weight": torch.zeros(1)}), "ResNet"),
-    (lambda s: s.update({"visual.conv1.weight": torch.zeros(96, 3, 16, 16)}), "multiple of 64"),
-    (lambda s: s.pop("visual.transformer.resblocks.0.ln_1.bias"), "visual.transformer.resblocks.0.ln_1.bias"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("ln_final.bias"), "missing ln_final.bias"),
+        (lambda s: s.update({"visual.extra": torch.zeros(1)}), "visual.extra"),
+        (
+            lambda s: s.update({"visual.proj": s["visual.proj"].T.contiguous()}),
+            r"visual.proj is \[64, 128\] \(transposed\)",
+        ),
+        (lambda s: s["visual.proj"].fill_(float("nan")), "visual.proj has values that are not finite"),
+        (lambda s: s.update({"visual.time_embedding": torch.zeros(8, 128)}), "joint space-time"),
+        (lambda s: s.update({"visual.layer1.0.conv1.weight": torch.zeros(1)}), "ResNet"),
+        (lambda s: s.update({"visual.conv1.weight": torch.zeros(96, 3, 16, 16)}), "multiple of 64"),
+        (lambda s: s.pop("visual.transformer.resblocks.0.ln_1.bias"), "visual.transformer.resblocks.0.ln_1.bias"),
+    ],
+)
 def test_wrong_tensors_are_named(tmp_path: Path, change, message: str):
     with pytest.raises(BadCheckpoint, match=message):
         load(broken(tmp_path, change))

@@ -17,7 +17,15 @@ from safetensors.torch import load_file
 from test_bundles import EXACT, manifest
 
 DATA = Path(__file__).parent / "data" / "published.safetensors"
-NAMES = ["archery", "jumping, running", "playing the piano", "cooking an egg", "abseiling", "washing hair", "ice skating"]  # as conftest.LABELS
+NAMES = [
+    "archery",
+    "jumping, running",
+    "playing the piano",
+    "cooking an egg",
+    "abseiling",
+    "washing hair",
+    "ice skating",
+]  # as conftest.LABELS
 ATTRIBUTES = "a bow,a rope,a piano,a pan,an egg"
 
 
@@ -54,19 +62,26 @@ def test_trained_attributes_give_the_published_scores(golden, tmp_path: Path):
     assert torch.allclose(recognise.attribute_scores(sentence, category, c.heads), golden["s_a.trained"], atol=1e-5)
 
 
-def wrong_ways(h: torch.Tensor, plain: torch.Tensor, words: torch.Tensor, category: torch.Tensor) -> dict[str, torch.Tensor]:
+def wrong_ways(
+    h: torch.Tensor, plain: torch.Tensor, words: torch.Tensor, category: torch.Tensor
+) -> dict[str, torch.Tensor]:
     """S_V by methods that are not BIKE's."""
     ends = torch.from_numpy(tokenize([f"This is a video about {n}" for n in NAMES])).argmax(-1)
     unmasked = (torch.arange(words.shape[1])[None] <= ends[:, None]).float()
     video = recognise.unit(recognise.saliency(h, words) @ recognise.unit(h))
-    return {"mean pooling": recognise.dot_product(h, category), "doubled temperature": recognise.concept_spotting(h, words, category, tau=0.02),
-            "padding masked": recognise.concept_spotting(h, words, category, unmasked),
-            "video vector normalised again": (video * recognise.unit(category)).sum(-1),
-            "header without its residual": recognise.concept_spotting(h - plain, words, category)}
+    return {
+        "mean pooling": recognise.dot_product(h, category),
+        "doubled temperature": recognise.concept_spotting(h, words, category, tau=0.02),
+        "padding masked": recognise.concept_spotting(h, words, category, unmasked),
+        "video vector normalised again": (video * recognise.unit(category)).sum(-1),
+        "header without its residual": recognise.concept_spotting(h - plain, words, category),
+    }
 
 
 def test_wrong_methods_miss_by_ten_times_the_tolerance(golden, tmp_path: Path):
     c = load(rc.save(tmp_path / "c.pt", "bike", "tiny", header=True))
     category, words = towers.encode_words(c, tokenize([f"This is a video about {n}" for n in NAMES]))
-    for name, found in wrong_ways(golden["aggregated.transf"], golden["embeddings"], torch.from_numpy(words), torch.from_numpy(category)).items():
+    for name, found in wrong_ways(
+        golden["aggregated.transf"], golden["embeddings"], torch.from_numpy(words), torch.from_numpy(category)
+    ).items():
         assert (found - golden["s_v.vcs.transf"]).abs().max() > 10 * 1e-4, name

@@ -15,7 +15,13 @@ def test_tokens_are_those_of_an_independent_tokenizer(tmp_path: Path):
     (tmp_path / "vocab.json").write_text(json.dumps(pieces()))
     (tmp_path / "merges.txt").write_text("#version: 0.2\n" + "\n".join(map(" ".join, merges())) + "\n")
     theirs = CLIPTokenizerFast.from_pretrained(tmp_path)
-    for text in ["This is a video about abseiling", "it's 42 dogs' çà ÅÖ émigré 日本語 naïve", "ABC   def\t12345!!!???", "", "don't; you'll, we've"]:
+    for text in [
+        "This is a video about abseiling",
+        "it's 42 dogs' çà ÅÖ émigré 日本語 naïve",
+        "ABC   def\t12345!!!???",
+        "",
+        "don't; you'll, we've",
+    ]:
         assert [49406, *encode(text), 49407] == theirs(text)["input_ids"]
 
 
@@ -34,12 +40,21 @@ def test_too_long_a_text_is_refused():
     assert tokenize(["word " * 75])[0, 76] == 49407
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("id,label\n0,a\n", "first line must be `id,name`"), ("", "and is `nothing`"), ("id,name\n", "no labels"),
-    ("id,name\n0,a\n1,a\n", "line 3: 'a' is there already, on line 2"), ("id,name\n0, \n", "line 2: the name is blank"),
-    ("id,name\n0,a\n\n1,b\n", "line 3: blank"), ("id,name\n0,a,b\n", "3 columns"), ("id,name\n1,a\n", "id '1' where 0 is next"),
-    ("id,name\n0,a\x01b\n", "control character"), ('id,name\n0,"a\n', "line 2"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,label\n0,a\n", "first line must be `id,name`"),
+        ("", "and is `nothing`"),
+        ("id,name\n", "no labels"),
+        ("id,name\n0,a\n1,a\n", "line 3: 'a' is there already, on line 2"),
+        ("id,name\n0, \n", "line 2: the name is blank"),
+        ("id,name\n0,a\n\n1,b\n", "line 3: blank"),
+        ("id,name\n0,a,b\n", "3 columns"),
+        ("id,name\n1,a\n", "id '1' where 0 is next"),
+        ("id,name\n0,a\x01b\n", "control character"),
+        ('id,name\n0,"a\n', "line 2"),
+    ],
+)
 def test_bad_label_lists_are_refused(tmp_path: Path, text: str, message: str):
     (tmp_path / "l.csv").write_text(text)
     with pytest.raises(ValueError, match=message):

@@ -16,14 +16,18 @@ from test_bundles import EXACT, manifest
 def program(folder: Path, answer: dict) -> Path:
     """A stand-in for bike-edge that gives this answer whatever it is asked."""
     path = folder / "program"
-    path.write_text(f"#!{sys.executable}\nimport sys\nprint('--attributes' if '--help' in sys.argv else {json.dumps(json.dumps(answer))})\n")
+    path.write_text(
+        f"#!{sys.executable}\nimport sys\nprint('--attributes' if '--help' in sys.argv else {json.dumps(json.dumps(answer))})\n"
+    )
     path.chmod(0o755)
     return path
 
 
 @pytest.mark.parametrize(("error", "status"), [(0.0, 0), (0.1, 1)])
 def test_the_program_is_held_to_the_tolerance(made, export, tmp_path: Path, capsys, error: float, status: int):
-    folder = export("bike-header", *EXACT, "--window", "8", "--resize", "64", "--lexicon", str(made["lexicon"]), "--keep-text")
+    folder = export(
+        "bike-header", *EXACT, "--window", "8", "--resize", "64", "--lexicon", str(made["lexicon"]), "--keep-text"
+    )
     m = manifest(folder)
     clip = tmp_path / "clip"
     clip.mkdir()
@@ -31,9 +35,22 @@ def test_the_program_is_held_to_the_tolerance(made, export, tmp_path: Path, caps
     frames, images = sample(clip, 8)
     pixels = np.stack([prepare(i, 64, 48, m["preprocess"]["mean"], m["preprocess"]["std"]) for i in images])
     true = verify.by_bundle(Bundle(folder, m), frames, pixels, tower=True)
-    answer = {"frame_indices": [frames], "frame_embeddings": [true.embeddings.tolist()], "s_v": (true.s_v + error).tolist(),
-              "s_a": true.s_a.tolist(), "attributes": [{"phrase": p, "similarity": 0.5} for p in true.phrases]}
-    command = ["verify", str(folder), str(made["bike-header"]), "--clip", str(clip), "--binary", str(program(tmp_path, answer))]
+    answer = {
+        "frame_indices": [frames],
+        "frame_embeddings": [true.embeddings.tolist()],
+        "s_v": (true.s_v + error).tolist(),
+        "s_a": true.s_a.tolist(),
+        "attributes": [{"phrase": p, "similarity": 0.5} for p in true.phrases],
+    }
+    command = [
+        "verify",
+        str(folder),
+        str(made["bike-header"]),
+        "--clip",
+        str(clip),
+        "--binary",
+        str(program(tmp_path, answer)),
+    ]
     assert main(command) == status
     shown = capsys.readouterr().out
     assert "program against PyTorch" in shown and ("OVER" in shown) == bool(status)
@@ -52,6 +69,12 @@ def test_frames_are_prepared_as_torchvision_does():
     for size in ((97, 61), (61, 97), (80, 80), (300, 121)):
         image = Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), np.uint8))
         mean, std = [0.48, 0.45, 0.4], [0.26, 0.26, 0.27]
-        theirs = transforms.Compose([transforms.Resize(64, transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(48),
-                                     transforms.ToTensor(), transforms.Normalize(mean, std)])(image)
+        theirs = transforms.Compose(
+            [
+                transforms.Resize(64, transforms.InterpolationMode.BICUBIC),
+                transforms.CenterCrop(48),
+                transforms.ToTensor(),
+                transforms.Normalize(mean, std),
+            ]
+        )(image)
         np.testing.assert_allclose(prepare(image, 64, 48, mean, std), theirs.numpy(), atol=1e-5)

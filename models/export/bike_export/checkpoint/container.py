@@ -29,7 +29,9 @@ def read(path: Path) -> tuple[str, Any]:
         return "safetensors", _safetensors(path)
     if head[:1] == b"\x80":
         return "torch.save (before PyTorch 1.6)", _torch(path)
-    raise BadCheckpoint(f"{path}: neither a PyTorch file (zip) nor safetensors; is it whole? (first bytes: {head[:4].hex() or 'none'})")
+    raise BadCheckpoint(
+        f"{path}: neither a PyTorch file (zip) nor safetensors; is it whole? (first bytes: {head[:4].hex() or 'none'})"
+    )
 
 
 def _zip(path: Path) -> tuple[str, Any]:
@@ -53,7 +55,9 @@ def _torch(path: Path) -> Any:
         reason = str(e).split("Please file an issue")[0].split("WeightsUnpickler error:")[-1].strip().splitlines()[0]
         raise BadCheckpoint(f"{path}: holds more than tensors and plain values, and is not run ({reason})") from e
     except Exception as e:  # a hostile or damaged file can fail anywhere in the reader
-        raise BadCheckpoint(f"{path}: cannot be read ({type(e).__name__}: {str(e).splitlines()[0] if str(e) else 'no reason'})") from e
+        raise BadCheckpoint(
+            f"{path}: cannot be read ({type(e).__name__}: {str(e).splitlines()[0] if str(e) else 'no reason'})"
+        ) from e
 
 
 def _safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -76,7 +80,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_folder(folder: Path) -> tuple[str, dict[str, torch.Tensor]]:
     """The weights of a model folder: safetensors before bin, whole or in parts named by an index."""
-    for stem in ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin"):
+    for stem in (
+        "model.safetensors",
+        "open_clip_model.safetensors",
+        "pytorch_model.bin",
+        "open_clip_pytorch_model.bin",
+    ):
         if (folder / stem).is_file():
             kind, value = read(folder / stem)
             return f"{stem} ({kind})", value

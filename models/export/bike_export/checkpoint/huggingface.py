@@ -18,8 +18,13 @@ TOP = {
     "text_model.final_layer_norm": "ln_final",
     "logit_scale": "logit_scale",
 }
-BLOCK = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
-         "self_attn.out_proj": "attn.out_proj"}
+BLOCK = {
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+    "self_attn.out_proj": "attn.out_proj",
+}
 LAYER = re.compile(r"(vision|text)_model\.encoder\.layers\.(\d+)\.(.+)\.(weight|bias)")
 
 
@@ -74,12 +79,18 @@ def activation(config: dict[str, Any], where: str) -> str:
         tower = config.get(part) or {}
         found.add(tower.get("hidden_act", "quick_gelu"))
         if abs(tower.get("layer_norm_eps", 1e-5) - 1e-5) > 1e-9:
-            raise BadCheckpoint(f"{where}: config.json sets {part}.layer_norm_eps to {tower['layer_norm_eps']}, not 1e-5")
+            raise BadCheckpoint(
+                f"{where}: config.json sets {part}.layer_norm_eps to {tower['layer_norm_eps']}, not 1e-5"
+            )
         width, heads = tower.get("hidden_size"), tower.get("num_attention_heads")
         if width and heads and heads * 64 != width:
-            raise BadCheckpoint(f"{where}: config.json splits {part}'s width {width} into {heads} heads; only heads of 64 are supported")
+            raise BadCheckpoint(
+                f"{where}: config.json splits {part}'s width {width} into {heads} heads; only heads of 64 are supported"
+            )
     if found == {"quick_gelu"}:
         return "quickgelu"
     if found == {"gelu"}:
         return "gelu"
-    raise BadCheckpoint(f"{where}: config.json asks for the activation {' and '.join(sorted(found))}; only quick_gelu or gelu throughout")
+    raise BadCheckpoint(
+        f"{where}: config.json asks for the activation {' and '.join(sorted(found))}; only quick_gelu or gelu throughout"
+    )

@@ -34,8 +34,11 @@ class Checkpoint:
         """Whether the text towers are the same, to the rounding of half precision (BIKE's training freezes them)."""
         names = [n for n in self.clip if not n.startswith("visual.") and n != "logit_scale"]
         return self.activation == other.activation and all(
-            n in other.clip and other.clip[n].shape == self.clip[n].shape
-            and torch.allclose(self.clip[n], other.clip[n], rtol=2e-3, atol=1e-6) for n in names)
+            n in other.clip
+            and other.clip[n].shape == self.clip[n].shape
+            and torch.allclose(self.clip[n], other.clip[n], rtol=2e-3, atol=1e-6)
+            for n in names
+        )
 
 
 def sha256_of(path: Path) -> str:
@@ -128,12 +131,15 @@ def load(path: Path | str, activation: str | None = None) -> Checkpoint:
     if not (activation or stated):
         raise BadCheckpoint(
             f"{path}: bare weights do not tell the activation: add --activation quickgelu (OpenAI's models, and OpenCLIP's "
-            "whose name ends in -quickgelu) or --activation gelu (OpenCLIP's others)")
+            "whose name ends in -quickgelu) or --activation gelu (OpenCLIP's others)"
+        )
     clip = check(state, clip_shapes(shape), str(path))
     if header:
         header = check(header, header_shapes(shape), f"{path}, fusion_model_state_dict")
         if shape.embed % 64 or shape.embed != shape.text_width:
-            raise BadCheckpoint(f"{path}: a temporal header of width {shape.embed} beside a text tower of width {shape.text_width}; BIKE's are equal")
+            raise BadCheckpoint(
+                f"{path}: a temporal header of width {shape.embed} beside a text tower of width {shape.text_width}; BIKE's are equal"
+            )
     if heads:
         heads = check(heads, attribute_shapes(shape), f"{path}, fusion_model_state_dict")
     return Checkpoint(kind, path, sha256_of(path), shape, activation or stated, clip, header, heads, fine_tuned)

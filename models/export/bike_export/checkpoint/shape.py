@@ -64,7 +64,9 @@ def refuse_others(state: dict[str, torch.Tensor], where: str) -> None:
     if any(k.startswith(("visual.layer1.", "visual.attnpool.")) for k in state):
         raise BadCheckpoint(f"{where}: a ResNet CLIP; only vision transformers (ViT) are supported")
     if "visual.time_embedding" in state:
-        raise BadCheckpoint(f"{where}: a joint space-time model (joint_st: True), which cannot encode frame by frame; train with joint_st: False")
+        raise BadCheckpoint(
+            f"{where}: a joint space-time model (joint_st: True), which cannot encode frame by frame; train with joint_st: False"
+        )
     if any(k.startswith(("visual.trunk.", "visual.head.")) for k in state):
         raise BadCheckpoint(f"{where}: an OpenCLIP model with a timm image tower; only CLIP's own ViT is supported")
     if "logit_bias" in state:
@@ -85,51 +87,83 @@ def read_shape(state: dict[str, torch.Tensor], where: str) -> Shape:
     text_width = _size(state, "ln_final.weight", 1, where)[0]
     for what, value in (("visual", width), ("text", text_width)):
         if value in OTHER_HEADS:
-            raise BadCheckpoint(f"{where}: {what} width {value} is {OTHER_HEADS[value]}'s, whose attention heads are not {HEAD} wide; not supported")
+            raise BadCheckpoint(
+                f"{where}: {what} width {value} is {OTHER_HEADS[value]}'s, whose attention heads are not {HEAD} wide; not supported"
+            )
         if value % HEAD or not value:
             raise BadCheckpoint(f"{where}: {what} width {value} is not a multiple of {HEAD}, the width of a head")
 
     def layers(prefix: str) -> int:
-        found = {k[len(prefix):].split(".")[0] for k in state if k.startswith(prefix)}
+        found = {k[len(prefix) :].split(".")[0] for k in state if k.startswith(prefix)}
         return max((int(n) + 1 for n in found if n.isdigit()), default=0)
 
-    return Shape(width, layers("visual.transformer.resblocks."), patch, grid, embed, text_width,
-                 layers("transformer.resblocks."), context, vocabulary)
+    return Shape(
+        width,
+        layers("visual.transformer.resblocks."),
+        patch,
+        grid,
+        embed,
+        text_width,
+        layers("transformer.resblocks."),
+        context,
+        vocabulary,
+    )
 
 
 def block_shapes(prefix: str, width: int, layers: int) -> dict[str, tuple[int, ...]]:
     """Names and shapes of residual attention blocks."""
-    one = {"ln_1.weight": (width,), "ln_1.bias": (width,),
-           "attn.in_proj_weight": (3 * width, width), "attn.in_proj_bias": (3 * width,),
-           "attn.out_proj.weight": (width, width), "attn.out_proj.bias": (width,),
-           "ln_2.weight": (width,), "ln_2.bias": (width,),
-           "mlp.c_fc.weight": (4 * width, width), "mlp.c_fc.bias": (4 * width,),
-           "mlp.c_proj.weight": (width, 4 * width), "mlp.c_proj.bias": (width,)}
+    one = {
+        "ln_1.weight": (width,),
+        "ln_1.bias": (width,),
+        "attn.in_proj_weight": (3 * width, width),
+        "attn.in_proj_bias": (3 * width,),
+        "attn.out_proj.weight": (width, width),
+        "attn.out_proj.bias": (width,),
+        "ln_2.weight": (width,),
+        "ln_2.bias": (width,),
+        "mlp.c_fc.weight": (4 * width, width),
+        "mlp.c_fc.bias": (4 * width,),
+        "mlp.c_proj.weight": (width, 4 * width),
+        "mlp.c_proj.bias": (width,),
+    }
     return {f"{prefix}{i}.{k}": v for i in range(layers) for k, v in one.items()}
 
 
 def clip_shapes(s: Shape) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all tensors of a CLIP."""
     return {
-        "visual.conv1.weight": (s.width, 3, s.patch, s.patch), "visual.class_embedding": (s.width,),
-        "visual.positional_embedding": (s.tokens, s.width), "visual.proj": (s.width, s.embed),
+        "visual.conv1.weight": (s.width, 3, s.patch, s.patch),
+        "visual.class_embedding": (s.width,),
+        "visual.positional_embedding": (s.tokens, s.width),
+        "visual.proj": (s.width, s.embed),
         **{f"visual.{ln}.{p}": (s.width,) for ln in ("ln_pre", "ln_post") for p in ("weight", "bias")},
         **block_shapes("visual.transformer.resblocks.", s.width, s.layers),
-        "token_embedding.weight": (s.vocabulary, s.text_width), "positional_embedding": (s.context, s.text_width),
-        "ln_final.weight": (s.text_width,), "ln_final.bias": (s.text_width,),
-        "text_projection": (s.text_width, s.embed), "logit_scale": (),
-        **block_shapes("transformer.resblocks.", s.text_width, s.text_layers)}
+        "token_embedding.weight": (s.vocabulary, s.text_width),
+        "positional_embedding": (s.context, s.text_width),
+        "ln_final.weight": (s.text_width,),
+        "ln_final.bias": (s.text_width,),
+        "text_projection": (s.text_width, s.embed),
+        "logit_scale": (),
+        **block_shapes("transformer.resblocks.", s.text_width, s.text_layers),
+    }
 
 
 def header_shapes(s: Shape) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the temporal header `Transf`: positions [77, D] and six blocks of width D."""
-    return {"frame_position_embeddings.weight": (s.context, s.embed), **block_shapes("transformer.resblocks.", s.embed, 6)}
+    return {
+        "frame_position_embeddings.weight": (s.context, s.embed),
+        **block_shapes("transformer.resblocks.", s.embed, 6),
+    }
 
 
 def attribute_shapes(s: Shape) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the trained attribute heads: two MLPs of two layers, width D."""
-    return {f"{head}_fc.{i}.{p}": (s.embed, s.embed) if p == "weight" else (s.embed,)
-            for head in ("query", "sentence") for i in (0, 2) for p in ("weight", "bias")}
+    return {
+        f"{head}_fc.{i}.{p}": (s.embed, s.embed) if p == "weight" else (s.embed,)
+        for head in ("query", "sentence")
+        for i in (0, 2)
+        for p in ("weight", "bias")
+    }
 
 
 def check(state: dict[str, torch.Tensor], expected: dict[str, tuple[int, ...]], where: str) -> dict[str, torch.Tensor]:

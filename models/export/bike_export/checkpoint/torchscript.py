@@ -18,9 +18,16 @@ import torch
 from .problem import BadCheckpoint
 
 # Types that published CLIP archives hold.
-STORAGES = {"FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16,
-            "DoubleStorage": torch.float64, "LongStorage": torch.int64, "IntStorage": torch.int32,
-            "ByteStorage": torch.uint8, "BoolStorage": torch.bool}
+STORAGES = {
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "DoubleStorage": torch.float64,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
 MAX_PICKLE = 64 << 20
 MAX_DEPTH = 64
 
@@ -81,20 +88,29 @@ class Reader(pickle.Unpickler):
             return STORAGES[name]
         known = {
             ("collections", "OrderedDict"): collections.OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"):
-                lambda storage, offset, size, stride, *_: storage.tensor(offset, tuple(size), tuple(stride)),
+            ("torch._utils", "_rebuild_tensor_v2"): lambda storage, offset, size, stride, *_: storage.tensor(
+                offset, tuple(size), tuple(stride)
+            ),
             ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
             ("torch.jit._pickle", "restore_type_tag"): lambda value, _type: value,
-            **{("torch.jit._pickle", f"build_{kind}list"): lambda values: list(values)
-               for kind in ("int", "double", "bool", "tensor")},
+            **{
+                ("torch.jit._pickle", f"build_{kind}list"): lambda values: list(values)
+                for kind in ("int", "double", "bool", "tensor")
+            },
         }
         if (module, name) not in known:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is neither a tensor nor a list")
         return known[(module, name)]
 
     def persistent_load(self, pid: Any) -> Storage:
-        if not (isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[1], torch.dtype)
-                and isinstance(pid[2], str) and type(pid[4]) is int):
+        if not (
+            isinstance(pid, tuple)
+            and len(pid) >= 5
+            and pid[0] == "storage"
+            and isinstance(pid[1], torch.dtype)
+            and isinstance(pid[2], str)
+            and type(pid[4]) is int
+        ):
             raise pickle.UnpicklingError("a storage that is not described as one")
         _, dtype, key, _place, count = pid[:5]
         if key not in self.storages:

@@ -14,7 +14,9 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a * b).sum(-1) / np.maximum(np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1), 1e-12)
 
 
-def judge(found: np.ndarray, truth: np.ndarray, mean: np.ndarray, scores: np.ndarray, true_scores: np.ndarray, prefix: str) -> dict[str, float]:
+def judge(
+    found: np.ndarray, truth: np.ndarray, mean: np.ndarray, scores: np.ndarray, true_scores: np.ndarray, prefix: str
+) -> dict[str, float]:
     """found and truth [n, D] sentences, mean [D] the mean sentence; scores and true_scores [n, K] are S_A of each.
 
     With one category there is nothing to rank: only the cosines are given then.

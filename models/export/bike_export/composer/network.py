@@ -32,16 +32,32 @@ def start(ridge: np.ndarray, bias: np.ndarray, seed: int) -> State:
     def normal(*shape: int, std: float) -> torch.Tensor:
         return torch.randn(*shape, generator=draw) * std
 
-    state = {"ridge.weight": torch.from_numpy(ridge), "ridge.bias": torch.from_numpy(bias),
-             "in.weight": normal(depth, WIDTH, std=1.0), "positions": normal(k, WIDTH, std=0.2),
-             "ln.weight": torch.ones(WIDTH), "ln.bias": torch.zeros(WIDTH), "out.weight": torch.zeros(k * WIDTH, depth)}
+    state = {
+        "ridge.weight": torch.from_numpy(ridge),
+        "ridge.bias": torch.from_numpy(bias),
+        "in.weight": normal(depth, WIDTH, std=1.0),
+        "positions": normal(k, WIDTH, std=0.2),
+        "ln.weight": torch.ones(WIDTH),
+        "ln.bias": torch.zeros(WIDTH),
+        "out.weight": torch.zeros(k * WIDTH, depth),
+    }
     for i in range(LAYERS):
         at = f"blocks.{i}"
-        state |= {f"{at}.ln_{n}.{p}": torch.ones(WIDTH) if p == "weight" else torch.zeros(WIDTH) for n in (1, 2) for p in ("weight", "bias")}
-        state |= {f"{at}.attn.in_proj_weight": normal(3 * WIDTH, WIDTH, std=WIDTH**-0.5), f"{at}.attn.in_proj_bias": torch.zeros(3 * WIDTH),
-                  f"{at}.attn.out_proj.weight": normal(WIDTH, WIDTH, std=(2 * LAYERS * WIDTH) ** -0.5), f"{at}.attn.out_proj.bias": torch.zeros(WIDTH),
-                  f"{at}.mlp.c_fc.weight": normal(4 * WIDTH, WIDTH, std=(2 * WIDTH) ** -0.5), f"{at}.mlp.c_fc.bias": torch.zeros(4 * WIDTH),
-                  f"{at}.mlp.c_proj.weight": normal(WIDTH, 4 * WIDTH, std=(2 * LAYERS * WIDTH) ** -0.5), f"{at}.mlp.c_proj.bias": torch.zeros(WIDTH)}
+        state |= {
+            f"{at}.ln_{n}.{p}": torch.ones(WIDTH) if p == "weight" else torch.zeros(WIDTH)
+            for n in (1, 2)
+            for p in ("weight", "bias")
+        }
+        state |= {
+            f"{at}.attn.in_proj_weight": normal(3 * WIDTH, WIDTH, std=WIDTH**-0.5),
+            f"{at}.attn.in_proj_bias": torch.zeros(3 * WIDTH),
+            f"{at}.attn.out_proj.weight": normal(WIDTH, WIDTH, std=(2 * LAYERS * WIDTH) ** -0.5),
+            f"{at}.attn.out_proj.bias": torch.zeros(WIDTH),
+            f"{at}.mlp.c_fc.weight": normal(4 * WIDTH, WIDTH, std=(2 * WIDTH) ** -0.5),
+            f"{at}.mlp.c_fc.bias": torch.zeros(4 * WIDTH),
+            f"{at}.mlp.c_proj.weight": normal(WIDTH, 4 * WIDTH, std=(2 * LAYERS * WIDTH) ** -0.5),
+            f"{at}.mlp.c_proj.bias": torch.zeros(WIDTH),
+        }
     return state
 
 
@@ -75,7 +91,9 @@ def write(path: Path, state: State, heads: State, properties: dict[str, str]) ->
     for i in range(LAYERS):
         h = block(g, h, state, f"blocks.{i}", k, WIDTH, activation="quickgelu", epsilon=EPSILON)
     h = g.norm(h, "ln", array(state["ln.weight"]), array(state["ln.bias"]), EPSILON)
-    h = g.linear(g.op("Reshape", [h, g.sizes("flat.hidden", [1, k * WIDTH])], "hidden"), "out", array(state["out.weight"]))
+    h = g.linear(
+        g.op("Reshape", [h, g.sizes("flat.hidden", [1, k * WIDTH])], "hidden"), "out", array(state["out.weight"])
+    )
     x = g.op("Reshape", ["phrases", g.sizes("flat.phrases", [1, flat])], "flat")
     y = g.op("Add", [g.linear(x, "ridge", array(state["ridge.weight"]), array(state["ridge.bias"])), h], "composed")
     finish(path, g, y, k, depth, heads, properties)

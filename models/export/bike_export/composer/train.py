@@ -38,8 +38,15 @@ def loss(out: torch.Tensor, truth: torch.Tensor, metric: torch.Tensor) -> torch.
     return (whole + 2 * scores + 0.1 * size).mean()
 
 
-def train(phrases: np.ndarray, tuples: np.ndarray, target: np.ndarray, *, epochs: int, seed: int = 0,
-          progress: Callable[[int, int], None] = lambda done, total: None) -> State:
+def train(
+    phrases: np.ndarray,
+    tuples: np.ndarray,
+    target: np.ndarray,
+    *,
+    epochs: int,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> State:
     """phrases [N, D] and target [n, D] unit rows, tuples [n, k] numbers of phrases."""
     torch.manual_seed(seed)
     table, y, which = (torch.from_numpy(np.ascontiguousarray(a)) for a in (phrases, target, tuples))

@@ -8,7 +8,9 @@ KINDS = ("random", "neighbouring", "image-like")
 CHUNK = 512
 
 
-def draw(kind: str, count: int, k: int, retrieval: np.ndarray, frames: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+def draw(
+    kind: str, count: int, k: int, retrieval: np.ndarray, frames: np.ndarray | None, rng: np.random.Generator
+) -> np.ndarray:
     """`count` tuples [count, k] of numbers of phrases; retrieval [N, Da] unit rows; frames [m, Da], real ones or none.
 
     A frame that is not real is made up: one to six phrases in random shares, less what all phrases have in common,
@@ -16,8 +18,11 @@ def draw(kind: str, count: int, k: int, retrieval: np.ndarray, frames: np.ndarra
     """
     n = len(retrieval)
     if kind == "random":
-        return np.argpartition(rng.random((count, n)), k - 1, axis=1)[:, :k] if n < 4096 else \
-            np.stack([rng.choice(n, k, replace=False) for _ in range(count)])
+        return (
+            np.argpartition(rng.random((count, n)), k - 1, axis=1)[:, :k]
+            if n < 4096
+            else np.stack([rng.choice(n, k, replace=False) for _ in range(count)])
+        )
     centred = unit_rows(retrieval - retrieval.mean(0) + 1e-9)
     out = []
     for at in range(0, count, CHUNK):
@@ -32,7 +37,12 @@ def draw(kind: str, count: int, k: int, retrieval: np.ndarray, frames: np.ndarra
             out.append(top(seen @ retrieval.T + rng.normal(0, 0.005, (some, n)), k))
             continue
         else:
-            seen = np.stack([rng.dirichlet(np.ones(c)) @ centred[rng.choice(n, c, replace=False)] for c in rng.integers(1, min(7, n), some)])
+            seen = np.stack(
+                [
+                    rng.dirichlet(np.ones(c)) @ centred[rng.choice(n, c, replace=False)]
+                    for c in rng.integers(1, min(7, n), some)
+                ]
+            )
             noise = 0.02
         out.append(top(seen @ centred.T + rng.normal(0, noise, (some, n)), k))
     return np.concatenate(out)
@@ -44,6 +54,8 @@ def top(scores: np.ndarray, k: int) -> np.ndarray:
     return np.take_along_axis(best, np.argsort(-np.take_along_axis(scores, best, 1), axis=1), 1)
 
 
-def draw_all(count: int, k: int, retrieval: np.ndarray, frames: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+def draw_all(
+    count: int, k: int, retrieval: np.ndarray, frames: np.ndarray | None, rng: np.random.Generator
+) -> np.ndarray:
     """`count` tuples of each kind, [3 * count, k]."""
     return np.concatenate([draw(kind, count, k, retrieval, frames, rng) for kind in KINDS])

@@ -14,7 +14,7 @@ from ..text.tokenizer import tokenize
 from .options import Options
 from .words import Words, concept_change, phrase_words
 
-PHRASE_ROWS = 6  # word rows a phrase of the lexicon has of its own
+PHRASE_ROWS = 3  # word rows a phrase of the lexicon has of its own
 
 
 @dataclass
@@ -37,9 +37,13 @@ def read_branch(o: Options, video: Checkpoint) -> Branch:
         sentence = load(o.attribute_checkpoint, o.activation)
         say(f"{o.attribute_checkpoint}: {sentence.kind}, {sentence.shape.name}")
         if not sentence.heads:
-            raise BadCheckpoint(f"{o.attribute_checkpoint}: has no attribute heads (query_fc, sentence_fc); --attribute-checkpoint takes what train_attributes.py saved")
+            raise BadCheckpoint(
+                f"{o.attribute_checkpoint}: has no attribute heads (query_fc, sentence_fc); --attribute-checkpoint takes what train_attributes.py saved"
+            )
         if sentence.shape.embed != video.shape.embed:
-            raise BadCheckpoint(f"{o.attribute_checkpoint}: embeddings of {sentence.shape.embed}, and the video branch's are of {video.shape.embed}: they are not a pair")
+            raise BadCheckpoint(
+                f"{o.attribute_checkpoint}: embeddings of {sentence.shape.embed}, and the video branch's are of {video.shape.embed}: they are not a pair"
+            )
     retrieval = video
     if o.attribute_clip:
         retrieval = load(o.attribute_clip, o.activation)
@@ -48,11 +52,17 @@ def read_branch(o: Options, video: Checkpoint) -> Branch:
     if encoder == "own" and not o.attribute_clip:
         raise ValueError("--attribute-encoder own: needs --attribute-clip FILE, the CLIP whose encoder it is")
     if encoder == "same" and retrieval.shape.embed != video.shape.embed:
-        raise ValueError(f"--attribute-encoder same: {o.attribute_clip} has embeddings of {retrieval.shape.embed}, and frames would be of {video.shape.embed}: use own")
+        raise ValueError(
+            f"--attribute-encoder same: {o.attribute_clip} has embeddings of {retrieval.shape.embed}, and frames would be of {video.shape.embed}: use own"
+        )
     if encoder == "own" and retrieval.shape.size != video.shape.size:
-        raise BadCheckpoint(f"{o.attribute_clip}: takes frames of {retrieval.shape.size} px and the video branch of {video.shape.size}; a bundle has one preprocessing")
+        raise BadCheckpoint(
+            f"{o.attribute_clip}: takes frames of {retrieval.shape.size} px and the video branch of {video.shape.size}; a bundle has one preprocessing"
+        )
     if o.keep_text and not video.same_text_tower(sentence):
-        raise ValueError("--keep-text: the two checkpoints have different text towers, and a bundle carries one (BIKE's training freezes it, so they should be the same)")
+        raise ValueError(
+            "--keep-text: the two checkpoints have different text towers, and a bundle carries one (BIKE's training freezes it, so they should be the same)"
+        )
     return Branch(sentence, retrieval, encoder == "own")
 
 
@@ -97,12 +107,22 @@ def prompted(c: Checkpoint, names: list[str], prompts: list[str], what: str) -> 
     """Unit embeddings [n, D] of names: the mean over prompts of the normalised sentences."""
     total = np.zeros((len(names), c.shape.embed), np.float64)
     for prompt in prompts:
-        total += unit_rows(encode_sentences(c, tokenize([prompt.replace("{}", n) for n in names], c.shape.context), progress=counter(what)))
+        total += unit_rows(
+            encode_sentences(
+                c, tokenize([prompt.replace("{}", n) for n in names], c.shape.context), progress=counter(what)
+            )
+        )
     return unit_rows(total)
 
 
-def read_tables(branch: Branch, video: Checkpoint, phrases: list[str], prompts: list[str], lexicon_prompt: str,
-                windows: torch.Tensor) -> Lexicon:
+def read_tables(
+    branch: Branch,
+    video: Checkpoint,
+    phrases: list[str],
+    prompts: list[str],
+    lexicon_prompt: str,
+    windows: torch.Tensor,
+) -> Lexicon:
     """All that the lexicon's phrases are to this model."""
     tokens = tokenize([prompts[0].replace("{}", p) for p in phrases], video.shape.context)
     words, sentence, first = phrase_words(video, tokens, PHRASE_ROWS, counter("phrases"))

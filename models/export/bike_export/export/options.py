@@ -73,8 +73,14 @@ def read_config(path: Path | None) -> dict[str, Any]:
     data, network = loaded["data"], loaded["network"]
     if network.get("joint_st"):
         raise BadCheckpoint(f"{path}: a joint space-time model (joint_st: True), which cannot encode frame by frame")
-    found = {"window": data.get("num_segments"), "crop": data.get("input_size"), "top_k": data.get("select_topk_attributes"),
-             "header": network.get("sim_header"), "interaction": network.get("interaction"), "arch": network.get("arch")}
+    found = {
+        "window": data.get("num_segments"),
+        "crop": data.get("input_size"),
+        "top_k": data.get("select_topk_attributes"),
+        "header": network.get("sim_header"),
+        "interaction": network.get("interaction"),
+        "arch": network.get("arch"),
+    }
     for key in ("window", "crop", "top_k"):
         if found[key] is not None and type(found[key]) is not int:
             raise ValueError(f"{path}: {key} is {found[key]!r}, not a whole number")
@@ -91,18 +97,24 @@ def settle(o: Options, c: Checkpoint) -> Settings:
     header = "transf" if c.header else "none"
     stated = str(config.get("header", header)).lower()
     if stated != header:
-        raise ValueError(f"{o.config}: sim_header is {config['header']}, and the checkpoint's header is {header}: they do not belong together")
+        raise ValueError(
+            f"{o.config}: sim_header is {config['header']}, and the checkpoint's header is {header}: they do not belong together"
+        )
     window = pick("window", o.window, None)
     if window is None:
         if c.header:
-            raise ValueError("this checkpoint has a temporal header, which was trained for one T, and no file of weights tells it: add --window T or --config FILE")
+            raise ValueError(
+                "this checkpoint has a temporal header, which was trained for one T, and no file of weights tells it: add --window T or --config FILE"
+            )
         window = 8
     longest = min(MAX_WINDOW, c.shape.context if c.header else MAX_WINDOW)
     if not 1 <= window <= longest:
         raise ValueError(f"--window {window}: between 1 and {longest}")
     crop = pick("crop", o.crop, c.shape.size)
     if crop != c.shape.size:
-        raise ValueError(f"--crop {crop}: this checkpoint ({c.shape.name}) takes frames of {c.shape.size} x {c.shape.size}, by its positions")
+        raise ValueError(
+            f"--crop {crop}: this checkpoint ({c.shape.name}) takes frames of {c.shape.size} x {c.shape.size}, by its positions"
+        )
     resize = o.resize if o.resize is not None else (256 if crop == 224 else crop)
     if resize < crop:
         raise ValueError(f"--resize {resize}: the shorter side must be {crop} at least, the size of the crop")

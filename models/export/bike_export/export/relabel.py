@@ -45,11 +45,25 @@ def same_source(bundle: Path, c: Checkpoint) -> None:
     """Refuses a checkpoint that the bundle was not made from: its texts would not fit the frames."""
     stated = source_of(bundle / "visual.onnx").get("source_sha256")
     if stated != c.sha256:
-        raise ValueError(f"{c.path}: not the checkpoint {bundle} was made from (sha256 {c.sha256[:16]}, and visual.onnx names {str(stated)[:16]})")
+        raise ValueError(
+            f"{c.path}: not the checkpoint {bundle} was made from (sha256 {c.sha256[:16]}, and visual.onnx names {str(stated)[:16]})"
+        )
 
 
-def relabel(bundle: Path, checkpoint: Path, labels: Path, out: Path, *, force: bool, name: str | None, prompts: list[str] | None,
-            activation: str | None, attribute_checkpoint: Path | None, exact_words: bool, word_bound: float) -> dict[str, float]:
+def relabel(
+    bundle: Path,
+    checkpoint: Path,
+    labels: Path,
+    out: Path,
+    *,
+    force: bool,
+    name: str | None,
+    prompts: list[str] | None,
+    activation: str | None,
+    attribute_checkpoint: Path | None,
+    exact_words: bool,
+    word_bound: float,
+) -> dict[str, float]:
     """Makes the bundle at `out`; returns the figures of its new tables."""
     if out.exists() and not force:
         raise FileExistsError(f"{out}: is there already; --force replaces it")
@@ -58,15 +72,27 @@ def relabel(bundle: Path, checkpoint: Path, labels: Path, out: Path, *, force: b
     video = load(checkpoint, activation)
     same_source(bundle, video)
     m, p = manifest["model"], manifest["preprocess"]
-    o = Options(checkpoint, out, labels, attribute_checkpoint=attribute_checkpoint, activation=activation, prompts=prompts)
+    o = Options(
+        checkpoint, out, labels, attribute_checkpoint=attribute_checkpoint, activation=activation, prompts=prompts
+    )
     branch = attributes.read_branch(o, video)
     heads_before = b"category_attribute" in (bundle / "categories.safetensors").read_bytes()[:65536]
     if heads_before and not branch.trained:
         raise ValueError(f"{bundle}: was made with trained attribute heads: add --attribute-checkpoint FILE")
-    s = Settings(m["window"], m["header"], m["interaction"], p["crop"], p["resize"], m.get("attributes_top_k", 5), m["lambda"])
+    s = Settings(
+        m["window"], m["header"], m["interaction"], p["crop"], p["resize"], m.get("attributes_top_k", 5), m["lambda"]
+    )
     windows = make(video, s, [])
-    tensors, _, figures = category_tables(video, branch, names, prompts, windows, precision=precision_of(bundle / "visual.onnx"),
-                                          exact_words=exact_words, bound=word_bound)
+    tensors, _, figures = category_tables(
+        video,
+        branch,
+        names,
+        prompts,
+        windows,
+        precision=precision_of(bundle / "visual.onnx"),
+        exact_words=exact_words,
+        bound=word_bound,
+    )
     with BundleWriter(out) as b:
         for file in manifest["files"]:
             if file not in REPLACED:
@@ -74,7 +100,11 @@ def relabel(bundle: Path, checkpoint: Path, labels: Path, out: Path, *, force: b
         b.names("categories.txt", names)
         b.tables("categories.safetensors", tensors)
         head = {k: manifest[k] for k in ("version", "licence")}
-        head = {"name": name or out.name, **head, "provenance": f"{manifest['provenance']}; new categories on {today()}"}
+        head = {
+            "name": name or out.name,
+            **head,
+            "provenance": f"{manifest['provenance']}; new categories on {today()}",
+        }
         old_card = (bundle / "README.md").read_text(encoding="utf-8") if (bundle / "README.md").is_file() else ""
         note = f"\n## New categories\n\nThis bundle is `{manifest['name']}` with {len(names)} other categories ({head['provenance']}); figures of word tables above are the old ones.\n"
         b.path("README.md").write_text(old_card + note, encoding="utf-8")

@@ -32,7 +32,9 @@ def sentence_tokens(phrases: list[str], tuples: np.ndarray, prompt: str, context
         except TooLong:
             continue
     if len(kept) < len(tuples) / 2:
-        raise ValueError("more than half of the attribute sentences are longer than the text tower's positions: use a smaller --top-k or shorter phrases")
+        raise ValueError(
+            "more than half of the attribute sentences are longer than the text tower's positions: use a smaller --top-k or shorter phrases"
+        )
     return np.stack(rows), np.array(kept)
 
 
@@ -49,8 +51,17 @@ def centred_mean(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return rows.mean(1) - mean + 1e-6
 
 
-def make(o: Options, s: Settings, branch: Branch, lexicon: Lexicon, judged: np.ndarray, prompt: str, windows: Windows,
-         place: Callable[[str], Path], about: dict[str, str]) -> tuple[str, dict[str, float]]:
+def make(
+    o: Options,
+    s: Settings,
+    branch: Branch,
+    lexicon: Lexicon,
+    judged: np.ndarray,
+    prompt: str,
+    windows: Windows,
+    place: Callable[[str], Path],
+    about: dict[str, str],
+) -> tuple[str, dict[str, float]]:
     """Trains and judges, writes composer.onnx where it is used: (attribute_scores, figures)."""
     mean = lexicon.sentence.mean(0)
     heads = branch.sentence.heads
@@ -66,16 +77,22 @@ def make(o: Options, s: Settings, branch: Branch, lexicon: Lexicon, judged: np.n
     if not o.composer:
         return fallback("no composer was wanted", {})
     rng = np.random.default_rng(SEED)
-    frames = unit_rows(windows.frames.numpy()) if windows.source != "made-up pictures" and not branch.own_encoder else None
+    frames = (
+        unit_rows(windows.frames.numpy()) if windows.source != "made-up pictures" and not branch.own_encoder else None
+    )
     count = o.tuples if o.tuples is not None else TUPLES
     drawn = draw_all(count, s.top_k, lexicon.retrieval, frames, rng)
     held = draw_all(HELD_OUT, s.top_k, lexicon.retrieval, frames, rng)
-    tokens, kept = sentence_tokens(lexicon.phrases, np.concatenate([drawn, held]), prompt, branch.sentence.shape.context)
+    tokens, kept = sentence_tokens(
+        lexicon.phrases, np.concatenate([drawn, held]), prompt, branch.sentence.shape.context
+    )
     say(f"the text tower reads {len(tokens)} attribute sentences")
     truth = unit_rows(encode_sentences(branch.sentence, tokens, progress=counter("attribute sentences")))
     training = kept < len(drawn)
     tuples = np.concatenate([drawn, held])[kept]
-    state = train(lexicon.sentence, tuples[training], truth[training], epochs=EPOCHS, seed=SEED, progress=counter("composer"))
+    state = train(
+        lexicon.sentence, tuples[training], truth[training], epochs=EPOCHS, seed=SEED, progress=counter("composer")
+    )
     state = network.rounded(state)
     given, target = lexicon.sentence[tuples[~training]], truth[~training]
     with torch.no_grad():
@@ -87,9 +104,18 @@ def make(o: Options, s: Settings, branch: Branch, lexicon: Lexicon, judged: np.n
     figures |= judge.judge(plain, target, centre, scores(plain, judged, branch), true_scores, "phrase_mean")
     like = kept[~training] - len(drawn) >= HELD_OUT * KINDS.index("image-like")
     if like.any():
-        figures |= judge.judge(composed[like], target[like], centre, scores(composed[like], judged, branch), true_scores[like], "composer_image_like")
+        figures |= judge.judge(
+            composed[like],
+            target[like],
+            centre,
+            scores(composed[like], judged, branch),
+            true_scores[like],
+            "composer_image_like",
+        )
     measure = "spearman" if len(judged) > 1 else "cosine"
-    say(f"composer: {measure} {figures[f'composer_{measure}']:.3f}; centred mean: {figures[f'phrase_mean_{measure}']:.3f}")
+    say(
+        f"composer: {measure} {figures[f'composer_{measure}']:.3f}; centred mean: {figures[f'phrase_mean_{measure}']:.3f}"
+    )
     if not figures[f"composer_{measure}"] > figures[f"phrase_mean_{measure}"]:
         return fallback("training did not beat it", figures)
     network.write(place("composer.onnx"), state, heads, about)

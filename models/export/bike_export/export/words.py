@@ -78,7 +78,12 @@ def pack(rows: list[np.ndarray], weights: list[np.ndarray], shared: np.ndarray) 
     weight = np.zeros((len(rows), count), np.float32)
     for at, w in zip(weight, weights):
         at[: len(w)] = w
-    return Words(unit_rows(own), weight, unit_rows(shared) if len(shared) else shared.astype(np.float32), np.ones(len(shared), np.float32))
+    return Words(
+        unit_rows(own),
+        weight,
+        unit_rows(shared) if len(shared) else shared.astype(np.float32),
+        np.ones(len(shared), np.float32),
+    )
 
 
 def exact(words: np.ndarray) -> Words:
@@ -101,11 +106,14 @@ def difference(words: np.ndarray, category: np.ndarray, table: Words, windows: t
 def concept_change(words: np.ndarray, category: np.ndarray, table: Words, windows: torch.Tensor) -> float:
     """`difference` for the first texts of a larger table: words [m, 77, D] beside the table's first m rows."""
     m = len(words)
-    return difference(words, category, Words(table.own[:m], table.weight[:m], table.shared, table.shared_weight), windows)
+    return difference(
+        words, category, Words(table.own[:m], table.weight[:m], table.shared, table.shared_weight), windows
+    )
 
 
-def compacted(words: np.ndarray, category: np.ndarray, prefix: int, windows: torch.Tensor, bound: float,
-              dtypes: tuple[str, ...]) -> tuple[Words, str, float]:
+def compacted(
+    words: np.ndarray, category: np.ndarray, prefix: int, windows: torch.Tensor, bound: float, dtypes: tuple[str, ...]
+) -> tuple[Words, str, float]:
     """The smallest table whose S_V is within the bound: (table, type, largest change). Else the exact one, in f16."""
     tried: list[tuple[Words, str]] = []
     for cosine in COSINES:
@@ -124,7 +132,9 @@ def compacted(words: np.ndarray, category: np.ndarray, prefix: int, windows: tor
     return whole, "f16", worst
 
 
-def phrase_words(c: Checkpoint, tokens: np.ndarray, max_rows: int, progress: Callable[[int, int], None]) -> tuple[Words, np.ndarray, np.ndarray]:
+def phrase_words(
+    c: Checkpoint, tokens: np.ndarray, max_rows: int, progress: Callable[[int, int], None]
+) -> tuple[Words, np.ndarray, np.ndarray]:
     """Compacted words of many phrases, their sentences [n, D], and the exact words of the first chunk [m, 77, D].
 
     A phrase gets at most max_rows of its own: phrases are many, and as a category one is spotted by the few.

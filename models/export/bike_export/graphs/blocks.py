@@ -36,8 +36,19 @@ def _attend(g: Graph, name: str, q: str, k: str, v: str, queries: int, length: i
     return g.op("Reshape", [mixed, g.sizes(f"tokens.{queries}x{width}", [1, queries, width])], f"{name}.joined")
 
 
-def block(g: Graph, x: str, state: dict[str, torch.Tensor], name: str, length: int, width: int, *, activation: str,
-          epsilon: float, causal: bool = False, first_only: bool = False) -> str:
+def block(
+    g: Graph,
+    x: str,
+    state: dict[str, torch.Tensor],
+    name: str,
+    length: int,
+    width: int,
+    *,
+    activation: str,
+    epsilon: float,
+    causal: bool = False,
+    first_only: bool = False,
+) -> str:
     """One block over x [1, L, W].
 
     `first_only`: only position 0 is wanted, so its query alone is made and the MLP sees one row: [1, 1, W]. That is
@@ -57,12 +68,20 @@ def block(g: Graph, x: str, state: dict[str, torch.Tensor], name: str, length: i
         queries = 1
     else:
         qkv = g.linear(y, f"{at}.qkv", weight, bias)
-        q, k, v = g.ops("Split", [qkv, g.sizes(f"split.3x{width}", [width] * 3)], [f"{at}.q", f"{at}.k", f"{at}.v"], axis=2)
+        q, k, v = g.ops(
+            "Split", [qkv, g.sizes(f"split.3x{width}", [width] * 3)], [f"{at}.q", f"{at}.k", f"{at}.v"], axis=2
+        )
     mixed = _attend(g, at, q, k, v, queries, length, width, causal)
-    mixed = g.linear(mixed, f"{at}.out", array(state[f"{name}.attn.out_proj.weight"]).T, array(state[f"{name}.attn.out_proj.bias"]))
+    mixed = g.linear(
+        mixed, f"{at}.out", array(state[f"{name}.attn.out_proj.weight"]).T, array(state[f"{name}.attn.out_proj.bias"])
+    )
     x = g.op("Add", [x, mixed], f"{name}.attended")
     y = g.norm(x, f"{name}.ln_2", array(state[f"{name}.ln_2.weight"]), array(state[f"{name}.ln_2.bias"]), epsilon)
-    h = g.linear(y, f"{name}.mlp.c_fc", array(state[f"{name}.mlp.c_fc.weight"]).T, array(state[f"{name}.mlp.c_fc.bias"]))
+    h = g.linear(
+        y, f"{name}.mlp.c_fc", array(state[f"{name}.mlp.c_fc.weight"]).T, array(state[f"{name}.mlp.c_fc.bias"])
+    )
     h = g.activate(h, f"{name}.mlp.gelu", activation)
-    h = g.linear(h, f"{name}.mlp.c_proj", array(state[f"{name}.mlp.c_proj.weight"]).T, array(state[f"{name}.mlp.c_proj.bias"]))
+    h = g.linear(
+        h, f"{name}.mlp.c_proj", array(state[f"{name}.mlp.c_proj.weight"]).T, array(state[f"{name}.mlp.c_proj.bias"])
+    )
     return g.op("Add", [x, h], f"{name}.out")

@@ -84,13 +84,21 @@ class Graph:
         if self.precision == "int8":
             integers, scale = quantise_columns(weight)
             q, x_scale, zero = self.quantised(x)
-            y = self.op("MatMulInteger", [q, self.constant(f"{name}.weight", integers), zero, self.constant("zero.i8", np.int8(0))], f"{name}.i32")
+            y = self.op(
+                "MatMulInteger",
+                [q, self.constant(f"{name}.weight", integers), zero, self.constant("zero.i8", np.int8(0))],
+                f"{name}.i32",
+            )
             y = self.op("Cast", [y], f"{name}.cast", to=TensorProto.FLOAT)
             scales = self.op("Mul", [x_scale, self.constant(f"{name}.scale", scale)], f"{name}.scales")
             y = self.op("Mul", [y, scales], f"{name}.matmul")
         elif self.precision == "weights8":
             integers, scale = quantise_columns(weight)
-            inputs = [self.constant(f"{name}.i8", integers), self.constant(f"{name}.scale", scale), self.constant(f"{name}.zero", np.zeros(len(scale), np.int8))]
+            inputs = [
+                self.constant(f"{name}.i8", integers),
+                self.constant(f"{name}.scale", scale),
+                self.constant(f"{name}.zero", np.zeros(len(scale), np.int8)),
+            ]
             y = self.op("MatMul", [x, self.op("DequantizeLinear", inputs, f"{name}.weight", axis=1)], f"{name}.matmul")
         else:
             y = self.op("MatMul", [x, self.number(f"{name}.weight", weight)], f"{name}.matmul")
@@ -110,16 +118,25 @@ class Graph:
         one = self.op("Add", [self.op("Erf", [root], f"{name}.erf"), self.number("one", 1.0)], f"{name}.one")
         return self.op("Mul", [self.op("Mul", [x, one], f"{name}.full"), self.number("half", 0.5)], name)
 
-    def save(self, path: Path, name: str, given: tuple[str, str, list[int]], taken: tuple[str, list[int]],
-             properties: dict[str, str]) -> None:
+    def save(
+        self,
+        path: Path,
+        name: str,
+        given: tuple[str, str, list[int]],
+        taken: tuple[str, list[int]],
+        properties: dict[str, str],
+    ) -> None:
         """Checks and writes the model. given: name, type and shape of the input; taken: of the output, f32."""
         graph = helper.make_graph(
-            self.nodes, name,
+            self.nodes,
+            name,
             [helper.make_tensor_value_info(given[0], TYPES[given[1]], given[2])],
             [helper.make_tensor_value_info(taken[0], TensorProto.FLOAT, taken[1])],
-            list(self.initialisers.values()))
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION,
-                                  producer_name="bike_export")
+            list(self.initialisers.values()),
+        )
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="bike_export"
+        )
         helper.set_model_props(model, dict(sorted(properties.items())))
         # Shape inference copies the model, so the largest are checked without it.
         onnx.checker.check_model(model, full_check=model.ByteSize() < 1 << 29)

@@ -18,20 +18,32 @@ def write_visual(path: Path, c: Checkpoint, precision: str, properties: dict[str
     kernel = array(state["visual.conv1.weight"])
     if precision == "int8":
         # Checkpoints are published in f16, so this loses nothing and saves 5 MB in a B/32. Readers fold the Cast.
-        weight = g.op("Cast", [g.constant("conv1.weight.f16", kernel.astype(np.float16))], "conv1.weight", to=TensorProto.FLOAT)
+        weight = g.op(
+            "Cast", [g.constant("conv1.weight.f16", kernel.astype(np.float16))], "conv1.weight", to=TensorProto.FLOAT
+        )
     else:
         weight = g.number("conv1.weight", kernel)
-    x = g.op("Conv", [g.cast_in("frame"), weight], "conv1",
-             kernel_shape=[s.patch] * 2, strides=[s.patch] * 2)
+    x = g.op("Conv", [g.cast_in("frame"), weight], "conv1", kernel_shape=[s.patch] * 2, strides=[s.patch] * 2)
     x = g.op("Reshape", [x, g.sizes("patches.shape", [1, s.width, s.grid**2])], "patches")
     x = g.op("Transpose", [x], "patches.tokens", perm=[0, 2, 1])
     token = g.number("class_embedding", array(state["visual.class_embedding"])[None, None])
     x = g.op("Concat", [token, x], "tokens", axis=1)
-    x = g.op("Add", [x, g.number("positional_embedding", array(state["visual.positional_embedding"])[None])], "positions")
+    x = g.op(
+        "Add", [x, g.number("positional_embedding", array(state["visual.positional_embedding"])[None])], "positions"
+    )
     x = g.norm(x, "visual.ln_pre", array(state["visual.ln_pre.weight"]), array(state["visual.ln_pre.bias"]), 1e-5)
     for i in range(s.layers):
-        x = block(g, x, state, f"visual.transformer.resblocks.{i}", s.tokens, s.width, activation=c.activation,
-                  epsilon=1e-5, first_only=i == s.layers - 1)
+        x = block(
+            g,
+            x,
+            state,
+            f"visual.transformer.resblocks.{i}",
+            s.tokens,
+            s.width,
+            activation=c.activation,
+            epsilon=1e-5,
+            first_only=i == s.layers - 1,
+        )
     if not s.layers:
         x = g.op("Slice", [x, g.sizes("zero.i64", [0]), g.sizes("one.i64", [1]), g.sizes("one.i64", [1])], "first")
     x = g.norm(x, "visual.ln_post", array(state["visual.ln_post.weight"]), array(state["visual.ln_post.bias"]), 1e-5)
@@ -48,7 +60,9 @@ def write_temporal(path: Path, c: Checkpoint, window: int, precision: str, prope
     positions = array(state["frame_position_embeddings.weight"])[:window][None]
     x = g.op("Add", [given, g.number("frame_position_embeddings", positions)], "positions")
     for i in range(HEADER_LAYERS):
-        x = block(g, x, state, f"transformer.resblocks.{i}", window, s.embed, activation="quickgelu", epsilon=HEADER_EPSILON)
+        x = block(
+            g, x, state, f"transformer.resblocks.{i}", window, s.embed, activation="quickgelu", epsilon=HEADER_EPSILON
+        )
     g.out(g.op("Add", [x, given], "residual"), "aggregated")
     g.save(path, "temporal", ("frames", "f32", [1, window, s.embed]), ("aggregated", [1, window, s.embed]), properties)
 
@@ -71,8 +85,17 @@ def write_text(path: Path, c: Checkpoint, precision: str, properties: dict[str, 
         x = g.op("Gather", [g.number("token_embedding.weight", table), "tokens"], "embedded")
     x = g.op("Add", [x, g.number("positional_embedding", array(state["positional_embedding"])[None])], "positions")
     for i in range(s.text_layers):
-        x = block(g, x, state, f"transformer.resblocks.{i}", s.context, s.text_width, activation=c.activation,
-                  epsilon=1e-5, causal=True)
+        x = block(
+            g,
+            x,
+            state,
+            f"transformer.resblocks.{i}",
+            s.context,
+            s.text_width,
+            activation=c.activation,
+            epsilon=1e-5,
+            causal=True,
+        )
     x = g.norm(x, "ln_final", array(state["ln_final.weight"]), array(state["ln_final.bias"]), 1e-5)
     g.out(g.linear(x, "text_projection", array(state["text_projection"])), "words")
     g.save(path, "text", ("tokens", "i64", [1, s.context]), ("words", [1, s.context, s.embed]), properties)

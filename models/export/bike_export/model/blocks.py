@@ -29,12 +29,23 @@ def attention(x: torch.Tensor, state: State, name: str, heads: int, causal: bool
     return F.linear(mixed, state[f"{name}.out_proj.weight"], state[f"{name}.out_proj.bias"])
 
 
-def blocks(x: torch.Tensor, state: State, prefix: str, layers: int, heads: int, *, activation: str,
-           epsilon: float = 1e-5, causal: bool = False) -> torch.Tensor:
+def blocks(
+    x: torch.Tensor,
+    state: State,
+    prefix: str,
+    layers: int,
+    heads: int,
+    *,
+    activation: str,
+    epsilon: float = 1e-5,
+    causal: bool = False,
+) -> torch.Tensor:
     """`layers` pre-norm blocks named `{prefix}{i}.`: x + attention(norm x), then x + mlp(norm x). x [n, L, W]."""
     for i in range(layers):
         at = f"{prefix}{i}"
         x = x + attention(layer_norm(x, state, f"{at}.ln_1", epsilon), state, f"{at}.attn", heads, causal)
-        h = F.linear(layer_norm(x, state, f"{at}.ln_2", epsilon), state[f"{at}.mlp.c_fc.weight"], state[f"{at}.mlp.c_fc.bias"])
+        h = F.linear(
+            layer_norm(x, state, f"{at}.ln_2", epsilon), state[f"{at}.mlp.c_fc.weight"], state[f"{at}.mlp.c_fc.bias"]
+        )
         x = x + F.linear(activate(h, activation), state[f"{at}.mlp.c_proj.weight"], state[f"{at}.mlp.c_proj.bias"])
     return x

@@ -35,8 +35,22 @@ def prepare(image: Image.Image, shorter: int, crop: int, mean: list[float], std:
 
 def _video_size(path: Path) -> tuple[int, int]:
     probe = subprocess.run(
-        ["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", "stream=width,height:stream_side_data=rotation",
-         "-of", "json", str(path)], capture_output=True, text=True, check=True)
+        [
+            "ffprobe",
+            "-v",
+            "error",
+            "-select_streams",
+            "v:0",
+            "-show_entries",
+            "stream=width,height:stream_side_data=rotation",
+            "-of",
+            "json",
+            str(path),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     stream = json.loads(probe.stdout)["streams"][0]
     turned = any(abs(d.get("rotation", 0)) % 180 == 90 for d in stream.get("side_data_list", []))
     w, h = stream["width"], stream["height"]
@@ -57,13 +71,31 @@ def frames(path: Path) -> Iterator[Image.Image]:
                 yield image.convert("RGB")
         return
     if not shutil.which("ffmpeg") or not shutil.which("ffprobe"):
-        raise FileNotFoundError(f"{path}: reading a video here needs ffmpeg installed; a GIF or a folder of stills does not")
+        raise FileNotFoundError(
+            f"{path}: reading a video here needs ffmpeg installed; a GIF or a folder of stills does not"
+        )
     try:
         w, h = _video_size(path)
     except (subprocess.CalledProcessError, LookupError, ValueError) as e:
         raise ValueError(f"{path}: not a video that ffmpeg can read") from e
-    command = ["ffmpeg", "-v", "error", "-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough",
-               "-f", "rawvideo", "-pix_fmt", "rgb24", "-sws_flags", "accurate_rnd+full_chroma_int", "-"]
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-i",
+        str(path),
+        "-map",
+        "0:v:0",
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-sws_flags",
+        "accurate_rnd+full_chroma_int",
+        "-",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         assert child.stdout
         while len(data := child.stdout.read(w * h * 3)) == w * h * 3:

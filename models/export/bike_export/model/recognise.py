@@ -16,7 +16,9 @@ def dot_product(v: torch.Tensor, category: torch.Tensor) -> torch.Tensor:
     return unit(category) @ unit(v.mean(0))
 
 
-def saliency(v: torch.Tensor, words: torch.Tensor, weights: torch.Tensor | None = None, tau: float = TAU) -> torch.Tensor:
+def saliency(
+    v: torch.Tensor, words: torch.Tensor, weights: torch.Tensor | None = None, tau: float = TAU
+) -> torch.Tensor:
     """A [K, T]: for each word row a softmax over time of its cosines / tau, then the (weighted) mean over rows."""
     sims = torch.einsum("kwd,td->kwt", unit(words), unit(v))
     a = (sims / tau).softmax(-1)
@@ -25,8 +27,9 @@ def saliency(v: torch.Tensor, words: torch.Tensor, weights: torch.Tensor | None 
     return (a * (weights / weights.sum(-1, keepdim=True))[..., None]).sum(1)
 
 
-def concept_spotting(v: torch.Tensor, words: torch.Tensor, category: torch.Tensor,
-                     weights: torch.Tensor | None = None, tau: float = TAU) -> torch.Tensor:
+def concept_spotting(
+    v: torch.Tensor, words: torch.Tensor, category: torch.Tensor, weights: torch.Tensor | None = None, tau: float = TAU
+) -> torch.Tensor:
     """VCS: frames v [T, D], words [K, W, D] and categories [K, D] to S_V [K]. The video vector is not normalised again."""
     video = saliency(v, words, weights, tau) @ unit(v)
     return (video * unit(category)).sum(-1)

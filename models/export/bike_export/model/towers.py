@@ -39,8 +39,9 @@ def ends(tokens: torch.Tensor) -> torch.Tensor:
     return tokens.argmax(-1)
 
 
-def encode_words(c: Checkpoint, tokens: np.ndarray, batch: int = 16,
-                 progress: Callable[[int, int], None] = lambda done, total: None) -> tuple[np.ndarray, np.ndarray]:
+def encode_words(
+    c: Checkpoint, tokens: np.ndarray, batch: int = 16, progress: Callable[[int, int], None] = lambda done, total: None
+) -> tuple[np.ndarray, np.ndarray]:
     """Tokens [n, 77] to the embedding at the end mark [n, D] and those of all positions [n, 77, D], not normalised."""
     sentence, words = [], []
     for part in torch.from_numpy(tokens).split(batch):
@@ -51,8 +52,9 @@ def encode_words(c: Checkpoint, tokens: np.ndarray, batch: int = 16,
     return np.concatenate(sentence), np.concatenate(words)
 
 
-def encode_sentences(c: Checkpoint, tokens: np.ndarray, batch: int = 64,
-                     progress: Callable[[int, int], None] = lambda done, total: None) -> np.ndarray:
+def encode_sentences(
+    c: Checkpoint, tokens: np.ndarray, batch: int = 64, progress: Callable[[int, int], None] = lambda done, total: None
+) -> np.ndarray:
     """Tokens [n, 77] to the embedding at the end mark [n, D], not normalised.
 
     A causal tower's output at the end mark does not depend on what follows, so texts go through in order of length,
@@ -78,5 +80,13 @@ def temporal(c: Checkpoint, x: torch.Tensor) -> torch.Tensor:
     if not c.header:
         return x
     y = x + c.header["frame_position_embeddings.weight"][: x.shape[1]]
-    y = blocks(y, c.header, "transformer.resblocks.", HEADER_LAYERS, c.shape.text_heads, activation="quickgelu", epsilon=HEADER_EPSILON)
+    y = blocks(
+        y,
+        c.header,
+        "transformer.resblocks.",
+        HEADER_LAYERS,
+        c.shape.text_heads,
+        activation="quickgelu",
+        epsilon=HEADER_EPSILON,
+    )
     return y + x

@@ -23,7 +23,9 @@ def merges() -> list[tuple[str, str]]:
         path = Path(str(metadata.distribution(PACKAGE).locate_file(FILE)))
         packed = path.read_bytes()
     except (metadata.PackageNotFoundError, OSError) as e:
-        raise FileNotFoundError(f"CLIP's vocabulary is not there ({e}): run `make export-env`, which installs {PACKAGE}") from e
+        raise FileNotFoundError(
+            f"CLIP's vocabulary is not there ({e}): run `make export-env`, which installs {PACKAGE}"
+        ) from e
     if hashlib.sha256(packed).hexdigest() != SHA256:
         raise ValueError(f"{path} is not CLIP's vocabulary (its sha256 differs): reinstall {PACKAGE}")
     lines = gzip.decompress(packed).decode("utf-8").split("\n")[1 : MERGES + 1]
