@@ -1,7 +1,9 @@
 """Command line: python -m bike_export CHECKPOINT ... | relabel | verify | demo."""
 
 import argparse
+import signal
 import sys
+import threading
 from pathlib import Path
 
 from . import arguments
@@ -98,8 +100,13 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] not in COMMANDS:
         argv = ["export", *argv]
+    if threading.current_thread() is threading.main_thread():
+        # Ended from outside, what was half-made is cleared away all the same.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         return run(parser().parse_args(argv))
+    except KeyboardInterrupt:
+        return 130
     except (ValueError, OSError, RuntimeError) as e:
         # What people can mend is raised as one of these, with one sentence; anything else is a defect and shows where.
         print(f"error: {e}", file=sys.stderr)
