@@ -64,6 +64,9 @@ class Bundle:
         if graph not in self.sessions:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = 2
+            # Weights behind DequantizeLinear are stored small, not computed with: without this onnxruntime would
+            # quantise the activations of composer.onnx too, and move S_A by 1e-3.
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
             self.sessions[graph] = onnxruntime.InferenceSession(
                 str(self.folder / graph), options, providers=["CPUExecutionProvider"]
             )

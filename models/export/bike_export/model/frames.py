@@ -78,6 +78,7 @@ def frames(path: Path) -> Iterator[Image.Image]:
         w, h = _video_size(path)
     except (subprocess.CalledProcessError, LookupError, ValueError) as e:
         raise ValueError(f"{path}: not a video that ffmpeg can read") from e
+    # Colours by ffmpeg's defaults, as BIKE's frames were extracted; its more exact conversion would be another one.
     command = [
         "ffmpeg",
         "-v",
@@ -92,8 +93,6 @@ def frames(path: Path) -> Iterator[Image.Image]:
         "rawvideo",
         "-pix_fmt",
         "rgb24",
-        "-sws_flags",
-        "accurate_rnd+full_chroma_int",
         "-",
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
