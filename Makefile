@@ -5,9 +5,12 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/release/bike-edge
-PYTHON := models/export/.venv/bin/python
+VENV := models/export/.venv
+PYTHON := $(VENV)/bin/python
+HOST_PYTHON ?= python3
+PYTEST = cd models/export && OMP_NUM_THREADS=$$(nproc) BIKE_EDGE=$(if $(wildcard $(BIN)),$(abspath $(BIN))) .venv/bin/python -m pytest -q
 
-.PHONY: help setup build demo test lint fmt ci check-cli dist install bench picture clean
+.PHONY: help setup build demo test lint fmt ci dist install bench export-env demo-bundle test-export test-export-full picture check-cli clean
 
 help:            ## Say what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -73,6 +76,25 @@ bench: setup     ## Measure: stages, spotting, retrieval, preprocessing (docs/pe
 picture: build   ## Draw docs/terminal.svg anew
 	python3 docs/make_picture.py docs/terminal.svg "bike-edge classify $$(./board/demo-clip.sh)" --bin $(BIN) \
 		--show-as "$$(./board/demo-clip.sh)=street.mp4"
+
+export-env: $(VENV)/.stamp ## Set up Python for the exporter, pinned, in models/export/.venv (6 GB)
+
+# Made again when a pin changes. The stamp comes last, so that what was broken off is not taken for done.
+$(VENV)/.stamp: models/export/requirements.txt models/export/requirements-test.txt
+	@$(HOST_PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "export-env: needs Python 3.11 or newer with venv (apt install python3-venv), or HOST_PYTHON=..."; exit 1; }
+	test -x $(PYTHON) || $(HOST_PYTHON) -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet -r models/export/requirements-test.txt
+	@touch $@
+
+demo-bundle: export-env ## Make models/demo, the model inside the binary, from its recipe
+	cd models/export && .venv/bin/python -m bike_export demo
+
+test-export: export-env ## Test the exporter: tiny models and one B/32, and the binary where it is built
+	$(PYTEST) -m "not slow"
+
+test-export-full: export-env ## Test the exporter at full size too: B/16 and L/14 (16 GB of memory)
+	$(PYTEST) -m "slow or not slow"
 
 clean:           ## Remove what was built and fetched
 	$(CARGO) clean

@@ -15,8 +15,12 @@ use std::process::ExitCode;
 
 use crate::cli::Cli;
 use crate::cli::args::Command;
-use crate::error::Result;
+use crate::encoder::force_kernel;
+use crate::error::{Error, Result};
 use crate::source;
+
+/// Names the integer kernel to use instead of the best one this processor has; for tests and comparisons.
+const KERNEL_VARIABLE: &str = "BIKE_EDGE_KERNEL";
 
 /// Runs the command that was typed.
 ///
@@ -24,6 +28,10 @@ use crate::source;
 /// Whatever the command could not do; one sentence for a person.
 pub fn run(cli: Cli) -> Result<ExitCode> {
     let voice = Voice { quiet: cli.quiet };
+    if let Some(kernel) = std::env::var_os(KERNEL_VARIABLE) {
+        let named = |problem| Error::Usage(format!("{KERNEL_VARIABLE}: {problem}"));
+        force_kernel(&kernel.to_string_lossy()).map_err(named)?;
+    }
     match cli.command {
         Command::Classify(args) => classify::run(&args, voice),
         Command::Watch(args) => watch::run(&args),

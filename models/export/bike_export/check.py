@@ -47,6 +47,13 @@ def check_bundle(folder: Path) -> list[str]:
         problems += check_graph(folder / "temporal.onnx", [1, None, d], [1, None, d])
     if "composer.onnx" in files:
         problems += check_graph(folder / "composer.onnx", [1, model["attributes_top_k"], d], [1, d])
+    if "attribute_visual.onnx" in files:
+        problems += check_graph(folder / "attribute_visual.onnx", [1, 3, size, size], [1, model["attribute_dim"]])
+    if "text.onnx" in files:
+        problems += check_graph(folder / "text.onnx", [1, 77], [1, 77, d])
+        problems += [] if "tokenizer.txt" in files else ["tokenizer.txt: not listed, and text.onnx needs it"]
+    if "sentence_head.onnx" in files:
+        problems += check_graph(folder / "sentence_head.onnx", [1, d], [1, None])
     categories = read_names(folder / "categories.txt", problems)
     problems += check_tables(folder / "categories.safetensors", len(categories), {"category": d, "word": d}, {"category", "word"})
     if "lexicon.txt" in files:

@@ -1,0 +1,70 @@
+"""Fits a composer to sentences that the true text tower read."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .network import State, compose, start
+
+BATCH = 256
+RIDGE = 1.0
+RATE = 1e-3
+
+
+def fit_ridge(x: np.ndarray, y: np.ndarray, strength: float = RIDGE) -> tuple[np.ndarray, np.ndarray]:
+    """Least squares with a penalty, x [n, k D], y [n, D]: matrix [k D, D] and bias [D]."""
+    x64, y64 = x.astype(np.float64), y.astype(np.float64)
+    x_mean, y_mean = x64.mean(0), y64.mean(0)
+    a = x64 - x_mean
+    w = np.linalg.solve(a.T @ a + strength * np.eye(a.shape[1]), a.T @ (y64 - y_mean))
+    return w.astype(np.float32), (y_mean - x_mean @ w).astype(np.float32)
+
+
+def score_metric(phrases: np.ndarray) -> np.ndarray:
+    """M [D, D] with |x M|^2 = the variance of x . p over phrases p [N, D]: what of x tells texts apart in scores."""
+    centred = (phrases - phrases.mean(0)).astype(np.float64)
+    covariance = centred.T @ centred / len(phrases)
+    floor = 1e-3 * np.trace(covariance) / len(covariance)
+    return np.linalg.cholesky(covariance + floor * np.eye(len(covariance))).astype(np.float32)
+
+
+def loss(out: torch.Tensor, truth: torch.Tensor, metric: torch.Tensor) -> torch.Tensor:
+    """Cosine, and one minus the correlation of the scores that texts like the lexicon's would get."""
+    whole = 1 - F.cosine_similarity(out, truth)
+    scores = 1 - F.cosine_similarity(out @ metric, truth @ metric)
+    size = (out.norm(dim=-1) - 1).square()
+    return (whole + 2 * scores + 0.1 * size).mean()
+
+
+def train(
+    phrases: np.ndarray,
+    tuples: np.ndarray,
+    target: np.ndarray,
+    *,
+    epochs: int,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> State:
+    """phrases [N, D] and target [n, D] unit rows, tuples [n, k] numbers of phrases."""
+    torch.manual_seed(seed)
+    table, y, which = (torch.from_numpy(np.ascontiguousarray(a)) for a in (phrases, target, tuples))
+    metric = torch.from_numpy(score_metric(phrases))
+    state = start(*fit_ridge(phrases[tuples].reshape(len(tuples), -1), target), seed)
+    params = [p.requires_grad_(True) for p in state.values()]
+    adam = torch.optim.AdamW(params, lr=RATE, weight_decay=0.02, betas=(0.9, 0.98))
+    steps = epochs * -(-len(y) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, RATE, total_steps=steps, pct_start=0.1)
+    done = 0
+    for _ in range(epochs):
+        for part in torch.randperm(len(y)).split(BATCH):
+            value = loss(compose(state, table[which[part]]), y[part], metric)
+            adam.zero_grad()
+            value.backward()
+            torch.nn.utils.clip_grad_norm_(params, 1.0)
+            adam.step()
+            schedule.step()
+            done += 1
+            progress(done, steps)
+    return {k: v.detach().clone() for k, v in state.items()}

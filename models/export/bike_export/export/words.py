@@ -1,0 +1,155 @@
+"""Word tables: the text tower's rows, compacted, with the change of S_V that this makes.
+
+The start mark and the prompt come before the name in a causal tower, so their rows are the same in every category
+and stored once. Of the rest, near-equal rows (mostly padding, which the reference does not mask) are merged.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..checkpoint import Checkpoint
+from ..compact import merge_rows
+from ..model.recognise import concept_spotting
+from ..model.towers import encode_words
+from ..tables import add_table, dequantise_rows, quantise_rows, unit_rows
+
+CHUNK = 128  # texts whose words are in memory at once
+# Likeness at which rows are merged, loosest first.
+COSINES = (0.98, 0.99, 0.995, 0.999, 0.9995, 0.9999)
+
+
+@dataclass
+class Words:
+    """Rows of n texts: own [n, Wc, D] with weights [n, Wc], shared [P, D] with weights [P]."""
+
+    own: np.ndarray
+    weight: np.ndarray
+    shared: np.ndarray
+    shared_weight: np.ndarray
+
+    def stored(self, dtype: str) -> "Words":
+        """The rows as they are read back from a table of this type."""
+        return Words(_round_trip(self.own, dtype), self.weight, _round_trip(self.shared, dtype), self.shared_weight)
+
+    def whole(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Own and shared rows together [n, Wc + P, D] and their weights [n, Wc + P]."""
+        n = len(self.own)
+        rows = np.concatenate([self.own, np.broadcast_to(self.shared, (n, *self.shared.shape))], 1)
+        weight = np.concatenate([self.weight, np.broadcast_to(self.shared_weight, (n, len(self.shared_weight)))], 1)
+        return torch.from_numpy(rows), torch.from_numpy(weight)
+
+    def add_to(self, tensors: dict[str, np.ndarray], dtype: str) -> None:
+        """Puts the table into `tensors`, under the names of docs/bundle.md."""
+        add_table(tensors, "word", self.own, dtype)
+        tensors["word_weight"] = self.weight
+        if len(self.shared):
+            add_table(tensors, "shared_word", self.shared, dtype)
+            tensors["shared_weight"] = self.shared_weight
+
+
+def _round_trip(rows: np.ndarray, dtype: str) -> np.ndarray:
+    if dtype == "i8":
+        return dequantise_rows(*quantise_rows(rows))
+    return rows.astype(np.float16).astype(np.float32) if dtype == "f16" else rows
+
+
+def shared_prefix(tokens: np.ndarray) -> int:
+    """How many leading positions hold the same token in all texts [n, 77]; 0 for a single text."""
+    if len(tokens) < 2:
+        return 0
+    same = (tokens == tokens[0]).all(0)
+    return int(same.argmin()) if not same.all() else len(same)
+
+
+def merged(words: np.ndarray, prefix: int, cosine: float, max_rows: int) -> Words:
+    """Words [n, W, D] with the first `prefix` positions shared and the rest merged."""
+    rows = unit_rows(words)
+    found = [merge_rows(r[prefix:], np.ones(len(r) - prefix), cosine, max_rows) for r in rows]
+    return pack([f[0] for f in found], [f[1] for f in found], rows[0, :prefix])
+
+
+def pack(rows: list[np.ndarray], weights: list[np.ndarray], shared: np.ndarray) -> Words:
+    """A table from rows of different counts; unused rows repeat the first with weight 0."""
+    count = max(map(len, rows))
+    own = np.stack([np.concatenate([r, np.repeat(r[:1], count - len(r), 0)]) for r in rows]).astype(np.float32)
+    weight = np.zeros((len(rows), count), np.float32)
+    for at, w in zip(weight, weights):
+        at[: len(w)] = w
+    return Words(
+        unit_rows(own),
+        weight,
+        unit_rows(shared) if len(shared) else shared.astype(np.float32),
+        np.ones(len(shared), np.float32),
+    )
+
+
+def exact(words: np.ndarray) -> Words:
+    """All positions of all texts, nothing shared or merged."""
+    none = np.zeros((0, words.shape[-1]), np.float32)
+    return Words(unit_rows(words), np.ones(words.shape[:2], np.float32), none, np.zeros(0, np.float32))
+
+
+def difference(words: np.ndarray, category: np.ndarray, table: Words, windows: torch.Tensor) -> float:
+    """Largest change of S_V over windows [n, T, D] when the table stands for words [K, 77, D]."""
+    rows, weight = table.whole()
+    all_words, centre = torch.from_numpy(words), torch.from_numpy(category)
+    worst = 0.0
+    for v in windows:
+        change = concept_spotting(v, rows, centre, weight) - concept_spotting(v, all_words, centre)
+        worst = max(worst, float(change.abs().max()))
+    return worst
+
+
+def concept_change(words: np.ndarray, category: np.ndarray, table: Words, windows: torch.Tensor) -> float:
+    """`difference` for the first texts of a larger table: words [m, 77, D] beside the table's first m rows."""
+    m = len(words)
+    return difference(
+        words, category, Words(table.own[:m], table.weight[:m], table.shared, table.shared_weight), windows
+    )
+
+
+def compacted(
+    words: np.ndarray, category: np.ndarray, prefix: int, windows: torch.Tensor, bound: float, dtypes: tuple[str, ...]
+) -> tuple[Words, str, float]:
+    """The smallest table whose S_V is within the bound: (table, type, largest change). Else the exact one, in f16."""
+    tried: list[tuple[Words, str]] = []
+    for cosine in COSINES:
+        table = merged(words, prefix, cosine, words.shape[1])
+        tried += [(table, dtype) for dtype in dtypes]
+    whole = exact(words)
+    tried += [(whole, dtype) for dtype in dict.fromkeys((*dtypes, "f16"))]
+    sizes = {"i8": 1, "f16": 2, "f32": 4}
+    tried.sort(key=lambda t: t[0].own.size * sizes[t[1]])
+    worst = float("inf")
+    for table, dtype in tried:
+        worst = difference(words, category, table.stored(dtype), windows)
+        if worst <= bound:
+            return table, dtype, worst
+    worst = difference(words, category, whole.stored("f16"), windows)
+    return whole, "f16", worst
+
+
+def phrase_words(
+    c: Checkpoint, tokens: np.ndarray, max_rows: int, progress: Callable[[int, int], None]
+) -> tuple[Words, np.ndarray, np.ndarray]:
+    """Compacted words of many phrases, their sentences [n, D], and the exact words of the first chunk [m, 77, D].
+
+    A phrase gets at most max_rows of its own: phrases are many, and as a category one is spotted by the few.
+    """
+    prefix = shared_prefix(tokens)
+    rows, weights, sentences = [], [], []
+    first: np.ndarray | None = None
+    for at in range(0, len(tokens), CHUNK):
+        sentence, words = encode_words(c, tokens[at : at + CHUNK])
+        sentences.append(sentence)
+        first = words if first is None else first
+        for own in unit_rows(words)[:, prefix:]:
+            unit, weight, _ = merge_rows(own, np.ones(len(own)), COSINES[3], max_rows)
+            rows.append(unit)
+            weights.append(weight)
+        progress(min(at + CHUNK, len(tokens)), len(tokens))
+    assert first is not None
+    return pack(rows, weights, first[0, :prefix]), np.concatenate(sentences), first

@@ -1,0 +1,87 @@
+"""Residual attention blocks as ONNX nodes; the arithmetic is model/blocks.py's."""
+
+import numpy as np
+import torch
+
+from .builder import Graph
+
+HEAD = 64
+# Added to the score of a position that must not be seen. exp of it is 0 exactly, in f32 and in f16, and unlike
+# minus infinity it cannot become NaN.
+HIDDEN = -1e4
+
+
+def array(t: torch.Tensor) -> np.ndarray:
+    return t.detach().numpy().astype(np.float32)
+
+
+def _heads(g: Graph, x: str, length: int, width: int, *, keys: bool = False) -> str:
+    """x [1, L, W] to [1, heads, L, 64], or for keys to [1, heads, 64, L]."""
+    heads = width // HEAD
+    x = g.op("Reshape", [x, g.sizes(f"heads.{length}x{heads}", [1, length, heads, HEAD])], f"{x}.split")
+    return g.op("Transpose", [x], f"{x}.heads", perm=[0, 2, 3, 1] if keys else [0, 2, 1, 3])
+
+
+def _attend(g: Graph, name: str, q: str, k: str, v: str, queries: int, length: int, width: int, causal: bool) -> str:
+    """softmax(q k / 8) v; q [1, queries, W], k and v [1, L, W], result [1, queries, W]."""
+    q = _heads(g, q, queries, width)
+    q = g.op("Mul", [q, g.number("attention.scale", HEAD**-0.5)], f"{name}.q.scaled")
+    scores = g.op("MatMul", [q, _heads(g, k, length, width, keys=True)], f"{name}.scores")
+    if causal:
+        mask = g.number(f"causal.{length}", np.triu(np.full((length, length), HIDDEN, np.float32), 1))
+        scores = g.op("Add", [scores, mask], f"{name}.masked")
+    weights = g.op("Softmax", [scores], f"{name}.softmax", axis=-1)
+    mixed = g.op("MatMul", [weights, _heads(g, v, length, width)], f"{name}.mixed")
+    mixed = g.op("Transpose", [mixed], f"{name}.tokens", perm=[0, 2, 1, 3])
+    return g.op("Reshape", [mixed, g.sizes(f"tokens.{queries}x{width}", [1, queries, width])], f"{name}.joined")
+
+
+def block(
+    g: Graph,
+    x: str,
+    state: dict[str, torch.Tensor],
+    name: str,
+    length: int,
+    width: int,
+    *,
+    activation: str,
+    epsilon: float,
+    causal: bool = False,
+    first_only: bool = False,
+) -> str:
+    """One block over x [1, L, W].
+
+    `first_only`: only position 0 is wanted, so its query alone is made and the MLP sees one row: [1, 1, W]. That is
+    the same result for a fifteenth of the block's work; in int8, ranges are then those of that row.
+    """
+    y = g.norm(x, f"{name}.ln_1", array(state[f"{name}.ln_1.weight"]), array(state[f"{name}.ln_1.bias"]), epsilon)
+    weight, bias = array(state[f"{name}.attn.in_proj_weight"]).T, array(state[f"{name}.attn.in_proj_bias"])
+    at = f"{name}.attn"
+    queries = length
+    if first_only:
+        ends = [g.sizes("zero.i64", [0]), g.sizes("one.i64", [1]), g.sizes("one.i64", [1])]
+        row = g.op("Slice", [y, *ends], f"{name}.first")
+        q = g.linear(row, f"{at}.q", weight[:, :width], bias[:width])
+        kv = g.linear(y, f"{at}.kv", weight[:, width:], bias[width:])
+        k, v = g.ops("Split", [kv, g.sizes(f"split.2x{width}", [width] * 2)], [f"{at}.k", f"{at}.v"], axis=2)
+        x = g.op("Slice", [x, *ends], f"{name}.residual")
+        queries = 1
+    else:
+        qkv = g.linear(y, f"{at}.qkv", weight, bias)
+        q, k, v = g.ops(
+            "Split", [qkv, g.sizes(f"split.3x{width}", [width] * 3)], [f"{at}.q", f"{at}.k", f"{at}.v"], axis=2
+        )
+    mixed = _attend(g, at, q, k, v, queries, length, width, causal)
+    mixed = g.linear(
+        mixed, f"{at}.out", array(state[f"{name}.attn.out_proj.weight"]).T, array(state[f"{name}.attn.out_proj.bias"])
+    )
+    x = g.op("Add", [x, mixed], f"{name}.attended")
+    y = g.norm(x, f"{name}.ln_2", array(state[f"{name}.ln_2.weight"]), array(state[f"{name}.ln_2.bias"]), epsilon)
+    h = g.linear(
+        y, f"{name}.mlp.c_fc", array(state[f"{name}.mlp.c_fc.weight"]).T, array(state[f"{name}.mlp.c_fc.bias"])
+    )
+    h = g.activate(h, f"{name}.mlp.gelu", activation)
+    h = g.linear(
+        h, f"{name}.mlp.c_proj", array(state[f"{name}.mlp.c_proj.weight"]).T, array(state[f"{name}.mlp.c_proj.bias"])
+    )
+    return g.op("Add", [x, h], f"{name}.out")

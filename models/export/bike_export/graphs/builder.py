@@ -1,0 +1,143 @@
+"""One ONNX graph in the making, in one of these precisions.
+
+- fp32: f32 throughout.
+- fp16: f16 throughout, with f32 at the input and the output (LayerNorm accumulates in f32, as ONNX defines it).
+- int8: each Linear quantises its input as it comes (DynamicQuantizeLinear, u8, one scale a tensor) and multiplies
+  by i8 weights with one scale an output channel; everything else is f32. Weights are symmetric: zero point 0.
+- weights8: f32 arithmetic with the weights of Linears stored as int8 behind DequantizeLinear, for small graphs.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET, IR_VERSION = 17, 8  # 17 is the first opset with LayerNormalization as one op
+PRECISIONS = ("int8", "fp32", "fp16")
+TYPES = {"f32": TensorProto.FLOAT, "i64": TensorProto.INT64}
+
+
+def quantise_columns(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """weight [in, out] f32 to integers i8 in -127..127 and scales [out] f32, weight ~ integers * scale."""
+    scale = (np.maximum(np.abs(weight).max(0), 1e-12) / 127).astype(np.float32)
+    return np.clip(np.rint(weight / scale), -127, 127).astype(np.int8), scale
+
+
+class Graph:
+    """Nodes and initialisers of one graph. Every node is named after its output."""
+
+    def __init__(self, precision: str):
+        if precision not in (*PRECISIONS, "weights8"):
+            raise ValueError(f"precision {precision!r}: one of {', '.join(PRECISIONS)}")
+        self.precision = precision
+        self.real = np.float16 if precision == "fp16" else np.float32
+        self.nodes: list[onnx.NodeProto] = []
+        self.initialisers: dict[str, onnx.TensorProto] = {}
+
+    def constant(self, name: str, value: np.ndarray) -> str:
+        """An initialiser as it is; one name is one value."""
+        if name not in self.initialisers:
+            self.initialisers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        return name
+
+    def number(self, name: str, value: np.ndarray | float) -> str:
+        """An initialiser of real numbers, in the graph's own type."""
+        return self.constant(name, np.asarray(value, self.real))
+
+    def sizes(self, name: str, value: list[int]) -> str:
+        """An initialiser of whole numbers, such as a shape."""
+        return self.constant(name, np.asarray(value, np.int64))
+
+    def op(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
+        """A node with one output."""
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+        return output
+
+    def ops(self, kind: str, inputs: list[str], outputs: list[str], **attributes: object) -> list[str]:
+        """A node with several outputs."""
+        self.nodes.append(helper.make_node(kind, inputs, outputs, name=outputs[0], **attributes))
+        return outputs
+
+    def cast_in(self, x: str) -> str:
+        """The input in the graph's type."""
+        return self.op("Cast", [x], f"{x}.f16", to=TensorProto.FLOAT16) if self.precision == "fp16" else x
+
+    def out(self, x: str, output: str) -> str:
+        """Makes x the graph's output, f32."""
+        if self.precision == "fp16":
+            return self.op("Cast", [x], output, to=TensorProto.FLOAT)
+        return self.op("Identity", [x], output)
+
+    def quantised(self, x: str) -> list[str]:
+        """x as u8 with its scale and zero point: [q, scale, zero]."""
+        return self.ops("DynamicQuantizeLinear", [x], [f"{x}.q", f"{x}.scale", f"{x}.zero"])
+
+    @staticmethod
+    def stored(weight: np.ndarray) -> np.ndarray:
+        """weight [in, out] as a reader of weights8 has it."""
+        integers, scale = quantise_columns(weight)
+        return integers.astype(np.float32) * scale
+
+    def linear(self, x: str, name: str, weight: np.ndarray, bias: np.ndarray | None = None) -> str:
+        """x [..., in] times weight [in, out], plus bias [out]."""
+        if self.precision == "int8":
+            integers, scale = quantise_columns(weight)
+            q, x_scale, zero = self.quantised(x)
+            y = self.op(
+                "MatMulInteger",
+                [q, self.constant(f"{name}.weight", integers), zero, self.constant("zero.i8", np.int8(0))],
+                f"{name}.i32",
+            )
+            y = self.op("Cast", [y], f"{name}.cast", to=TensorProto.FLOAT)
+            scales = self.op("Mul", [x_scale, self.constant(f"{name}.scale", scale)], f"{name}.scales")
+            y = self.op("Mul", [y, scales], f"{name}.matmul")
+        elif self.precision == "weights8":
+            integers, scale = quantise_columns(weight)
+            inputs = [
+                self.constant(f"{name}.i8", integers),
+                self.constant(f"{name}.scale", scale),
+                self.constant(f"{name}.zero", np.zeros(len(scale), np.int8)),
+            ]
+            y = self.op("MatMul", [x, self.op("DequantizeLinear", inputs, f"{name}.weight", axis=1)], f"{name}.matmul")
+        else:
+            y = self.op("MatMul", [x, self.number(f"{name}.weight", weight)], f"{name}.matmul")
+        return y if bias is None else self.op("Add", [y, self.number(f"{name}.bias", bias)], f"{name}.add")
+
+    def norm(self, x: str, name: str, weight: np.ndarray, bias: np.ndarray, epsilon: float) -> str:
+        """LayerNorm over the last axis."""
+        inputs = [x, self.number(f"{name}.weight", weight), self.number(f"{name}.bias", bias)]
+        return self.op("LayerNormalization", inputs, name, axis=-1, epsilon=epsilon)
+
+    def activate(self, x: str, name: str, activation: str) -> str:
+        """QuickGELU, or GELU by the error function."""
+        if activation == "quickgelu":
+            scaled = self.op("Mul", [x, self.number("quickgelu.alpha", 1.702)], f"{name}.scaled")
+            return self.op("Mul", [x, self.op("Sigmoid", [scaled], f"{name}.sigmoid")], name)
+        root = self.op("Mul", [x, self.number("gelu.root", 0.5**0.5)], f"{name}.root")
+        one = self.op("Add", [self.op("Erf", [root], f"{name}.erf"), self.number("one", 1.0)], f"{name}.one")
+        return self.op("Mul", [self.op("Mul", [x, one], f"{name}.full"), self.number("half", 0.5)], name)
+
+    def save(
+        self,
+        path: Path,
+        name: str,
+        given: tuple[str, str, list[int]],
+        taken: tuple[str, list[int]],
+        properties: dict[str, str],
+    ) -> None:
+        """Checks and writes the model. given: name, type and shape of the input; taken: of the output, f32."""
+        graph = helper.make_graph(
+            self.nodes,
+            name,
+            [helper.make_tensor_value_info(given[0], TYPES[given[1]], given[2])],
+            [helper.make_tensor_value_info(taken[0], TensorProto.FLOAT, taken[1])],
+            list(self.initialisers.values()),
+        )
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="bike_export"
+        )
+        helper.set_model_props(model, dict(sorted(properties.items())))
+        # Shape inference copies the model, so the largest are checked without it.
+        onnx.checker.check_model(model, full_check=model.ByteSize() < 1 << 29)
+        onnx.save(model, str(path))

@@ -1,0 +1,266 @@
+"""Checkpoints with random weights, in every format that is read, at tiny and at full size.
+
+    python tests/random_checkpoints.py --arch tiny|B/32|B/16|L/14 --format bike --header out.pt
+
+Scales are chosen so that a test can tell right from wrong. With PyTorch's own initial values all frames get nearly
+the same embedding (cosine above .99): the class token averages over patches, and what is constant in it, positions
+and biases, outweighs what differs. So here
+- patch kernels have zero mean (a frame's brightness alone moves nothing) and unit gain,
+- queries and keys have a gain of 1.5, so that attention chooses instead of averaging,
+- values and the output projection have a gain of 2 in the first block, so that what was seen outweighs the constant
+  class token, and 1 / sqrt(layers) after it, so that depth neither fades nor blows up,
+- the header's blocks have half the gain or less: they mix frames, and must leave them different,
+- biases and positions are small, not zero: a forgotten one must show.
+Embeddings of different noise frames then have cosines near 0, and different names have different sentences.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from hugging_face_names import hugging_face_state
+from torch import nn
+
+SIZES = {  # width, layers, patch, grid, embed, text width, text layers, context, vocabulary
+    "tiny": (128, 2, 16, 3, 64, 64, 2, 77, 49408),
+    "tiny-wide-48": (64, 2, 8, 6, 128, 128, 2, 77, 49408),  # another D, for attribute encoders of their own
+    "B/32": (768, 12, 32, 7, 512, 512, 12, 77, 49408),
+    "B/16": (768, 12, 16, 14, 512, 512, 12, 77, 49408),
+    "L/14": (1024, 24, 14, 16, 768, 768, 12, 77, 49408),
+}
+State = dict[str, torch.Tensor]
+
+
+class Draw:
+    """Normal numbers from one seed."""
+
+    def __init__(self, seed: int):
+        self.source = torch.Generator().manual_seed(seed)
+
+    def __call__(self, *shape: int, std: float) -> torch.Tensor:
+        return torch.randn(*shape, generator=self.source) * std
+
+
+def blocks(draw: Draw, prefix: str, width: int, layers: int, first: float = 2.0, later: float = 1.0) -> State:
+    out: State = {}
+    for i in range(layers):
+        gain = first if i == 0 else later * layers**-0.5
+        qk, v = draw(2 * width, width, std=1.5 * width**-0.5), draw(width, width, std=gain * width**-0.5)
+        out |= {
+            f"{prefix}{i}.{k}": t
+            for k, t in {
+                "ln_1.weight": 1 + draw(width, std=0.1),
+                "ln_1.bias": draw(width, std=0.05),
+                "attn.in_proj_weight": torch.cat([qk, v]),
+                "attn.in_proj_bias": draw(3 * width, std=0.02),
+                "attn.out_proj.weight": draw(width, width, std=gain * width**-0.5),
+                "attn.out_proj.bias": draw(width, std=0.02),
+                "ln_2.weight": 1 + draw(width, std=0.1),
+                "ln_2.bias": draw(width, std=0.05),
+                "mlp.c_fc.weight": draw(4 * width, width, std=width**-0.5),
+                "mlp.c_fc.bias": draw(4 * width, std=0.02),
+                "mlp.c_proj.weight": draw(width, 4 * width, std=later * layers**-0.5 * (2 * width) ** -0.5),
+                "mlp.c_proj.bias": draw(width, std=0.02),
+            }.items()
+        }
+    return out
+
+
+def clip_state(arch: str, seed: int = 0) -> State:
+    """A CLIP in its own names, f32."""
+    width, layers, patch, grid, embed, text_width, text_layers, context, vocabulary = SIZES[arch]
+    draw = Draw(seed)
+    kernel = draw(width, 3, patch, patch, std=1.0)
+    kernel = kernel - kernel.mean((1, 2, 3), keepdim=True)
+    return {
+        "visual.conv1.weight": kernel * (3 * patch**2) ** -0.5,
+        "visual.class_embedding": draw(width, std=0.1),
+        "visual.positional_embedding": draw(grid**2 + 1, width, std=0.1),
+        "visual.proj": draw(width, embed, std=width**-0.5),
+        "visual.ln_pre.weight": 1 + draw(width, std=0.1),
+        "visual.ln_pre.bias": draw(width, std=0.05),
+        "visual.ln_post.weight": 1 + draw(width, std=0.1),
+        "visual.ln_post.bias": draw(width, std=0.05),
+        **blocks(draw, "visual.transformer.resblocks.", width, layers),
+        "token_embedding.weight": draw(vocabulary, text_width, std=1.0),
+        "positional_embedding": draw(context, text_width, std=0.2),
+        "ln_final.weight": 1 + draw(text_width, std=0.1),
+        "ln_final.bias": draw(text_width, std=0.05),
+        "text_projection": draw(text_width, embed, std=text_width**-0.5),
+        "logit_scale": torch.tensor(4.6052),
+        **blocks(draw, "transformer.resblocks.", text_width, text_layers),
+    }
+
+
+def header_state(arch: str, seed: int = 1) -> State:
+    """The temporal header `Transf`."""
+    embed, context = SIZES[arch][4], SIZES[arch][7]
+    draw = Draw(seed)
+    return {
+        "frame_position_embeddings.weight": draw(context, embed, std=0.1),
+        **blocks(draw, "transformer.resblocks.", embed, 6, first=0.2, later=0.5),
+    }
+
+
+def attribute_state(arch: str, seed: int = 2) -> State:
+    """The trained attribute heads."""
+    embed = SIZES[arch][4]
+    draw = Draw(seed)
+    return {
+        f"{head}_fc.{i}.{p}": draw(embed, embed, std=1.5 * embed**-0.5) if p == "weight" else draw(embed, std=0.02)
+        for head in ("query", "sentence")
+        for i in (0, 2)
+        for p in ("weight", "bias")
+    }
+
+
+def half(state: State) -> State:
+    return {k: v.half() for k, v in state.items()}
+
+
+def save_bike(path: Path, clip: State, fusion: State, *, wrapped: bool = True) -> Path:
+    """As train.py and train_attributes.py save; `wrapped` puts `module.` where data-parallel training leaves it."""
+
+    def named(state: State) -> State:
+        return {
+            ("visual.module." + k[7:] if k.startswith("visual.") else f"module.{k}") if wrapped else k: v
+            for k, v in state.items()
+        }
+
+    optimiser = {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 5e-5, "params": [0]}]}
+    torch.save(
+        {
+            "epoch": 29,
+            "model_state_dict": named(clip),
+            "fusion_model_state_dict": named(fusion),
+            "optimizer_state_dict": optimiser,
+        },
+        path,
+    )
+    return path
+
+
+class _Root(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def save_archive(path: Path, clip: State) -> Path:
+    """A TorchScript archive as OpenAI publishes: the tensors as parameters of nested modules, fp16, and three facts."""
+    root = _Root()
+    facts = {
+        "input_resolution": torch.tensor(224),
+        "context_length": torch.tensor(77),
+        "vocab_size": torch.tensor(49408),
+    }
+    for name, tensor in {**half(clip), **facts}.items():
+        *modules, leaf = name.split(".")
+        at: nn.Module = root
+        for part in modules:
+            if part not in at._modules:
+                at.add_module(part, nn.Module())
+            at = at._modules[part]
+        if tensor.is_floating_point():
+            at.register_parameter(leaf, nn.Parameter(tensor, requires_grad=False))
+        else:
+            at.register_buffer(leaf, tensor)
+    torch.jit.save(torch.jit.script(root), str(path))
+    return path
+
+
+def save_hugging_face(
+    folder: Path, clip: State, arch: str, *, safe: bool = True, activation: str = "quick_gelu"
+) -> Path:
+    """A `CLIPModel` folder: config.json and the weights, safetensors or bin."""
+    from safetensors.torch import save_file
+
+    width, layers, patch, grid, embed, text_width, text_layers, context, vocabulary = SIZES[arch]
+    folder.mkdir(parents=True)
+    common = {"hidden_act": activation, "layer_norm_eps": 1e-5, "projection_dim": embed}
+    vision = {
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": width // 64,
+        "image_size": patch * grid,
+        "patch_size": patch,
+        **common,
+    }
+    text = {
+        "hidden_size": text_width,
+        "intermediate_size": 4 * text_width,
+        "num_hidden_layers": text_layers,
+        "num_attention_heads": text_width // 64,
+        "max_position_embeddings": context,
+        "vocab_size": vocabulary,
+        "eos_token_id": 2,
+        **common,
+    }
+    (folder / "config.json").write_text(
+        json.dumps(
+            {
+                "model_type": "clip",
+                "architectures": ["CLIPModel"],
+                "projection_dim": embed,
+                "vision_config": vision,
+                "text_config": text,
+            }
+        )
+    )
+    state = hugging_face_state(clip)
+    if safe:
+        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    else:
+        state["text_model.embeddings.position_ids"] = torch.arange(context)[None]
+        torch.save(state, folder / "pytorch_model.bin")
+    return folder
+
+
+def different_frames(encode: Callable[[torch.Tensor], torch.Tensor], size: int, count: int = 8) -> torch.Tensor:
+    """Frames [count, 3, size, size] of noise whose embeddings differ: of 32 drawn, those are taken one by one whose
+    largest cosine with the ones taken before is least."""
+    drawn = torch.randn(32, 3, size, size, generator=torch.Generator().manual_seed(3))
+    v = torch.cat([encode(f[None]) for f in drawn])
+    v = v / v.norm(dim=-1, keepdim=True)
+    near, taken = v @ v.T, [0]
+    while len(taken) < count:
+        worst = near[:, taken].amax(1)
+        worst[taken] = 2.0
+        taken.append(int(worst.argmin()))
+    return drawn[taken]
+
+
+FORMATS = ("bike", "bike-attributes", "archive", "state-dict", "hugging-face")
+
+
+def save(
+    path: Path, form: str, arch: str, *, header: bool = False, seed: int = 0, half_precision: bool = False
+) -> Path:
+    """A random checkpoint of one format."""
+    clip = clip_state(arch, seed)
+    clip = half(clip) if half_precision else clip
+    if form == "bike":
+        fusion = header_state(arch, seed + 1) if header else {}
+        return save_bike(path, clip, half(fusion) if half_precision else fusion)
+    if form == "bike-attributes":
+        return save_bike(path, clip, attribute_state(arch, seed + 2))
+    if form == "archive":
+        return save_archive(path, clip)
+    if form == "hugging-face":
+        return save_hugging_face(path, clip, arch)
+    torch.save(clip, path)
+    return path
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--arch", choices=SIZES, default="tiny")
+    parser.add_argument("--format", choices=FORMATS, default="bike")
+    parser.add_argument("--header", action="store_true", help="with the temporal header Transf")
+    parser.add_argument("--half", action="store_true", help="fp16 weights")
+    parser.add_argument("--seed", type=int, default=0)
+    a = parser.parse_args()
+    save(a.out, a.format, a.arch, header=a.header, seed=a.seed, half_precision=a.half)
