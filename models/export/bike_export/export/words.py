@@ -92,23 +92,30 @@ def exact(words: np.ndarray) -> Words:
     return Words(unit_rows(words), np.ones(words.shape[:2], np.float32), none, np.zeros(0, np.float32))
 
 
-def difference(words: np.ndarray, category: np.ndarray, table: Words, windows: torch.Tensor) -> float:
-    """Largest change of S_V over windows [n, T, D] when the table stands for words [K, 77, D]."""
+def exact_scores(words: np.ndarray, category: np.ndarray, windows: torch.Tensor) -> list[torch.Tensor]:
+    """S_V [K] of each of the windows [n, T, D], by all positions of words [K, 77, D]."""
+    return [concept_spotting(v, torch.from_numpy(words), torch.from_numpy(category)) for v in windows]
+
+
+def difference(
+    true: list[torch.Tensor], category: np.ndarray, table: Words, windows: torch.Tensor, enough: float = float("inf")
+) -> float:
+    """Largest change of S_V over windows [n, T, D] by this table; the first one above `enough` ends the search."""
     rows, weight = table.whole()
-    all_words, centre = torch.from_numpy(words), torch.from_numpy(category)
+    centre = torch.from_numpy(category)
     worst = 0.0
-    for v in windows:
-        change = concept_spotting(v, rows, centre, weight) - concept_spotting(v, all_words, centre)
-        worst = max(worst, float(change.abs().max()))
+    for v, expected in zip(windows, true):
+        worst = max(worst, float((concept_spotting(v, rows, centre, weight) - expected).abs().max()))
+        if worst > enough:
+            break
     return worst
 
 
 def concept_change(words: np.ndarray, category: np.ndarray, table: Words, windows: torch.Tensor) -> float:
     """`difference` for the first texts of a larger table: words [m, 77, D] beside the table's first m rows."""
     m = len(words)
-    return difference(
-        words, category, Words(table.own[:m], table.weight[:m], table.shared, table.shared_weight), windows
-    )
+    part = Words(table.own[:m], table.weight[:m], table.shared, table.shared_weight)
+    return difference(exact_scores(words, category, windows), category, part, windows)
 
 
 def compacted(
@@ -123,13 +130,12 @@ def compacted(
     tried += [(whole, dtype) for dtype in dict.fromkeys((*dtypes, "f16"))]
     sizes = {"i8": 1, "f16": 2, "f32": 4}
     tried.sort(key=lambda t: t[0].own.size * sizes[t[1]])
-    worst = float("inf")
+    true = exact_scores(words, category, windows)
     for table, dtype in tried:
-        worst = difference(words, category, table.stored(dtype), windows)
+        worst = difference(true, category, table.stored(dtype), windows, enough=bound)
         if worst <= bound:
             return table, dtype, worst
-    worst = difference(words, category, whole.stored("f16"), windows)
-    return whole, "f16", worst
+    return whole, "f16", difference(true, category, whole.stored("f16"), windows)
 
 
 def phrase_words(
