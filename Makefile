@@ -93,7 +93,7 @@ demo-bundle: export-env ## Make models/demo, the model inside the binary, from i
 test-export: export-env ## Test the exporter: tiny models and one B/32, and the binary where it is built
 	$(PYTEST) -m "not slow"
 
-test-export-full: export-env ## Test the exporter at full size too: B/16 and L/14 (16 GB of memory)
+test-export-full: export-env ## Test the exporter at full size too: B/16, L/14 and the demo made anew
 	$(PYTEST) -m "slow or not slow"
 
 clean:           ## Remove what was built and fetched

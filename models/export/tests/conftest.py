@@ -18,7 +18,7 @@ LEXICON = "a bow\na rope\na piano\na pan\nan egg\nwater\nice\na dog\na tree\na s
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: full-size models, minutes each (run with -m slow)")
+    config.addinivalue_line("markers", "slow: full-size models and the whole demo, minutes each (run with -m slow)")
     config.addinivalue_line("markers", "b32: one full-size B/32, part of the usual run")
 
 

@@ -69,6 +69,7 @@ def test_composer_graph_agrees_with_the_text_tower_on_the_goldens():
     assert cosine.min() > 0.8 and cosine.mean() > of_mean.mean()
 
 
+@pytest.mark.slow  # makes the whole demo: minutes
 def test_rebuilding_gives_the_same_tables_within_rounding(rebuilt):
     assert check_bundle(rebuilt) == []
     for name in ("categories.txt", "lexicon.txt"):
@@ -80,6 +81,7 @@ def test_rebuilding_gives_the_same_tables_within_rounding(rebuilt):
             assert np.abs(rows(old, name) - rows(new, name)).max() < 0.01
 
 
+@pytest.mark.slow  # makes the whole demo: minutes
 def test_rebuilding_gives_the_same_frame_encoder(rebuilt):
     import onnxruntime
 

@@ -78,7 +78,7 @@ def frames(path: Path) -> Iterator[Image.Image]:
         w, h = _video_size(path)
     except (subprocess.CalledProcessError, LookupError, ValueError) as e:
         raise ValueError(f"{path}: not a video that ffmpeg can read") from e
-    # Colours by ffmpeg's defaults, as BIKE's frames were extracted; its more exact conversion would be another one.
+    # Colours by ffmpeg's default arithmetic, which the binary's own conversion follows; its more exact one differs.
     command = [
         "ffmpeg",
         "-v",
