@@ -61,8 +61,7 @@ fn words(rows: usize) -> WordTable {
 #[divan::bench(args = [Dtype::F16, Dtype::I8], sample_count = 50)]
 fn five_of_100_000_phrases(bencher: Bencher<'_, '_>, dtype: Dtype) {
     let names = || (0..2).map(|k| k.to_string()).collect();
-    let set =
-        CategorySet { names: names(), category: table(2, 512, Dtype::F32), words: words(2), attribute: None };
+    let set = CategorySet { names: names(), category: table(2, 512, Dtype::F32), words: words(2), attribute: None };
     let lexicon = Lexicon {
         phrases: (0..100_000).map(|n| n.to_string()).collect(),
         retrieval: table(100_000, 512, dtype),

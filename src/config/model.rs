@@ -42,6 +42,11 @@ impl ModelSettings {
         if !(0.0..=1.0).contains(&lambda) {
             return Err(Error::Usage(format!("--lambda {lambda}: give a weight from 0 to 1")));
         }
+        if lambda < 1.0 && manifest.attribute_scores() == manifest::AttributeScores::Tower {
+            let problem = "bundle.toml: model.attribute_scores = \"tower\" needs the text tower, which this version does \
+                           not run; use --lambda 1, or export the bundle with a composer";
+            return Err(Error::bundle(&manifest.name, problem));
+        }
         let tau = args.tau.unwrap_or(manifest.model.tau);
         if !(1e-4..=1e4).contains(&tau) {
             return Err(Error::Usage(format!("--tau {tau}: give a temperature above 0, as 0.01")));
