@@ -38,7 +38,7 @@ test: setup      ## Run all tests that need no Python
 lint:            ## Formatting, clippy and docs, warnings as errors
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --release --locked --no-deps --document-private-items
 
 fmt:             ## Format the sources
 	$(CARGO) fmt

@@ -21,7 +21,7 @@ impl<W: Write> JsonLines<W> {
     /// Writes one object.
     ///
     /// # Errors
-    /// [`Error::Output`]; with the text of [`closed`] where the reader has gone.
+    /// [`Error::Output`], or [`Error::PipeClosed`] where the reader has gone.
     pub fn write(&mut self, object: &impl Serialize) -> Result<()> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, object).map_err(|e| Error::Internal(format!("JSON: {e}")))?;
