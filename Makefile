@@ -74,8 +74,10 @@ bench: setup     ## Measure: stages, spotting, retrieval, preprocessing (docs/pe
 	$(BIN) bench --threads 2
 
 picture: build   ## Draw docs/terminal.svg anew
-	python3 docs/make_picture.py docs/terminal.svg "bike-edge classify $$(./board/demo-clip.sh)" --bin $(BIN) \
-		--show-as "$$(./board/demo-clip.sh)=street.mp4"
+	cp "$$(./board/demo-clip.sh)" $(TARGET)/street.mp4
+	cd $(TARGET) && python3 $(CURDIR)/docs/make_picture.py $(CURDIR)/docs/terminal.svg --bin release/bike-edge \
+		'bike-edge classify street.mp4' \
+		'bike-edge classify street.mp4 --top 3 --categories "driving a car,riding a bicycle,a street,a garden"'
 
 export-env: $(VENV)/.stamp ## Set up Python for the exporter, pinned, in models/export/.venv (6 GB)
 

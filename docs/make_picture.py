@@ -67,16 +67,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("commands", nargs="+", help="commands as a person types them, each starting with bike-edge")
     parser.add_argument("--bin", default="target/release/bike-edge")
-    parser.add_argument("--show-as", action="append", default=[], metavar="PATH=NAME", help="show a path as this name")
     args = parser.parse_args()
-    renames = [pair.split("=", 1) for pair in args.show_as]
     lines: list[str] = []
     for command in args.commands:
         words = shlex.split(command)
         run = subprocess.run([args.bin, "--color", "always", *words[1:]], capture_output=True, text=True, check=True)
         shown = "$ " + command + "\n" + run.stdout.rstrip("\n")
-        for path, name in renames:
-            shown = shown.replace(path, name)
         lines += [*shown.split("\n"), ""]
     args.out.write_text(draw(lines[:-1]), encoding="utf-8")
 

@@ -10,6 +10,9 @@ use crate::error::Result;
 
 const LABEL_WIDTH: usize = 34;
 const BAR_WIDTH: usize = 24;
+/// Columns that every terminal has, and where the text of a named line starts.
+const WIDTH: usize = 80;
+const INDENT: usize = 11;
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const WINNER: Style = AnsiColor::Green.on_default().bold();
@@ -51,9 +54,10 @@ impl<W: Write> Terminal<W> {
             writeln!(out, "  {DIM}most at {} (frame {}){DIM:#}", clock(peak.t), peak.frame)?;
         }
         if !answer.attributes.is_empty() {
-            let seen: Vec<_> =
-                answer.attributes.iter().map(|a| format!("{} {:.2}", shown(&a.phrase), a.similarity)).collect();
-            writeln!(out, "  {:<9}{}", "sees", seen.join(", "))?;
+            let seen = answer.attributes.iter().map(|a| format!("{} {:.2}", shown(&a.phrase), a.similarity));
+            for (row, line) in wrapped(seen, WIDTH - INDENT).into_iter().enumerate() {
+                writeln!(out, "  {:<9}{line}", if row == 0 { "sees" } else { "" })?;
+            }
         }
         let t = &answer.timing_ms;
         writeln!(
@@ -81,6 +85,23 @@ fn fit(label: &str, width: usize) -> String {
     cut
 }
 
+/// Items joined by commas into lines of at most `width` characters; an item that is longer stands alone.
+fn wrapped(items: impl Iterator<Item = String>, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for item in items {
+        match lines.last_mut() {
+            // Room for a comma and a space before the item and a comma after it.
+            Some(line) if line.chars().count() + item.chars().count() + 3 <= width => *line += &format!(", {item}"),
+            Some(line) => {
+                line.push(',');
+                lines.push(item);
+            }
+            None => lines.push(item),
+        }
+    }
+    lines
+}
+
 /// `m:ss.s`
 fn clock(seconds: f64) -> String {
     let tenths = (seconds.max(0.0) * 10.0).round() as u64;
@@ -96,6 +117,14 @@ mod tests {
         assert_eq!(clock(0.0), "0:00.0");
         assert_eq!(clock(59.96), "1:00.0");
         assert_eq!(clock(125.34), "2:05.3");
+    }
+
+    #[test]
+    fn items_wrap_between_each_other() {
+        let items = || ["one", "two", "three"].map(str::to_owned).into_iter();
+        assert_eq!(wrapped(items(), 80), ["one, two, three"]);
+        assert_eq!(wrapped(items(), 9), ["one, two,", "three"]);
+        assert!(wrapped(items(), 1).len() == 3 && wrapped(std::iter::empty(), 1).is_empty());
     }
 
     #[test]
