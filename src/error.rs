@@ -50,7 +50,7 @@ impl Error {
     }
 
     /// The process exit code: 2 usage, 3 input, 4 bundle, 5 output, 70 internal.
-    /// Code 1 is left for commands that worked but found failures (`eval`, `bundle verify`, several inputs).
+    /// Code 1 is left for commands that worked but found failures (`eval`, some of several inputs).
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Usage(_) => 2,

@@ -33,7 +33,9 @@ pub fn start(cli: &Cli) {
             Level::Info => ("info", Style::new()),
             Level::Debug | Level::Trace => ("debug", Style::new().dimmed()),
         };
-        writeln!(anstream::stderr(), "{style}{name}:{style:#} {}", record.args())
+        // Names of files and streams come from anyone: one line, and nothing that could drive the terminal.
+        let line: String = record.args().to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        writeln!(anstream::stderr(), "{style}{name}:{style:#} {line}")
     });
     builder.init();
 }

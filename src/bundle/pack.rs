@@ -82,7 +82,10 @@ fn check_replaceable(to: &Path, overwrite: Overwrite) -> Result<()> {
 }
 
 fn already_there(to: &Path) -> Error {
-    Error::Output(format!("{}: it is there already; remove it, name another, or ask to overwrite it", to.display()))
+    Error::Output(format!(
+        "{}: it is there already; remove it or name another (`pack` replaces with --force)",
+        to.display()
+    ))
 }
 
 fn parent(path: &Path) -> PathBuf {

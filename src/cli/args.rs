@@ -11,12 +11,13 @@ Examples:
   bike-edge classify *.mp4 --json > answers.jsonl      one JSON object a clip
   bike-edge classify clip.mp4 --categories 'riding a bicycle,driving a car'
   bike-edge watch clip.mp4 --steps                     the same over time, a line a step
-  ffmpeg -i rtsp://camera/1 -f yuv4mpegpipe - | bike-edge watch -
+  ffmpeg -i rtsp://camera/1 -pix_fmt yuv420p -f yuv4mpegpipe - | bike-edge watch -
   bike-edge bundle inspect embedded --lexicon bicycle  which phrases can be used as categories
   bike-edge doctor                                     what this machine has
 
-Exit codes: 0 done, 1 done but something failed (some inputs, a check), 2 usage, 3 an input cannot be read,
-4 a bundle cannot be used, 5 output cannot be written, 70 a fault of ours.";
+Exit codes: 0 done, 1 done but something failed (some of several inputs),
+2 usage, 3 an input cannot be read, 4 a bundle cannot be used or fails a check,
+5 output cannot be written, 70 a fault of ours.";
 
 /// Recognise actions in clips and streams: which action, when, and why.
 #[derive(Debug, Parser)]
@@ -126,7 +127,7 @@ pub struct ModelArgs {
 #[command(next_help_heading = "Picture")]
 pub struct PictureArgs {
     /// Look at this part of the picture alone, in pixels of the upright picture.
-    #[arg(long, value_name = "X,Y,W,H")]
+    #[arg(long, value_name = "X,Y,W,H", allow_hyphen_values = true)]
     pub roi: Option<String>,
 
     /// How a picture becomes square: `crop` the centre as BIKE does, `pad` it whole, or `stretch` it.
@@ -137,9 +138,23 @@ pub struct PictureArgs {
     #[arg(long, value_name = "SIZE", default_value = "1G")]
     pub spool_limit: String,
 
-    /// Seconds without a frame after which a stream or ffmpeg is given up.
-    #[arg(long, value_name = "SECONDS", default_value_t = 15.0)]
+    /// Matrix from YUV to RGB where the file does not say, or says it wrongly; y4m never says. [default: as tagged,
+    /// else bt601]
+    #[arg(long, value_name = "MATRIX")]
+    pub matrix: Option<MatrixArg>,
+
+    /// Seconds without a byte or frame after which a pipe, a stream or ffmpeg is given up.
+    #[arg(long, value_name = "SECONDS", default_value_t = 15.0, allow_negative_numbers = true)]
     pub io_timeout: f64,
+}
+
+/// Matrix from YUV to RGB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum MatrixArg {
+    Bt601,
+    Bt709,
+    Bt2020,
 }
 
 /// How a picture becomes square.
@@ -154,8 +169,8 @@ pub enum FitArg {
 /// `classify`
 #[derive(Args, Debug)]
 pub struct ClassifyArgs {
-    /// Clips: MP4/MOV (H.264), GIF, a folder of stills, a still, y4m, `-` for a pipe; anything else, or a URL, through
-    /// an installed ffmpeg.
+    /// Clips: MP4/MOV (H.264), GIF, a folder of stills, a still, y4m, `-` for a pipe; any other file through an
+    /// installed ffmpeg. Addresses are for `watch`.
     #[arg(required = true, value_name = "INPUT", value_hint = ValueHint::AnyPath)]
     pub inputs: Vec<OsString>,
 
@@ -306,10 +321,10 @@ pub enum BundleCommand {
         #[arg(default_value = "embedded", value_hint = ValueHint::AnyPath)]
         bundle: OsString,
         /// List the lexicon's phrases that hold this text; `` for all.
-        #[arg(long, value_name = "PATTERN")]
+        #[arg(long, value_name = "PATTERN", conflicts_with_all = ["json", "categories"])]
         lexicon: Option<String>,
         /// List the categories.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "json")]
         categories: bool,
         /// The manifest as JSON.
         #[arg(long)]

@@ -85,11 +85,11 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
 }
 
 fn stride(args: &WatchArgs, pipeline: &Pipeline) -> Result<Seconds> {
-    let stride = match (args.stride, args.model.window, pipeline.bundle.manifest.defaults.stride_s) {
-        (Some(stride), _, _) => stride,
-        (None, None, Some(stride)) => stride,
-        _ => CLIP_S / pipeline.model.window as Seconds,
-    };
+    let manifest = &pipeline.bundle.manifest;
+    let own_window = pipeline.model.window == manifest.model.window;
+    // The bundle's stride is meant for its own window.
+    let default = manifest.defaults.stride_s.filter(|_| own_window);
+    let stride = args.stride.or(default).unwrap_or(CLIP_S / pipeline.model.window as Seconds);
     if !(stride.is_finite() && (0.001..=3600.0).contains(&stride)) {
         return Err(Error::Usage(format!(
             "--stride {stride}: give seconds between sampled frames, from 0.001 to 3600"

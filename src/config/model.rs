@@ -3,12 +3,12 @@
 use std::str::FromStr;
 
 use crate::bundle::manifest::{self, Manifest};
-use crate::cli::args::{FitArg, ModelArgs, PictureArgs};
+use crate::cli::args::{FitArg, MatrixArg, ModelArgs, PictureArgs};
 use crate::config::{CategoryChoice, parse_size};
 use crate::error::{Error, Result};
 use crate::frame::{Fit, PreprocessSpec, Roi};
 use crate::recognition::{AttributeScores, Interaction, MAX_WINDOW, RecognitionSpec};
-use crate::source::SourceOptions;
+use crate::source::{Matrix, SourceOptions};
 
 /// Threads taken unasked; more than this gain little on one frame at a time.
 const DEFAULT_MAX_THREADS: usize = 4;
@@ -110,6 +110,11 @@ impl PictureSettings {
         let source = SourceOptions {
             spool_limit: parse_size("--spool-limit", &args.spool_limit)?,
             io_timeout_s: args.io_timeout,
+            matrix: args.matrix.map(|matrix| match matrix {
+                MatrixArg::Bt601 => Matrix::Bt601,
+                MatrixArg::Bt709 => Matrix::Bt709,
+                MatrixArg::Bt2020 => Matrix::Bt2020,
+            }),
             ..SourceOptions::default()
         };
         Ok(Self { fit, roi, source })

@@ -13,6 +13,7 @@ const BAR_WIDTH: usize = 24;
 /// Columns that every terminal has, and where the text of a named line starts.
 const WIDTH: usize = 80;
 const INDENT: usize = 11;
+const SPARK_WIDTH: usize = 24;
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const WINNER: Style = AnsiColor::Green.on_default().bold();
@@ -39,8 +40,9 @@ impl<W: Write> Terminal<W> {
 
     fn try_write(&mut self, answer: &Answer) -> std::io::Result<()> {
         let out = &mut self.out;
+        let frames = if answer.frames == 1 { "frame" } else { "frames" };
         let length = answer.duration_s.map_or(String::new(), |s| format!(", {s:.1} s"));
-        writeln!(out, "{BOLD}{}{BOLD:#}  {DIM}{} frames{length}{DIM:#}", shown(&answer.input), answer.frames)?;
+        writeln!(out, "{BOLD}{}{BOLD:#}  {DIM}{} {frames}{length}{DIM:#}", shown(&answer.input), answer.frames)?;
         for (rank, result) in answer.results.iter().enumerate() {
             let style = if rank == 0 { WINNER } else { OTHER };
             let label = fit(&result.label, LABEL_WIDTH);
@@ -49,7 +51,10 @@ impl<W: Write> Terminal<W> {
         }
         if let (Some(first), Some(last)) = (answer.saliency.first(), answer.saliency.last()) {
             let peak = answer.saliency.iter().max_by(|a, b| a.weight.total_cmp(&b.weight)).unwrap_or(first);
-            let line = sparkline(answer.saliency.iter().map(|point| point.weight as f32));
+            // Neighbours share a character where there are more frames than columns for them.
+            let share = answer.saliency.len().div_ceil(SPARK_WIDTH);
+            let sums = answer.saliency.chunks(share).map(|points| points.iter().map(|p| p.weight as f32).sum());
+            let line = sparkline(sums);
             write!(out, "  {:<9}{} {WINNER}{line}{WINNER:#} {}", "when", clock(first.t), clock(last.t))?;
             writeln!(out, "  {DIM}most at {} (frame {}){DIM:#}", clock(peak.t), peak.frame)?;
         }

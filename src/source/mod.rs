@@ -14,6 +14,7 @@ mod limits;
 #[cfg(feature = "h264")]
 mod mp4;
 mod open;
+mod patient;
 mod picture;
 mod rate;
 mod recorded;
@@ -42,7 +43,7 @@ pub struct SourceOptions {
     pub matrix: Option<Matrix>,
     /// The `ffmpeg` program for what is not decoded here; `None` looks in `PATH`.
     pub ffmpeg: Option<PathBuf>,
-    /// How long to wait for `ffmpeg` to hand over a frame.
+    /// How long to wait for a pipe's next byte, or for `ffmpeg` to hand over a frame.
     pub io_timeout_s: f64,
     /// Frames a second of a folder of stills, which has no times of its own.
     pub stills_rate: Rate,

@@ -5,14 +5,13 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
 use super::detect::{self, HEAD_BYTES, Kind};
 use super::ffmpeg::{self, Address, FfmpegFile};
 use super::gif::GifFile;
+use super::patient::{self, Patient};
 use super::recorded::{Reader, ReaderStream, RecordedClip, Recording};
 use super::redact::{is_url, redact};
-use super::spool::{read_head, spool};
+use super::spool::{Kept, read_head, spool};
 use super::stills::Stills;
 use super::y4m::{Pipe, Y4mFile, Y4mReader};
 use super::{Clip, ClipInfo, SourceOptions, Stream};
@@ -29,9 +28,15 @@ pub fn open_clip(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Clip>
             name,
             "is an address, which only `watch` reads; to classify what it holds, pipe it in: curl -s ADDRESS | bike-edge classify -",
         )),
-        Place::Stdin => spooled_clip(name, &mut io::stdin().lock(), options),
+        Place::Stdin => {
+            let mut from = stdin(&name, options)?;
+            spooled_clip(name, &mut from, options)
+        }
         Place::Path(path) => match Kind::of_path(&name, &path)? {
-            Kind::Pipe => spooled_clip(name.clone(), &mut open_file(&name, &path)?, options),
+            Kind::Pipe => {
+                let mut from = Patient::new(open_file(&name, &path)?, options.io_timeout_s);
+                spooled_clip(name, &mut from, options)
+            }
             kind => Ok(Box::new(RecordedClip::new(name.clone(), recording(&name, path, kind, options)?))),
         },
     }
@@ -47,9 +52,12 @@ pub fn open_stream(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Str
             let (info, reader) = ffmpeg::open_stream(&name, Address::Url(url), options)?;
             Ok(Box::new(ReaderStream::new(info, reader)))
         }
-        Place::Stdin => piped_stream(&name, Box::new(io::stdin()), options),
+        Place::Stdin => piped_stream(&name, Box::new(stdin(&name, options)?), options),
         Place::Path(path) => match Kind::of_path(&name, &path)? {
-            Kind::Pipe => piped_stream(&name, Box::new(open_file(&name, &path)?), options),
+            Kind::Pipe => {
+                let from = Patient::new(open_file(&name, &path)?, options.io_timeout_s);
+                piped_stream(&name, Box::new(from), options)
+            }
             kind => {
                 let mut recording = recording(&name, path, kind, options)?;
                 let reader = recording.forward()?;
@@ -112,10 +120,16 @@ fn mp4(name: &str, path: PathBuf, options: &SourceOptions) -> Result<Box<dyn Rec
     Ok(Box::new(FfmpegFile::open(name, path, "MP4 (this build is without the feature h264)", options)?))
 }
 
+/// Standard input, given up where nothing comes.
+fn stdin(name: &str, options: &SourceOptions) -> Result<Patient<patient::Stdin>> {
+    let from = patient::stdin().map_err(|e| Error::input(name, format!("cannot be read: {e}")))?;
+    Ok(Patient::new(from, options.io_timeout_s))
+}
+
 /// A recording that goes with the temporary file it lies in.
 struct Spooled {
     recording: Box<dyn Recording>,
-    _file: NamedTempFile,
+    _file: Kept,
 }
 
 impl Recording for Spooled {
@@ -142,8 +156,8 @@ impl Recording for Spooled {
 
 fn spooled(name: &str, head: &[u8], from: &mut dyn Read, options: &SourceOptions) -> Result<Spooled> {
     let kind = Kind::of_bytes(head).ok_or_else(|| detect::text(name))?;
-    let file = spool(name, head, from, options.spool_limit)?;
-    Ok(Spooled { recording: recording(name, file.path().to_path_buf(), kind, options)?, _file: file })
+    let kept = spool(name, head, from, options.spool_limit)?;
+    Ok(Spooled { recording: recording(name, kept.path(), kind, options)?, _file: kept })
 }
 
 fn spooled_clip(name: String, from: &mut dyn Read, options: &SourceOptions) -> Result<Box<dyn Clip>> {

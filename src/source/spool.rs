@@ -1,32 +1,80 @@
 //! A pipe kept in a temporary file, so that it can be counted and read again.
 
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 
 use tempfile::NamedTempFile;
 
 use crate::{Error, Result};
 
-/// Writes `head`, already read, and all of `from` to a temporary file that is removed when dropped.
-/// `limit` is in bytes.
-pub(super) fn spool(input: &str, head: &[u8], from: &mut dyn Read, limit: u64) -> Result<NamedTempFile> {
+/// What a pipe held, in a temporary file that is gone when this is dropped.
+#[derive(Debug)]
+pub(super) enum Kept {
+    /// Has no name any more, so that not even a killed process leaves it behind; read through its descriptor.
+    #[cfg(target_os = "linux")]
+    Nameless(std::fs::File),
+    /// Removed when dropped.
+    Named(NamedTempFile),
+}
+
+impl Kept {
+    fn new(file: NamedTempFile) -> Self {
+        #[cfg(target_os = "linux")]
+        if Self::descriptor(file.as_file()).exists() {
+            let (file, path) = file.into_parts();
+            // Where it cannot be removed now, there is no more to be done about it later.
+            let _ = path.close();
+            return Self::Nameless(file);
+        }
+        Self::Named(file)
+    }
+
+    fn file(&self) -> io::Result<std::fs::File> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Nameless(file) => file.try_clone(),
+            Self::Named(file) => file.reopen(),
+        }
+    }
+
+    /// Where it can be read, by this process and its children.
+    pub fn path(&self) -> PathBuf {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Nameless(file) => Self::descriptor(file),
+            Self::Named(file) => file.path().to_path_buf(),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn descriptor(file: &std::fs::File) -> PathBuf {
+        use std::os::fd::AsRawFd;
+        format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()
+    }
+}
+
+/// Writes `head`, already read, and all of `from` to a temporary file. `limit` is in bytes.
+pub(super) fn spool(input: &str, head: &[u8], from: &mut dyn Read, limit: u64) -> Result<Kept> {
     let failed = |e: io::Error| {
         Error::input(input, format!("cannot be kept in a temporary file: {e}; TMPDIR names another place"))
     };
-    let mut file = NamedTempFile::with_prefix("bike-edge-").map_err(failed)?;
+    let file = NamedTempFile::with_prefix("bike-edge-").map_err(failed)?;
+    let kept = Kept::new(file);
+    let mut file = kept.file().map_err(failed)?;
     file.write_all(head).map_err(failed)?;
     let room = limit.saturating_sub(head.len() as u64);
-    let copied = io::copy(&mut from.take(room.saturating_add(1)), &mut file).map_err(failed)?;
+    let copied = io::copy(&mut from.take(room.saturating_add(1)), &mut file).map_err(|e| match e.kind() {
+        io::ErrorKind::TimedOut => Error::input(input, e.to_string()),
+        _ => failed(e),
+    })?;
     if copied > room {
         return Err(Error::input(
             input,
-            format!(
-                "is longer than the {} MiB that are kept of a pipe; raise --spool-limit or name a file",
-                limit >> 20
-            ),
+            format!("is longer than the {limit} bytes that are kept of a pipe; raise --spool-limit or name a file"),
         ));
     }
     file.flush().map_err(failed)?;
-    Ok(file)
+    Ok(kept)
 }
 
 /// Reads up to `bytes` bytes, fewer only at the end.

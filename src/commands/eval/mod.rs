@@ -26,11 +26,11 @@ struct Report {
     list: String,
     bundle: String,
     clips: usize,
-    /// Percent of the clips that could be read.
-    top1: f64,
-    top5: f64,
+    /// Percent of the clips that could be read; null where none could.
+    top1: Option<f64>,
+    top5: Option<f64>,
     /// Median rank of the true category, from 1.
-    median_rank: f64,
+    median_rank: Option<f64>,
     failures: Vec<Failure>,
     answers: Vec<ClipRank>,
     seconds: f64,
@@ -58,6 +58,7 @@ pub fn run(args: &EvalArgs, voice: Voice) -> Result<ExitCode> {
     let mut pipeline = Pipeline::load(&args.model, &args.picture)?;
     let plan = SamplingPlan::new(&args.sampling, pipeline.picture.fit)?;
     let names = pipeline.recognizer.vocabulary().names().to_vec();
+    let output = args.json.as_deref().map(JsonFile::new).transpose()?;
     let clips = list::read(&args.list, args.root.as_deref(), &names)?;
     let bar = (!voice.quiet && stderr().is_terminal()).then(|| progress_bar(clips.len()));
     let (mut answers, mut failures) = (Vec::new(), Vec::new());
@@ -103,10 +104,10 @@ pub fn run(args: &EvalArgs, voice: Voice) -> Result<ExitCode> {
         answers,
         seconds: (began.elapsed().as_secs_f64() * 1e3).round() / 1e3,
     };
-    if let Some(file) = &args.json {
-        write_json(file, &report)?;
-    }
     print(&report).map_err(output_error)?;
+    if let Some(output) = output {
+        output.write(&report)?;
+    }
     Ok(if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -117,43 +118,65 @@ fn rank_of(category: usize, scores: &[f64]) -> usize {
 }
 
 /// Percent of answers whose rank is at most `n`.
-fn within(answers: &[ClipRank], n: usize) -> f64 {
-    if answers.is_empty() {
-        return 0.0;
-    }
-    100.0 * answers.iter().filter(|answer| answer.rank <= n).count() as f64 / answers.len() as f64
+fn within(answers: &[ClipRank], n: usize) -> Option<f64> {
+    let hits = answers.iter().filter(|answer| answer.rank <= n).count();
+    (!answers.is_empty()).then(|| 100.0 * hits as f64 / answers.len() as f64)
 }
 
-fn median_rank(answers: &[ClipRank]) -> f64 {
+fn median_rank(answers: &[ClipRank]) -> Option<f64> {
     let mut ranks: Vec<_> = answers.iter().map(|answer| answer.rank).collect();
     ranks.sort_unstable();
     match (ranks.len(), ranks.len() / 2) {
-        (0, _) => 0.0,
-        (n, half) if n % 2 == 1 => ranks[half] as f64,
-        (_, half) => (ranks[half - 1] + ranks[half]) as f64 / 2.0,
+        (0, _) => None,
+        (n, half) if n % 2 == 1 => Some(ranks[half] as f64),
+        (_, half) => Some((ranks[half - 1] + ranks[half]) as f64 / 2.0),
     }
 }
 
-/// Written beside and renamed, so that a full disk leaves no half file.
-fn write_json(file: &Path, report: &Report) -> Result<()> {
-    let failed = |problem: String| Error::Output(format!("--json {}: {problem}", file.display()));
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed(e.to_string()))?;
-    serde_json::to_writer_pretty(&mut temporary, report).map_err(|e| failed(e.to_string()))?;
-    temporary.write_all(b"\n").map_err(|e| failed(e.to_string()))?;
-    temporary.persist(file).map_err(|e| failed(e.to_string()))?;
-    Ok(())
+/// A file that is written beside its place and renamed, so that a full disk leaves no half file. Made before the
+/// work, so that what cannot be written is known before hours are spent.
+struct JsonFile<'a> {
+    file: &'a Path,
+    temporary: tempfile::NamedTempFile,
+}
+
+impl<'a> JsonFile<'a> {
+    fn new(file: &'a Path) -> Result<Self> {
+        if file.is_dir() {
+            return Err(Error::Output(format!("--json {}: is a folder; name a file in it", file.display())));
+        }
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let problem = |e: std::io::Error| {
+            let kind = e.kind();
+            Error::Output(format!("--json {}: {} cannot be written to ({kind})", file.display(), folder.display()))
+        };
+        Ok(Self { file, temporary: builder.tempfile_in(folder).map_err(problem)? })
+    }
+
+    fn write(mut self, report: &Report) -> Result<()> {
+        let failed = |problem: String| Error::Output(format!("--json {}: {problem}", self.file.display()));
+        serde_json::to_writer_pretty(&mut self.temporary, report).map_err(|e| failed(e.to_string()))?;
+        self.temporary.write_all(b"\n").map_err(|e| failed(e.to_string()))?;
+        self.temporary.persist(self.file).map_err(|e| failed(e.error.to_string()))?;
+        Ok(())
+    }
 }
 
 fn print(report: &Report) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let read = report.answers.len();
     writeln!(out, "clips   {} ({} failed)", report.clips, report.failures.len())?;
-    writeln!(out, "top-1   {:.2} %", report.top1)?;
-    writeln!(out, "top-5   {:.2} %", report.top5)?;
-    writeln!(out, "median rank {:.1} over {read} clips, {:.1} s", report.median_rank, report.seconds)?;
+    let percent = |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{share:.2} %"));
+    writeln!(out, "top-1   {}", percent(report.top1))?;
+    writeln!(out, "top-5   {}", percent(report.top5))?;
+    let rank = report.median_rank.map_or("-".to_owned(), |rank| format!("{rank:.1}"));
+    writeln!(out, "median rank {rank} over {read} clips, {:.1} s", report.seconds)?;
     for failure in &report.failures {
-        writeln!(out, "failed  {}", failure.problem)?;
+        let problem: String = failure.problem.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        writeln!(out, "failed  {problem}")?;
     }
     out.flush()
 }
