@@ -4,9 +4,9 @@
 //! decoded one, so that no picture can be taken for another where one is lost; and it hands over at most one
 //! picture a call, whose planes stay where they are until the next call.
 //!
-//! OpenH264 is exact for I and P slices. Its deblocking of B slices differs from the standard in a few pixels
-//! (cisco/openh264#3269): up to 0.8 % of a clip's luma samples where measured, by less than 0.06 on average
-//! over the worst frame.
+//! OpenH264 was exact on every clip of I and P slices alone. With B slices some samples differ from ffmpeg's, likely
+//! by its deblocking of them (cisco/openh264#3269): up to 0.8 % of a clip's luma samples where measured, by less
+//! than 0.06 on average over the worst frame.
 
 use std::ptr::null_mut;
 
