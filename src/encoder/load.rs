@@ -12,7 +12,8 @@ use super::caught::{THREADS, caught, one_line};
 use super::limits::VALUE_BYTES;
 use super::runner::Runner;
 use super::shapes::{self, Shape};
-use super::{EncoderOptions, Pruning, constants, guard, limits, ops, traps};
+use super::weights::Weights;
+use super::{EncoderOptions, constants, guard, limits, ops, traps};
 use crate::error::Result;
 
 /// Loads a graph of one f32 input and one f32 output whose shapes are as given.
@@ -29,16 +30,15 @@ fn steps(onnx: &[u8], shape: &Shape<'_>, options: EncoderOptions) -> Result<Runn
     let mut proto = guard::decode(onnx)?;
     guard::check(&proto)?;
     clock.step("read and checked");
-    let input_shape = prepare(&mut proto, shape)?;
+    let (input_shape, weights) = prepare(&mut proto, shape)?;
     clock.step("constants made f32");
     let model = inference_model(&proto)?;
-    // The file's form of the weights is not needed any more, and is as large as the model.
     drop(proto);
     let mut model = typed_model(model)?;
     let output_shape = check_facts(&model, shape)?;
     clock.step("typed");
-    let engine = ops::engine(options.threads).map_err(|e| e.to_string())?;
-    let report = ops::rewrite(&mut model, &engine, Pruning::On).map_err(unsupported)?;
+    let engine = ops::engine(options.threads, options.precision).map_err(|e| e.to_string())?;
+    let report = ops::rewrite(&mut model, &engine, options.pruning, weights).map_err(unsupported)?;
     log::debug!("{}: kernel {}, {report:?}", options.file, engine.kernel.name());
     clock.step("operators replaced");
     let model = optimised(model)?;
@@ -51,8 +51,9 @@ fn steps(onnx: &[u8], shape: &Shape<'_>, options: EncoderOptions) -> Result<Runn
     Ok(runner)
 }
 
-/// Makes shapes concrete and constants plain, and refuses what would be computed wrongly. Returns the input's shape.
-fn prepare(proto: &mut ModelProto, shape: &Shape<'_>) -> Result<Vec<usize>, String> {
+/// Makes shapes concrete and constants plain, and refuses what would be computed wrongly. Returns the input's shape, and
+/// the weights that the network runtime need not see.
+fn prepare(proto: &mut ModelProto, shape: &Shape<'_>) -> Result<(Vec<usize>, Weights), String> {
     let graph = proto.graph.as_mut().ok_or("it holds no graph; export or download it again")?;
     let at = guard::inputs(graph).next().ok_or("it has no input; export it with one")?;
     let input_shape = shapes::resolve_input(&graph.input[at], shape.input)?;
@@ -62,7 +63,7 @@ fn prepare(proto: &mut ModelProto, shape: &Shape<'_>) -> Result<Vec<usize>, Stri
     constants::inline(graph);
     traps::check(graph)?;
     constants::fold(graph)?;
-    Ok(input_shape)
+    Ok((input_shape, Weights::take(graph)))
 }
 
 fn inference_model(proto: &ModelProto) -> Result<InferenceModel, String> {
