@@ -27,13 +27,14 @@ pub(super) fn load(onnx: &[u8], shape: &Shape<'_>, options: EncoderOptions) -> R
 
 fn steps(onnx: &[u8], shape: &Shape<'_>, options: EncoderOptions) -> Result<Runner, String> {
     let mut clock = Clock::start(&options.file);
-    let mut proto = guard::decode(onnx)?;
-    guard::check(&proto)?;
+    let mut decoded = guard::decode(onnx)?;
+    guard::check(&decoded)?;
     clock.step("read and checked");
-    let (input_shape, weights) = prepare(&mut proto, shape)?;
+    let weights = Weights::leave(&mut decoded);
+    let input_shape = prepare(&mut decoded.model, shape)?;
     clock.step("constants made f32");
-    let model = inference_model(&proto)?;
-    drop(proto);
+    let model = inference_model(&decoded.model)?;
+    drop(decoded);
     let mut model = typed_model(model)?;
     let output_shape = check_facts(&model, shape)?;
     clock.step("typed");
@@ -51,9 +52,8 @@ fn steps(onnx: &[u8], shape: &Shape<'_>, options: EncoderOptions) -> Result<Runn
     Ok(runner)
 }
 
-/// Makes shapes concrete and constants plain, and refuses what would be computed wrongly. Returns the input's shape, and
-/// the weights that the network runtime need not see.
-fn prepare(proto: &mut ModelProto, shape: &Shape<'_>) -> Result<(Vec<usize>, Weights), String> {
+/// Makes shapes concrete and constants plain, and refuses what would be computed wrongly. Returns the input's shape.
+fn prepare(proto: &mut ModelProto, shape: &Shape<'_>) -> Result<Vec<usize>, String> {
     let graph = proto.graph.as_mut().ok_or("it holds no graph; export or download it again")?;
     let at = guard::inputs(graph).next().ok_or("it has no input; export it with one")?;
     let input_shape = shapes::resolve_input(&graph.input[at], shape.input)?;
@@ -63,7 +63,7 @@ fn prepare(proto: &mut ModelProto, shape: &Shape<'_>) -> Result<(Vec<usize>, Wei
     constants::inline(graph);
     traps::check(graph)?;
     constants::fold(graph)?;
-    Ok((input_shape, Weights::take(graph)))
+    Ok(input_shape)
 }
 
 fn inference_model(proto: &ModelProto) -> Result<InferenceModel, String> {

@@ -7,6 +7,7 @@
 mod caught;
 mod composer;
 mod constants;
+mod cut;
 mod dequantise;
 mod frame;
 mod graph;

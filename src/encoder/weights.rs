@@ -1,54 +1,49 @@
 //! Weights of int8 linear layers on their way past the network runtime.
 //!
 //! They are nearly all of a graph's bytes. The runtime would copy them and hold the copy until every layer is replaced,
-//! so they are taken out of the graph before it sees it, each leaving an input of its name and shape behind, and are let go
-//! one by one as they are packed.
+//! so they stay in the file, each represented in the graph by an input of its name and shape, until they are packed.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
 
 use tract_core::internal::*;
 use tract_core::ops::konst::Const;
-use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
     GraphProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
 };
 
-/// Weights below this many bytes are left where they are.
-const LARGE: usize = 1 << 12;
+use super::guard::Decoded;
 
-/// See the module.
+/// See the module; bytes are row-major `[K, N]`, two's complement.
 #[derive(Default)]
-pub(crate) struct Weights(HashMap<String, Held>);
+pub(crate) struct Weights<'a>(HashMap<String, Held<'a>>);
 
-struct Held {
+struct Held<'a> {
     shape: [usize; 2],
-    /// Empty once it was claimed.
-    bytes: Mutex<Vec<u8>>,
+    bytes: &'a [u8],
 }
 
-impl Weights {
-    /// Takes the i8 `[K, N]` initialisers out that are the second operand of one MatMulInteger and nothing else.
-    pub(crate) fn take(graph: &mut GraphProto) -> Self {
-        let mut uses: HashMap<&str, (usize, bool)> = HashMap::new();
-        for node in &graph.node {
-            for (i, input) in node.input.iter().enumerate() {
-                let (count, weight) = uses.entry(input).or_default();
-                *count += 1;
-                *weight = node.op_type == "MatMulInteger" && i == 1;
-            }
-        }
-        let outputs: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
+impl<'a> Weights<'a> {
+    /// Leaves those i8 `[K, N]` initialisers in the file that are the second operand of one MatMulInteger and nothing
+    /// else, and puts the data of all others that were cut out back into the graph.
+    pub(super) fn leave(decoded: &mut Decoded<'a>) -> Self {
+        let Some(graph) = &mut decoded.model.graph else { return Self::default() };
+        let weights = operands(graph);
         let (mut held, mut inputs, mut kept) = (HashMap::new(), Vec::new(), Vec::new());
         for mut tensor in std::mem::take(&mut graph.initializer) {
-            let wanted = uses.get(tensor.name.as_str()) == Some(&(1, true)) && !outputs.contains(&tensor.name.as_str());
-            match shape(&tensor).filter(|_| wanted) {
+            let Some(range) = decoded.cut.remove(&tensor.name) else {
+                kept.push(tensor);
+                continue;
+            };
+            let bytes = &decoded.file[range];
+            match matrix(&tensor).filter(|_| weights.contains(&tensor.name)) {
                 Some(shape) => {
                     inputs.push(input(&tensor));
-                    let bytes = Mutex::new(std::mem::take(&mut tensor.raw_data));
                     held.insert(tensor.name, Held { shape, bytes });
                 }
-                None => kept.push(tensor),
+                None => {
+                    tensor.raw_data = bytes.to_vec();
+                    kept.push(tensor);
+                }
             }
         }
         graph.initializer = kept;
@@ -58,21 +53,15 @@ impl Weights {
         Self(held)
     }
 
-    /// `[K, N]` of the weights that an outlet is, where they were taken out.
-    pub(crate) fn shape(&self, model: &TypedModel, outlet: OutletId) -> Option<[usize; 2]> {
+    /// `[K, N]` and bytes of the weights that an outlet is, where they were left in the file.
+    pub(crate) fn at(&self, model: &TypedModel, outlet: OutletId) -> Option<([usize; 2], &'a [u8])> {
         if !model.inputs.contains(&outlet) {
             return None;
         }
-        self.0.get(&model.node(outlet.node).name).map(|held| held.shape)
+        self.0.get(&model.node(outlet.node).name).map(|held| (held.shape, held.bytes))
     }
 
-    /// Hands out the bytes of the weights of that name, row-major two's complement; nothing where that was done before.
-    pub(crate) fn claim(&self, name: &str) -> Vec<u8> {
-        let take = |held: &Held| std::mem::take(&mut *held.bytes.lock().unwrap_or_else(PoisonError::into_inner));
-        self.0.get(name).map(take).unwrap_or_default()
-    }
-
-    /// Puts what nobody claimed back into the model, which then has its true inputs alone.
+    /// Puts what is still read into the model, which then has its true inputs alone.
     ///
     /// # Errors
     /// No memory.
@@ -81,26 +70,39 @@ impl Weights {
             model.inputs.iter().partition(|outlet| self.0.contains_key(&model.node(outlet.node).name));
         model.set_input_outlets(&inputs)?;
         for source in sources {
-            let name = model.node(source.node).name.clone();
-            let (bytes, shape) = (self.claim(&name), self.0[&name].shape);
-            if !bytes.is_empty() {
-                // SAFETY: every pattern of bits is an i8.
-                let tensor = unsafe { Tensor::from_raw::<i8>(&shape, &bytes)? }.into_arc_tensor();
-                let fact = TypedFact::try_from(tensor.clone())?;
-                let node = model.node_mut(source.node);
-                node.op = Box::new(Const::new(tensor)?);
-                node.outputs[0].fact = fact;
+            let node = model.node_mut(source.node);
+            let Held { shape, bytes } = self.0[&node.name];
+            if node.outputs[0].successors.is_empty() {
+                continue;
             }
+            // SAFETY: every pattern of bits is an i8.
+            let tensor = unsafe { Tensor::from_raw::<i8>(&shape, bytes)? }.into_arc_tensor();
+            node.outputs[0].fact = TypedFact::try_from(tensor.clone())?;
+            node.op = Box::new(Const::new(tensor)?);
         }
         Ok(())
     }
 }
 
-/// The shape of weights worth taking out.
-fn shape(tensor: &TensorProto) -> Option<[usize; 2]> {
+/// Names of the values that are the second operand of one MatMulInteger and nothing else.
+fn operands(graph: &GraphProto) -> HashSet<String> {
+    let mut uses: HashMap<&str, (usize, bool)> = HashMap::new();
+    for node in &graph.node {
+        for (i, input) in node.input.iter().enumerate() {
+            let (count, weight) = uses.entry(input).or_default();
+            *count += 1;
+            *weight = node.op_type == "MatMulInteger" && i == 1;
+        }
+    }
+    for output in &graph.output {
+        uses.remove(output.name.as_str());
+    }
+    uses.into_iter().filter(|(_, uses)| *uses == (1, true)).map(|(name, _)| name.to_owned()).collect()
+}
+
+fn matrix(tensor: &TensorProto) -> Option<[usize; 2]> {
     let [k, n] = *tensor.dims else { return None };
-    let large = tensor.data_type == DataType::Int8 as i32 && tensor.raw_data.len() >= LARGE;
-    large.then_some([usize::try_from(k).ok()?, usize::try_from(n).ok()?])
+    Some([usize::try_from(k).ok()?, usize::try_from(n).ok()?])
 }
 
 /// An input that stands for an initialiser.
@@ -117,11 +119,10 @@ fn input(tensor: &TensorProto) -> ValueInfoProto {
 
 #[cfg(test)]
 mod tests {
-    use prost::Message;
-    use tract_onnx::pb::ModelProto;
     use tract_onnx::prelude::*;
 
     use super::*;
+    use crate::encoder::guard::decode;
 
     fn file(name: &str) -> Vec<u8> {
         std::fs::read(format!("{}/tests/data/vit/tiny.{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -132,11 +133,12 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_claims_is_put_back() {
-        let mut proto = ModelProto::decode(&*file("int8.onnx")).unwrap();
-        let weights = Weights::take(proto.graph.as_mut().unwrap());
+    fn what_is_not_packed_is_put_back() {
+        let onnx = file("int8.onnx");
+        let mut decoded = decode(&onnx).unwrap();
+        let weights = Weights::leave(&mut decoded);
         assert!(weights.0.len() > 5);
-        let mut model = tract_onnx::onnx().model_for_proto_model(&proto).unwrap().into_typed().unwrap();
+        let mut model = tract_onnx::onnx().model_for_proto_model(&decoded.model).unwrap().into_typed().unwrap();
         assert_eq!(model.inputs.len(), 1 + weights.0.len());
         weights.restore(&mut model).unwrap();
         assert_eq!(model.inputs.len(), 1);

@@ -62,12 +62,12 @@ pub(crate) fn parser() -> tract_onnx::Onnx {
 
 /// Replaces what our operators do faster in a model as parsed. The caller declutters and optimises it afterwards.
 ///
-/// `weights` were taken out of the graph before it was parsed; what no operator of ours takes is put back.
+/// `weights` were left in the file when the graph was parsed; what no operator of ours takes is put into the model.
 pub(crate) fn rewrite(
     model: &mut TypedModel,
     engine: &Arc<Engine>,
     pruning: Pruning,
-    weights: Weights,
+    weights: Weights<'_>,
 ) -> TractResult<Report> {
     let linears = super::qlinear::matching::rewrite(model, engine, &weights)?;
     weights.restore(model)?;

@@ -23,9 +23,9 @@ use crate::encoder::ops::graph::{constant, constant_f32, is_constant, only_reade
 use crate::encoder::weights::Weights;
 
 /// One layer as found.
-struct Linear {
+struct Linear<'a> {
     quantiser: usize,
-    weights: Source,
+    weights: Source<'a>,
     k: usize,
     scale: Vec<f32>,
     bias: Vec<f32>,
@@ -35,14 +35,14 @@ struct Linear {
 }
 
 /// Where a layer's weights, i8 `[K, N]`, lie.
-enum Source {
+enum Source<'a> {
     /// In the model.
     Constant(Arc<Tensor>),
-    /// Under that name beside the model, see [`Weights`].
-    Taken(String),
+    /// In the file, see [`Weights`].
+    File(&'a [u8]),
 }
 
-impl Linear {
+impl Linear<'_> {
     fn n(&self) -> usize {
         self.scale.len()
     }
@@ -54,10 +54,10 @@ impl Linear {
 
 /// Replaces every dynamic int8 linear layer of `model`; returns how many operators took their place.
 ///
-/// Weights that lie beside the model are claimed as they are packed.
-pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>, beside: &Weights) -> TractResult<usize> {
+/// Weights may lie in the model or beside it.
+pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>, beside: &Weights<'_>) -> TractResult<usize> {
     let candidates: Vec<usize> = model.nodes.iter().filter(|n| n.op_is::<EinSum>()).map(|n| n.id).collect();
-    let found: Vec<(usize, Linear)> =
+    let found: Vec<(usize, Linear<'_>)> =
         candidates.iter().filter_map(|&id| Some((id, find(model, beside, model.node(id))?))).collect();
     let mut groups: Vec<(usize, Vec<usize>)> = vec![];
     for (id, linear) in &found {
@@ -67,19 +67,19 @@ pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>, beside: &Wei
         }
     }
     let members = |ids: &[usize]| ids.iter().filter_map(|&id| find(model, beside, model.node(id))).collect();
-    let layers: Vec<Vec<Linear>> = groups.iter().map(|(_, ids)| members(ids)).collect();
+    let layers: Vec<Vec<Linear<'_>>> = groups.iter().map(|(_, ids)| members(ids)).collect();
     drop(found);
-    let shape = |layers: &Vec<Linear>| (layers.first().map_or(0, |l| l.k), layers.iter().map(Linear::n).sum());
+    let shape = |layers: &Vec<Linear<'_>>| (layers.first().map_or(0, |l| l.k), layers.iter().map(Linear::n).sum());
     let shapes: Vec<(usize, usize)> = layers.iter().map(shape).collect();
-    let (arena, packed) = pack_all(engine.kernel, &engine.pool, &shapes, &|i| joined(&layers[i], beside))?;
+    let (arena, packed) = pack_all(engine.kernel, &engine.pool, &shapes, &|i| joined(&layers[i]))?;
     drop(layers);
     let arena = Arc::new(arena);
     for ((_, members), weights) in groups.iter().zip(packed) {
         // Looked for again, because the replacements so far have moved inputs and residuals.
-        let linears: Vec<Linear> = members.iter().filter_map(|&id| find(model, beside, model.node(id))).collect();
+        let linears: Vec<Linear<'_>> = members.iter().filter_map(|&id| find(model, beside, model.node(id))).collect();
         ensure!(linears.len() == members.len(), "a linear layer vanished while others were replaced");
         let padded = weights.panels() * engine.kernel.nr;
-        let side_by_side = |of: fn(&Linear) -> &[f32]| {
+        let side_by_side = |of: for<'l> fn(&'l Linear<'_>) -> &'l [f32]| {
             let mut numbers: Vec<f32> = linears.iter().flat_map(of).copied().collect();
             numbers.resize(padded, 0.0);
             numbers
@@ -101,7 +101,7 @@ pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>, beside: &Wei
     Ok(groups.len())
 }
 
-fn replace(model: &mut TypedModel, op: QLinear, linears: &[Linear], residual: Option<OutletId>) -> TractResult<()> {
+fn replace(model: &mut TypedModel, op: QLinear, linears: &[Linear<'_>], residual: Option<OutletId>) -> TractResult<()> {
     let name = &model.node(linears[0].output.node).name;
     let input = model.node(linears[0].quantiser).inputs[0];
     let mut patch = TypedModelPatch::new("dynamic int8 linear layer");
@@ -126,13 +126,13 @@ fn replace(model: &mut TypedModel, op: QLinear, linears: &[Linear], residual: Op
 }
 
 /// The weights of layers of one input side by side, row-major bytes.
-fn joined<'a>(linears: &'a [Linear], beside: &Weights) -> TractResult<Cow<'a, [u8]>> {
-    let bytes = |linear: &'a Linear| match &linear.weights {
-        Source::Constant(tensor) => Ok(Cow::Borrowed(tensor.try_as_plain_ram()?.as_bytes())),
-        Source::Taken(name) => TractResult::Ok(Cow::Owned(beside.claim(name))),
+fn joined<'a>(linears: &'a [Linear<'_>]) -> TractResult<Cow<'a, [u8]>> {
+    let bytes = |linear: &'a Linear<'_>| match &linear.weights {
+        Source::Constant(tensor) => Ok(tensor.try_as_plain_ram()?.as_bytes()),
+        Source::File(bytes) => TractResult::Ok(*bytes),
     };
     if let [linear] = linears {
-        return bytes(linear);
+        return bytes(linear).map(Cow::Borrowed);
     }
     let n: usize = linears.iter().map(Linear::n).sum();
     let mut joined = vec![0; linears.first().map_or(0, |l| l.k) * n];
@@ -147,13 +147,13 @@ fn joined<'a>(linears: &'a [Linear], beside: &Weights) -> TractResult<Cow<'a, [u
 }
 
 /// Where the weights at an outlet lie, and their shape `[K, N]`.
-fn source(model: &TypedModel, beside: &Weights, outlet: OutletId) -> Option<(Source, [usize; 2])> {
+fn source<'a>(model: &TypedModel, beside: &Weights<'a>, outlet: OutletId) -> Option<(Source<'a>, [usize; 2])> {
     let mut origin = outlet;
     while model.node(origin.node).op_is::<AxisOp>() {
         origin = model.node(origin.node).inputs[0];
     }
-    if let Some(shape) = beside.shape(model, origin) {
-        return Some((Source::Taken(model.node(origin.node).name.clone()), shape));
+    if let Some((shape, bytes)) = beside.at(model, origin) {
+        return Some((Source::File(bytes), shape));
     }
     let tensor = constant(model, outlet).filter(|tensor| tensor.datum_type() == i8::datum_type())?;
     let shape = tensor.shape().try_into().ok()?;
@@ -161,7 +161,7 @@ fn source(model: &TypedModel, beside: &Weights, outlet: OutletId) -> Option<(Sou
 }
 
 /// The layer whose matrix product is `node`, if it is one that can be replaced.
-fn find(model: &TypedModel, beside: &Weights, node: &TypedNode) -> Option<Linear> {
+fn find<'a>(model: &TypedModel, beside: &Weights<'a>, node: &TypedNode) -> Option<Linear<'a>> {
     let op = node.op_as::<EinSum>()?;
     let [a, b, bias, a_zero, a_scale, b_zero, b_scale, c_zero, c_scale] = *node.inputs else { return None };
     let quantiser = model.node(a.node);
@@ -253,7 +253,7 @@ impl Scale {
     }
 }
 
-impl Linear {
+impl Linear<'_> {
     fn take_bias(&mut self, model: &TypedModel) {
         let Some(reader) = only_reader(model, self.output) else { return };
         let Some(other) = other_operand::<Add>(reader, self.output) else { return };
