@@ -19,4 +19,5 @@ mod preparing_a_frame_allocates_no_picture;
 mod sources;
 mod spotting_equals_bike;
 mod spotting_properties;
+mod tokens;
 mod vocabularies;

@@ -266,7 +266,7 @@ def compare(
         activation=activation,
     )
     branch = read_branch(o, video)
-    prompts = read_prompts(prompts)
+    prompts = read_prompts(prompts or b.model.get("prompts"))
     precision = precision_of(bundle / "visual.onnx")
     limits = dict(TOLERANCE[precision])
     if not b.exact_words:
