@@ -8,6 +8,7 @@ mod tables;
 mod a_crop_is_as_if_the_whole_picture_were_resized;
 mod a_crop_is_what_pillow_makes;
 mod any_picture_is_prepared_or_refused_in_words;
+mod any_text;
 mod attributes;
 mod bad_bundles;
 mod bad_graphs;
