@@ -6,9 +6,10 @@
 //! - [`frame`]: a frame becomes a normalised crop `[3, S, S]`
 //! - [`encoder`]: a crop becomes an embedding `[D]`
 //! - [`recognition`]: a window of embeddings becomes scores, saliency and attributes
-//! - [`sink`]: scores become a table or JSON Lines
+//! - [`events`]: scores over time become events
+//! - [`sink`]: answers and events become a table or JSON Lines
 //!
-//! Beside the way: [`bundle`] (what the model is), [`config`] (what this board and user want), [`table`] (embedding
+//! [`live`] puts them together for a camera. Beside the way: [`bundle`] (what the model is), [`config`] (what this board and user want), [`table`] (embedding
 //! tables used where they lie), [`health`] (what this machine has), [`error`], [`logging`]. [`cli`] is what was typed
 //! and [`commands`] what is done about it.
 
@@ -18,8 +19,10 @@ pub mod commands;
 pub mod config;
 pub mod encoder;
 pub mod error;
+pub mod events;
 pub mod frame;
 pub mod health;
+pub mod live;
 pub mod logging;
 pub mod recognition;
 pub mod sink;

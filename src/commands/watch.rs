@@ -5,10 +5,11 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::pipeline::{Embedding, Pipeline};
+use super::pipeline::Pipeline;
 use crate::cli::args::WatchArgs;
 use crate::error::{Error, Result};
 use crate::frame::CropAt;
+use crate::live::Embedding;
 use crate::recognition::{FrameStamp, Scores, top_n};
 use crate::sink::{AttributeAnswer, JsonLines, SaliencyPoint};
 use crate::source::{Seconds, open_stream};
@@ -85,11 +86,11 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
 }
 
 fn stride(args: &WatchArgs, pipeline: &Pipeline) -> Result<Seconds> {
-    let manifest = &pipeline.bundle.manifest;
-    let own_window = pipeline.model.window == manifest.model.window;
+    let manifest = &pipeline.engine.bundle.manifest;
+    let own_window = pipeline.engine.model.window == manifest.model.window;
     // The bundle's stride is meant for its own window.
     let default = manifest.defaults.stride_s.filter(|_| own_window);
-    let stride = args.stride.or(default).unwrap_or(CLIP_S / pipeline.model.window as Seconds);
+    let stride = args.stride.or(default).unwrap_or(CLIP_S / pipeline.engine.model.window as Seconds);
     if !(stride.is_finite() && (0.001..=3600.0).contains(&stride)) {
         return Err(Error::Usage(format!(
             "--stride {stride}: give seconds between sampled frames, from 0.001 to 3600"
@@ -113,7 +114,7 @@ fn line<'a>(pipeline: &'a Pipeline, input: &'a str, stamp: FrameStamp, scores: &
         score_attributes: scores.s_a.get(k).copied().map(brief),
     };
     let (winner, confidence) = ranking.first().copied().unwrap_or((0, 0.0));
-    let phrases = pipeline.bundle.lexicon().map(|lexicon| &lexicon.phrases);
+    let phrases = pipeline.engine.bundle.lexicon().map(|lexicon| &lexicon.phrases);
     let attribute = |&(i, similarity): &(u32, f32)| {
         let phrase = phrases.and_then(|phrases| phrases.get(i as usize)).cloned().unwrap_or_default();
         AttributeAnswer { phrase, similarity: brief(similarity) }

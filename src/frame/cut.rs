@@ -66,3 +66,15 @@ fn rgb_around<'a>(picture: &Picture<'a>, needed: Rect, buffer: &'a mut Vec<u8>) 
     };
     Ok((Rgb { data: buffer, width: made.w, height: made.h }, (made.x, made.y)))
 }
+
+/// An error where a plane of `picture` is smaller than its size needs.
+pub(super) fn check_planes(picture: &Picture<'_>) -> Result<()> {
+    match picture.pixels {
+        Pixels::Rgb { data, stride } => {
+            check_plane("RGB", data, stride, picture.width as usize * 3, picture.height as usize)
+        }
+        Pixels::Yuv { planes, strides, subsampling, full_range, matrix } => {
+            Planes { planes, strides, subsampling, full_range, matrix }.check(picture.width, picture.height)
+        }
+    }
+}

@@ -26,6 +26,7 @@ mod window;
 
 pub use attributes::{Attribute, Compose};
 pub use fusion::{softmax, top_n};
+pub(crate) use nearest::nearest;
 pub use recognizer::{Header, Recognizer, Scores};
 pub use spec::{AttributeScores, Interaction, MAX_ATTRIBUTES, RecognitionSpec};
 pub use views::ViewAverage;

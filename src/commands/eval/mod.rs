@@ -95,7 +95,7 @@ pub fn run(args: &EvalArgs, voice: Voice) -> Result<ExitCode> {
     let report = Report {
         schema: 1,
         list: args.list.display().to_string(),
-        bundle: pipeline.bundle.manifest.name.clone(),
+        bundle: pipeline.engine.bundle.manifest.name.clone(),
         clips: clips.len(),
         top1: within(&answers, 1),
         top5: within(&answers, 5),

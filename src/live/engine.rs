@@ -1,0 +1,144 @@
+//! What cameras share: a loaded bundle and its encoders.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::bundle::{Bundle, BundleRef};
+use crate::cli::args::ModelArgs;
+use crate::config::{self, CategoryChoice, ModelSettings};
+use crate::encoder::FrameEncoder;
+use crate::error::Result;
+use crate::frame::{CropAt, Fit, Preprocessor, Roi};
+use crate::recognition::{Compose, Header, Recognizer, Vocabulary};
+use crate::source::Picture;
+
+/// A loaded bundle, ready for frames of any number of cameras.
+pub struct Engine {
+    /// The bundle.
+    pub bundle: Bundle,
+    /// How the model is run.
+    pub model: ModelSettings,
+    /// Where the time went.
+    pub spent: Spent,
+    visual: FrameEncoder,
+    attribute_visual: Option<FrameEncoder>,
+    with_attributes: bool,
+    pixels: Vec<f32>,
+}
+
+/// Time spent a stage since the last reset.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spent {
+    /// Opening the bundle and preparing its graphs.
+    pub load: Duration,
+    /// Picture to crop.
+    pub preprocess: Duration,
+    /// Crop to embedding.
+    pub encode: Duration,
+    /// Embeddings to scores.
+    pub recognise: Duration,
+}
+
+/// A frame's embeddings.
+#[derive(Clone, Debug, Default)]
+pub struct Embedding {
+    /// `[D]`, the video branch's.
+    pub video: Vec<f32>,
+    /// `[Da]`, the attribute branch's where it has an encoder of its own, else empty.
+    pub attribute: Vec<f32>,
+}
+
+impl Embedding {
+    /// The attribute branch's embedding where it differs from the video branch's.
+    pub fn own_attribute(&self) -> Option<&[f32]> {
+        (!self.attribute.is_empty()).then_some(self.attribute.as_slice())
+    }
+}
+
+impl Engine {
+    /// Opens the bundle and prepares its graphs.
+    ///
+    /// # Errors
+    /// A flag that does not fit, or a bundle that cannot be used.
+    pub fn load(model: &ModelArgs) -> Result<Self> {
+        let began = Instant::now();
+        let bundle = Bundle::open(&BundleRef::from(model.bundle.as_os_str()))?;
+        let model = ModelSettings::new(model, &bundle.manifest)?;
+        let visual = bundle.load_visual(model.threads)?;
+        // Attributes of the video branch's own space cost next to nothing and are always said; an encoder of their
+        // own is run only where they count.
+        let own_encoder = bundle.attribute_visual().is_some();
+        let with_attributes = bundle.lexicon().is_some() && (model.lambda < 1.0 || !own_encoder);
+        let attribute_visual = if with_attributes { bundle.load_attribute_visual(model.threads)? } else { None };
+        let pixels = vec![0.0; 3 * visual.size() * visual.size()];
+        let spent = Spent { load: began.elapsed(), ..Spent::default() };
+        Ok(Self { bundle, model, spent, visual, attribute_visual, with_attributes, pixels })
+    }
+
+    /// What scores windows, for one camera.
+    ///
+    /// # Errors
+    /// As [`recognizer`].
+    pub fn recognizer(&self) -> Result<Recognizer> {
+        recognizer(&self.bundle, &self.model, self.with_attributes)
+    }
+
+    /// What cuts pictures for the encoders, for one camera.
+    ///
+    /// # Errors
+    /// A manifest that asks for what cannot be.
+    pub fn preprocessor(&self, fit: Fit, roi: Option<Roi>) -> Result<Preprocessor> {
+        Preprocessor::new(config::preprocess(&self.bundle.manifest), fit, roi)
+    }
+
+    /// Encodes one crop of a picture.
+    ///
+    /// # Errors
+    /// A region of interest outside the picture, or a model that answers with what is no number.
+    pub fn embed(
+        &mut self,
+        preprocessor: &mut Preprocessor,
+        picture: &Picture<'_>,
+        at: CropAt,
+        out: &mut Embedding,
+    ) -> Result<()> {
+        let began = Instant::now();
+        preprocessor.run(picture, at, &mut self.pixels)?;
+        let cropped = Instant::now();
+        out.video.resize(self.visual.dim(), 0.0);
+        self.visual.encode(&self.pixels, &mut out.video)?;
+        if let Some(encoder) = &mut self.attribute_visual {
+            out.attribute.resize(encoder.dim(), 0.0);
+            encoder.encode(&self.pixels, &mut out.attribute)?;
+        }
+        self.spent.preprocess += cropped - began;
+        self.spent.encode += cropped.elapsed();
+        Ok(())
+    }
+}
+
+/// What scores windows, for the model's settings; without attributes lambda is 1.
+///
+/// # Errors
+/// A bundle that cannot be used, or categories it does not know.
+pub fn recognizer(bundle: &Bundle, model: &ModelSettings, with_attributes: bool) -> Result<Recognizer> {
+    let mut spec = model.recognition(&bundle.manifest);
+    if !with_attributes {
+        spec.lambda = 1.0;
+    }
+    let vocabulary = match &model.categories {
+        CategoryChoice::Bundle => Vocabulary::from_categories(bundle.categories()),
+        CategoryChoice::Names(names) => {
+            Vocabulary::select(names, bundle.categories(), bundle.lexicon().map(Arc::as_ref))?
+        }
+    };
+    let header = bundle.load_temporal(model.window, model.threads)?.map(|mut header| {
+        Box::new(move |frames: &[f32], out: &mut [f32]| header.apply(frames, out)) as Box<dyn Header>
+    });
+    let composer = if spec.lambda < 1.0 { bundle.load_composer(model.threads)? } else { None };
+    let composer = composer.map(|mut composer| {
+        Box::new(move |phrases: &[f32], out: &mut [f32]| composer.compose(phrases, out)) as Box<dyn Compose>
+    });
+    let lexicon = bundle.lexicon().filter(|_| with_attributes).cloned();
+    Recognizer::new(spec, vocabulary, lexicon, header, composer)
+}
