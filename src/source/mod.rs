@@ -11,6 +11,7 @@ mod detect;
 mod ffmpeg;
 mod gif;
 mod limits;
+mod live;
 #[cfg(feature = "h264")]
 mod mp4;
 mod open;
@@ -27,6 +28,7 @@ mod y4m;
 use std::path::PathBuf;
 
 pub use ffmpeg::find_ffmpeg;
+pub use live::{Act, FakeCamera, Live, LiveCounts, Loss, Moment};
 pub use open::{open_clip, open_stream};
 pub use picture::{Frame, Matrix, Picture, Pixels, Rotation, Seconds, Subsampling};
 pub use rate::Rate;
