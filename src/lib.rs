@@ -10,7 +10,8 @@
 //! - [`sink`]: answers and events become a table or JSON Lines
 //!
 //! [`live`] puts them together for a camera. Beside the way: [`bundle`] (what the model is), [`config`] (what this board and user want), [`table`] (embedding
-//! tables used where they lie), [`health`] (what this machine has), [`error`], [`logging`]. [`cli`] is what was typed
+//! tables used where they lie), [`health`] (what this machine has), [`quality`] (how well
+//! events fit what was shown), [`error`], [`logging`]. [`cli`] is what was typed
 //! and [`commands`] what is done about it.
 
 pub mod bundle;
@@ -24,6 +25,7 @@ pub mod frame;
 pub mod health;
 pub mod live;
 pub mod logging;
+pub mod quality;
 pub mod recognition;
 pub mod sink;
 pub mod source;

@@ -11,7 +11,10 @@ use crate::error::Result;
 use crate::frame::{CropAt, Fit, Preprocessor, Roi};
 use crate::health::thread_cpu;
 use crate::recognition::{Compose, Header, Recognizer, Vocabulary};
-use crate::source::Picture;
+use crate::source::{Picture, Seconds};
+
+/// Seconds that a window spans by default: the models saw clips of this length.
+const CLIP_S: Seconds = 10.0;
 
 /// A loaded bundle, ready for frames of any number of cameras.
 pub struct Engine {
@@ -76,6 +79,15 @@ impl Engine {
         let pixels = vec![0.0; 3 * visual.size() * visual.size()];
         let spent = Spent { load: began.elapsed(), ..Spent::default() };
         Ok(Self { bundle, model, spent, visual, attribute_visual, with_attributes, pixels })
+    }
+
+    /// Seconds between sampled frames: as asked for, or the bundle's for its own window, or as many as make the window
+    /// span the clips that models saw.
+    pub fn stride(&self, asked: Option<Seconds>) -> Seconds {
+        let manifest = &self.bundle.manifest;
+        let own_window = self.model.window == manifest.model.window;
+        let default = manifest.defaults.stride_s.filter(|_| own_window);
+        asked.or(default).unwrap_or(CLIP_S / self.model.window as Seconds)
     }
 
     /// Names of the categories it answers with, in the order of all scores.

@@ -6,9 +6,9 @@ use super::engine::{Embedding, Engine};
 use super::gate::{Gate, GateCounts, GateSpec, Verdict};
 use super::sampler::Sampler;
 use crate::error::Result;
-use crate::events::{Event, EventSpec, Seen, Tracker};
+use crate::events::{Edges, Event, EventSpec, Seen, Tracker};
 use crate::frame::{CropAt, Fit, LumaGrid, Preprocessor, Roi};
-use crate::recognition::{FrameStamp, Recognizer, Scores};
+use crate::recognition::{FrameStamp, Interaction, Recognizer, Scores};
 use crate::source::{Frame, Seconds};
 
 /// What belongs to one camera.
@@ -74,7 +74,11 @@ impl Session {
     /// Settings out of their range, or categories that the model does not answer with.
     pub fn new(engine: &Engine, spec: &SessionSpec, sampler: Sampler) -> Result<Self> {
         let recognizer = engine.recognizer()?;
-        let tracker = Tracker::new(&spec.events, recognizer.vocabulary().names(), &spec.camera)?;
+        let edges = match recognizer.spec().interaction {
+            Interaction::Vcs => Edges::Salient,
+            Interaction::Dp => Edges::Middle,
+        };
+        let tracker = Tracker::new(&spec.events, recognizer.vocabulary().names(), &spec.camera, edges)?;
         Ok(Self {
             gap_s: spec.events.gap_s,
             sampler,
@@ -153,6 +157,11 @@ impl Session {
     /// The camera's name.
     pub fn camera(&self) -> &str {
         self.tracker.camera()
+    }
+
+    /// As [`Tracker::level`].
+    pub fn level(&self, category: usize) -> f32 {
+        self.tracker.level(category)
     }
 
     /// Frames sampled.

@@ -154,9 +154,9 @@ fn a_pipe_gives_the_lines_of_the_file() {
     let pipe = without_place_and_wall(run(&["watch", "-", "--steps"], &y4m));
     assert!(file.len() > 10);
     assert_eq!(file, pipe);
-    let changes = without_place_and_wall(bike_edge(&["watch", CLIP]));
-    assert!(changes.len() < file.len() && changes.iter().all(|line| file.contains(line)));
-    assert!(changes.windows(2).all(|pair| pair[0]["label"] != pair[1]["label"]));
+    let events = without_place_and_wall(bike_edge(&["watch", CLIP]));
+    assert!(!events.is_empty() && events.len() < file.len());
+    assert_eq!(events, without_place_and_wall(run(&["watch", "-"], &y4m)));
 
     let whole = |output: Output| lines(&output).remove(0)["results"].clone();
     assert_eq!(whole(bike_edge(&["classify", CLIP, "--json"])), whole(run(&["classify", "-", "--json"], &y4m)));

@@ -97,7 +97,7 @@ impl<'a> Teller<'a> {
 
     fn events(&mut self, events: &[Event], wall: Option<SystemTime>) -> Result<()> {
         let source = EventSource {
-            camera: &self.args.events.camera,
+            camera: &self.args.camera,
             input: self.input,
             categories: &self.names.categories,
             phrases: self.names.phrases(),
