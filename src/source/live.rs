@@ -6,15 +6,35 @@
 
 mod backoff;
 mod fake;
+pub(super) mod keeper;
+mod latest;
+mod open;
+pub(super) mod shot;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
 pub use fake::{Act, FakeCamera};
+pub use open::{is_camera, open_live};
 
-use super::{ClipInfo, Frame};
+#[cfg(all(target_os = "linux", feature = "camera"))]
+use super::camera::CameraWish;
+use super::{ClipInfo, Frame, SourceOptions};
 use crate::Result;
+
+/// How live sources are opened.
+#[derive(Clone, Debug, Default)]
+pub struct LiveOptions {
+    /// As for other sources. A pipe or address is lost when nothing comes for
+    /// [`SourceOptions::io_timeout_s`], a camera after 5 s at the latest.
+    pub source: SourceOptions,
+    /// What is wished for of a camera's modes.
+    #[cfg(all(target_os = "linux", feature = "camera"))]
+    pub camera: CameraWish,
+    /// Whether a source that is not there yet is waited for.
+    pub awaited: bool,
+}
 
 /// A source that goes on by itself; what is not taken in time is dropped and counted.
 pub trait Live: Send {
