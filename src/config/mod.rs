@@ -1,10 +1,12 @@
 //! What the command line means: flags checked against the bundle and turned into plain values.
 
+mod camera;
 mod categories;
 mod model;
 mod sampling;
 mod size;
 
+pub use camera::live_options;
 pub use categories::CategoryChoice;
 pub use model::{ModelSettings, PictureSettings, preprocess};
 pub use sampling::{SamplingPlan, View};

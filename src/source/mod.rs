@@ -7,7 +7,6 @@
 //! `mp4` (H.264), `gif`, `stills`, `y4m`, and `ffmpeg` for all else. They meet in `recorded`: a kind says how
 //! to count its frames and how to move forward through them, and becomes both a clip and a stream there.
 
-#[cfg(all(target_os = "linux", feature = "camera"))]
 pub mod camera;
 mod detect;
 mod ffmpeg;
@@ -31,6 +30,7 @@ mod y4m;
 
 use std::path::PathBuf;
 
+pub use camera::CameraWish;
 pub use ffmpeg::find_ffmpeg;
 pub use live::{Act, FakeCamera, Live, LiveCounts, LiveOptions, Loss, Moment, is_camera, open_live};
 pub use mask::Mask;

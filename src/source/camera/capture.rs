@@ -7,11 +7,13 @@ use std::time::Duration;
 use v4l::v4l_sys::*;
 use v4l::v4l2::vidioc;
 
-use super::choose::{CameraWish, choose};
-use super::coding::{CameraFormat, Told, layout};
+use super::choose::choose;
+use super::coding::{Told, layout};
 use super::find::{Found, MULTI_PLANAR};
+use super::format::CameraFormat;
 use super::modes::{interval, modes, rate_of};
 use super::node::{CAPTURE, Mapped, Node, Plain};
+use super::wish::CameraWish;
 use crate::Error;
 use crate::source::limits::{MAX_VIDEO_PIXELS, check_size};
 use crate::source::live::keeper::{Came, Device, Fault, Got};

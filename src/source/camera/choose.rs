@@ -1,11 +1,9 @@
 //! Which of a camera's modes is used.
 
-use std::str::FromStr;
-
-use super::coding::CameraFormat;
-use super::modes::ModeInfo;
+use super::format::CameraFormat;
+use super::info::ModeInfo;
+use super::wish::CameraWish;
 use crate::source::limits::{MAX_VIDEO_PIXELS, check_size};
-use crate::{Error, Result};
 
 /// Shorter side in pixels that is enough: models look at 224 to 256, and half of that again is lost to nothing when it
 /// is scaled down well. More only costs the bus and the decoder.
@@ -14,36 +12,6 @@ const ENOUGH: u32 = 480;
 const AIM_FPS: f64 = 15.0;
 /// A mode slower than this is taken only where there is no other.
 const SLOW_FPS: f64 = 10.0;
-
-/// What is wished for; what is left open is chosen.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CameraWish {
-    /// The pixel format.
-    pub format: Option<CameraFormat>,
-    /// Width and height in pixels.
-    pub size: Option<(u32, u32)>,
-    /// Frames a second.
-    pub fps: Option<f64>,
-}
-
-impl CameraWish {
-    /// From what was typed.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] naming the flag.
-    pub fn parse(format: Option<&str>, size: Option<&str>, fps: Option<f64>) -> Result<Self> {
-        let size = size.map(|text| {
-            let sides = text.split_once(['x', 'X']).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-            sides.filter(|&(w, h)| check_size(w, h, MAX_VIDEO_PIXELS).is_ok()).ok_or_else(|| {
-                Error::Usage(format!("--camera-size {text:?} is not a size; give width x height, such as 640x480"))
-            })
-        });
-        if let Some(fps) = fps.filter(|fps| !(0.1..=1000.0).contains(fps)) {
-            return Err(Error::Usage(format!("--camera-fps {fps}: give frames a second, from 0.1 to 1000")));
-        }
-        Ok(Self { format: format.map(CameraFormat::from_str).transpose()?, size: size.transpose()?, fps })
-    }
-}
 
 /// A mode to ask the driver for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,7 +66,7 @@ fn rate(rates: &[f64], wish: Option<f64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::modes::SizeInfo;
+    use super::super::info::SizeInfo;
     use super::*;
 
     fn mode(format: CameraFormat, sizes: &[(u32, u32, f64)]) -> ModeInfo {

@@ -4,35 +4,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use v4l::v4l_sys::{V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_VIDEO_CAPTURE_MPLANE, v4l2_capability};
 use v4l::v4l2::vidioc;
 
-use super::modes::{ModeInfo, modes};
+use super::info::CameraInfo;
+use super::modes::modes;
 use super::node::{Node, Plain, text};
 use crate::{Error, Result};
 
 /// Most device files that are looked at.
 const MOST_DEVICES: usize = 256;
-
-/// A camera, for people and programs.
-#[derive(Clone, Debug, Serialize)]
-pub struct CameraInfo {
-    /// Its device file, which may be another one tomorrow.
-    pub device: PathBuf,
-    /// What its driver calls it.
-    pub name: String,
-    /// Names that stay: what can follow `camera:`, best first.
-    pub ids: Vec<String>,
-    /// Its driver.
-    pub driver: String,
-    /// Modes that are read here.
-    pub modes: Vec<ModeInfo>,
-    /// Codes of formats that it offers and that are not read here.
-    pub other_formats: Vec<String>,
-    /// Why it cannot be used, where it cannot.
-    pub problem: Option<String>,
-}
 
 /// What was named.
 #[derive(Clone, Debug, PartialEq)]

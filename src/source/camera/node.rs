@@ -60,7 +60,7 @@ impl Node {
     /// One call; `request` must be one that takes a `T`, whose size it carries.
     pub fn call<T: Plain>(&self, request: vidioc::_IOC_TYPE, argument: &mut T) -> io::Result<()> {
         // Bits 16 to 29 of a request are the size of its structure.
-        if (request as u64 >> 16) & 0x3fff != size_of::<T>() as u64 {
+        if (request >> 16) & 0x3fff != size_of::<T>() as vidioc::_IOC_TYPE {
             return Err(io::Error::other("a call to the camera's driver with the wrong structure"));
         }
         loop {
@@ -100,7 +100,14 @@ impl Node {
     pub fn map(&self, offset: u32, length: usize) -> io::Result<Mapped> {
         // SAFETY: a new mapping at an address of the kernel's choice.
         let start = unsafe {
-            libc::mmap(null_mut(), length, libc::PROT_READ, libc::MAP_SHARED, self.file.as_raw_fd(), offset.into())
+            libc::mmap(
+                null_mut(),
+                length,
+                libc::PROT_READ,
+                libc::MAP_SHARED,
+                self.file.as_raw_fd(),
+                offset as libc::off_t,
+            )
         };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());

@@ -9,7 +9,7 @@ use super::latest::{Latest, News};
 use super::shot::{Developer, Layout, Shot};
 use super::{Live, LiveCounts, Loss, Moment};
 use crate::source::view::Viewer;
-use crate::source::{ClipInfo, Frame};
+use crate::source::{ClipInfo, Frame, Seconds};
 use crate::{Error, Result};
 
 /// How long a device is asked to wait at a time, so that a stop is soon heeded.
@@ -114,7 +114,7 @@ impl Kept {
             Ok(info) => kept.info = kept.viewer.info(info),
             Err(Some(loss)) if !kept.keeping.awaited => return Err(Error::input(&kept.keeping.name, loss.reason)),
             Err(Some(_)) => {}
-            Err(None) => match kept.latest.take(Duration::ZERO, &mut kept.info) {
+            Err(None) => match kept.latest.take(0.0, Duration::ZERO, &mut kept.info) {
                 News::Failed(e) => return Err(e),
                 _ => return Err(Error::input(&kept.keeping.name, "ended before its first frame")),
             },
@@ -128,14 +128,14 @@ impl Live for Kept {
         &self.info
     }
 
-    fn newest(&mut self, wait: Duration) -> Result<Moment<'_>> {
+    fn newest(&mut self, from: Seconds, wait: Duration) -> Result<Moment<'_>> {
         let until = Instant::now() + wait;
         if let Some(seen) = self.shot.take() {
             self.latest.give_back(seen.data);
         }
         loop {
             let mut info = ClipInfo { format: String::new(), ..self.info.clone() };
-            let news = self.latest.take(until.saturating_duration_since(Instant::now()), &mut info);
+            let news = self.latest.take(from, until.saturating_duration_since(Instant::now()), &mut info);
             if !info.format.is_empty() {
                 self.info = self.viewer.info(info);
             }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::shot::Shot;
 use super::{LiveCounts, Loss};
 use crate::Error;
-use crate::source::ClipInfo;
+use crate::source::recorded::TIME_TOLERANCE_S;
+use crate::source::{ClipInfo, Seconds};
 
 /// One frame at most waits here; a newer one takes its place.
 #[derive(Default)]
@@ -21,6 +22,8 @@ pub(in crate::source) struct Latest {
 #[derive(Default)]
 struct State {
     waiting: Option<Shot>,
+    /// Times of frames that were replaced since the taker last asked: whether they are missed depends on what it wants.
+    replaced: Vec<Seconds>,
     /// Buffers to be used again.
     spare: Vec<Vec<u8>>,
     /// A loss that was not told yet, and how many frames had come before it.
@@ -30,6 +33,33 @@ struct State {
     info: Option<ClipInfo>,
     counts: LiveCounts,
     stop: bool,
+}
+
+impl State {
+    /// Notes a frame that was not taken, and keeps its buffer.
+    fn replace(&mut self, old: Shot) {
+        if self.replaced.len() < MOST_REPLACED {
+            self.replaced.push(old.time);
+        } else {
+            self.counts.dropped += 1;
+        }
+        if self.spare.len() < BUFFERS {
+            self.spare.push(old.data);
+        }
+    }
+
+    /// Frames before `from` are passed over; later ones that were replaced are dropped.
+    fn settle(&mut self, from: Seconds) {
+        if self.waiting.as_ref().is_some_and(|shot| shot.time < from)
+            && let Some(early) = self.waiting.take()
+        {
+            self.replace(early);
+        }
+        let passed = self.replaced.iter().filter(|time| **time < from).count() as u64;
+        self.counts.passed += passed;
+        self.counts.dropped += self.replaced.len() as u64 - passed;
+        self.replaced.clear();
+    }
 }
 
 /// What was left for the taker.
@@ -43,6 +73,8 @@ pub(super) enum News {
 
 /// As many buffers as can be under way: one written, one waiting, one looked at.
 const BUFFERS: usize = 3;
+/// More frames than this are not missed by anyone who wants them.
+const MOST_REPLACED: usize = 4096;
 
 impl Latest {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -66,8 +98,7 @@ impl Latest {
     pub fn put(&self, shot: Shot) {
         let mut state = self.state();
         if let Some(old) = state.waiting.replace(shot) {
-            state.counts.dropped += 1;
-            state.spare.push(old.data);
+            state.replace(old);
         }
         self.news.notify_all();
     }
@@ -141,14 +172,16 @@ impl Latest {
         }
     }
 
-    /// What there is for the taker, within `wait`; `info` is brought up to date.
-    pub fn take(&self, wait: Duration, info: &mut ClipInfo) -> News {
+    /// What there is for the taker, within `wait`, of frames from the time `from` on; `info` is brought up to date.
+    pub fn take(&self, from: Seconds, wait: Duration, info: &mut ClipInfo) -> News {
         let until = Instant::now() + wait;
+        let from = from - TIME_TOLERANCE_S;
         let mut state = self.state();
         loop {
             if let Some(new) = state.info.take() {
                 *info = new;
             }
+            state.settle(from);
             // What came before a loss is told before it.
             let loss_first = match (&state.waiting, &state.loss) {
                 (Some(shot), Some((before, _))) => shot.index >= *before,

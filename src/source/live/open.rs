@@ -9,7 +9,7 @@ use super::shot::copy;
 use super::{Live, LiveOptions};
 use crate::source::open::{Place, bare_stream, name_of, place_of};
 use crate::source::view::Viewer;
-use crate::source::{ClipInfo, SourceOptions, Stream};
+use crate::source::{ClipInfo, SourceOptions, Stream, camera};
 use crate::{Error, Result};
 
 /// Whether `input` names a camera: `camera:ID` or a device file.
@@ -42,23 +42,12 @@ fn is_device(_: &Path) -> bool {
 pub fn open_live(input: &OsStr, options: &LiveOptions) -> Result<Box<dyn Live>> {
     let name = name_of(input);
     let viewer = Viewer::new(options.source.view.clone());
-    let (keeping, open) = if is_camera(input) { camera(input, name, options)? } else { piped(input, name, options)? };
+    let (keeping, open) = if is_camera(input) {
+        camera::open(input, name, &options.camera, &options.source)?
+    } else {
+        piped(input, name, options)?
+    };
     Ok(Box::new(Kept::start(Keeping { awaited: options.awaited, ..keeping }, open, viewer)?))
-}
-
-#[cfg(all(target_os = "linux", feature = "camera"))]
-fn camera(input: &OsStr, name: String, options: &LiveOptions) -> Result<(Keeping, Open)> {
-    use crate::source::camera;
-    let asked = input.to_str().ok_or_else(|| Error::input(&name, "is no name that a camera can have"))?;
-    Ok((camera::keeping(name, &options.source)?, camera::opener(asked, &options.camera, &options.source)))
-}
-
-#[cfg(not(all(target_os = "linux", feature = "camera")))]
-fn camera(_: &OsStr, name: String, _: &LiveOptions) -> Result<(Keeping, Open)> {
-    Err(Error::input(
-        name,
-        "is a camera, which this build does not read (Linux, with the feature camera); pipe it in by ffmpeg",
-    ))
 }
 
 fn piped(input: &OsStr, name: String, options: &LiveOptions) -> Result<(Keeping, Open)> {
