@@ -3,6 +3,7 @@
 mod bench;
 mod bundle;
 mod calibrate;
+mod camera;
 mod classify;
 mod clip_answer;
 mod completions;
@@ -44,6 +45,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Calibrate(args) => calibrate::run(&args, voice),
         Command::Bench(args) => bench::run(&args, voice),
         Command::Bundle(command) => bundle::run(&command),
+        Command::Camera(command) => camera::run(&command),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions { shell } => completions::print(shell),
         Command::Man { command } => completions::print_man(command.as_deref()),

@@ -6,7 +6,7 @@ use super::engine::Engine;
 use super::session::{Session, Step};
 use crate::error::Result;
 use crate::events::Event;
-use crate::source::{Live, LiveCounts, Loss, Moment, Seconds};
+use crate::source::{ClipInfo, Live, LiveCounts, Loss, Moment, Seconds};
 
 /// Seconds past the gap after which events of a silent source end, so that a frame on its way is not cut off.
 const GRACE_S: Seconds = 1.0;
@@ -67,8 +67,11 @@ impl Camera {
         wait: Duration,
         tell: &mut dyn FnMut(Told<'_>) -> Result<()>,
     ) -> Result<Flow> {
-        let over = self.session.next_time().is_none();
-        let lost = match if over { Moment::Ended } else { self.source.newest(wait)? } {
+        let moment = match self.session.next_time() {
+            Some(next) => self.source.newest(next, wait)?,
+            None => Moment::Ended,
+        };
+        let lost = match moment {
             Moment::Frame(frame) => {
                 self.heard = Instant::now();
                 let captured = self.clock.captured(frame.time, self.heard);
@@ -111,6 +114,11 @@ impl Camera {
     /// Its session, to be changed.
     pub fn session_mut(&mut self) -> &mut Session {
         &mut self.session
+    }
+
+    /// What is known of the source.
+    pub fn info(&self) -> &ClipInfo {
+        self.source.info()
     }
 
     /// What happened to the source's frames.
