@@ -16,7 +16,7 @@ mod trace;
 
 pub use camera::{Camera, Flow, Told};
 pub use engine::{Embedding, Engine, Spent, recognizer};
-pub use gate::{Gate, GateCounts, GateSpec, Verdict};
+pub use gate::{Gate, GateCounts, GateSpec, Judgement, Sight, Verdict};
 pub use sampler::Sampler;
 pub use session::{Session, SessionSpec, Step, Took};
 pub use stats::{Spread, Stats, StatsReport};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::engine::{Embedding, Engine};
-use super::gate::{Gate, GateCounts, GateSpec, Verdict};
+use super::gate::{Gate, GateCounts, GateSpec, Judgement, Sight, Verdict};
 use super::sampler::Sampler;
 use crate::error::Result;
 use crate::events::{Edges, Event, EventSpec, Seen, Tracker};
@@ -112,7 +112,7 @@ impl Session {
             self.gate.forget();
         }
         let began = Instant::now();
-        let verdict = self.judge(frame, stamp)?;
+        let Judgement { verdict, sight } = self.judge(frame, stamp)?;
         let judged = Instant::now();
         if verdict == Verdict::Encode {
             let encoded = engine.embed(&mut self.preprocessor, &frame.picture, CropAt::Centre, &mut self.embedding);
@@ -122,9 +122,9 @@ impl Session {
         let encoded = Instant::now();
         self.recognizer.push(stamp, &self.embedding.video, self.embedding.own_attribute())?;
         let scores = self.recognizer.scores()?;
-        let seen = match verdict {
-            Verdict::Encode | Verdict::Still => Seen::Scores(scores),
-            Verdict::Dark | Verdict::Flat => Seen::Nothing,
+        let seen = match sight {
+            Sight::Clear => Seen::Scores(scores),
+            Sight::Dark | Sight::Flat => Seen::Nothing,
         };
         let events = self.tracker.step(stamp, seen);
         self.last = Some(stamp);
@@ -189,7 +189,7 @@ impl Session {
         self.tracker.open()
     }
 
-    fn judge(&mut self, frame: &Frame<'_>, stamp: FrameStamp) -> Result<Verdict> {
+    fn judge(&mut self, frame: &Frame<'_>, stamp: FrameStamp) -> Result<Judgement> {
         if self.gate.enabled() {
             self.preprocessor.luma(&frame.picture, &mut self.grid)?;
         }

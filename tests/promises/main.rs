@@ -18,11 +18,11 @@ mod command_line;
 mod events;
 mod gate;
 mod network_goldens;
+mod preparing_a_frame_allocates_no_picture;
 #[cfg(unix)]
 mod replay;
-mod preparing_a_frame_allocates_no_picture;
 mod sources;
 mod spotting_equals_bike;
 mod spotting_properties;
-mod watching;
 mod vocabularies;
+mod watching;
