@@ -313,3 +313,6 @@ fn monotonic_s() -> f64 {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_secs_f64()
 }
+
+#[cfg(test)]
+mod tests;
