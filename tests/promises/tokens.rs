@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bike_edge::text::Tokenizer;
+use proptest::prelude::*;
 use serde::Deserialize;
 
 fn data(name: &str) -> Vec<u8> {
@@ -87,4 +88,27 @@ fn damaged_merges_are_refused_with_their_line() {
         many.extend(letters.iter().flat_map(|b| letters.iter().map(move |c| format!("{a}{b}{c} x\n"))));
     }
     assert!(refusal(&many).contains("more than 262144 merges"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_has_tokens(text in ".{0,60}|[&#;<|>a-z0-9'\\u{1b}\\[\\u{301}]{0,60}") {
+        let tokenizer = tokenizer();
+        let tokens = tokenizer.encode(&text);
+        let end = tokenizer.vocabulary() as u32 - 1;
+        prop_assert_eq!((tokens[0], tokens[tokens.len() - 1]), (end - 1, end));
+        prop_assert!(tokens.iter().all(|token| *token <= end));
+        prop_assert_eq!(tokenizer.encode(&format!("  {text}\t")), tokens, "space around does not matter");
+    }
+
+    #[test]
+    fn any_bytes_are_merges_or_refused_in_a_sentence(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "([a-d]{1,2} [a-d]{1,2}\n){0,20}") {
+        for bytes in [&bytes[..], text.as_bytes()] {
+            if let Err(problem) = Tokenizer::parse(bytes) {
+                prop_assert!(!problem.contains('\n') && problem.len() < 3000, "{}", problem);
+            }
+        }
+    }
 }

@@ -69,6 +69,58 @@ fn pruning_computes_one_row_and_hardly_changes_the_answer() {
     assert_eq!(answer("tiny-header", &engine, Pruning::On).0.pruned, 0);
 }
 
+#[test]
+fn causal_attention_answers_as_tract_does() {
+    let onnx = std::fs::read(format!("{}/tests/data/text/tower/text.onnx", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let tokens: Vec<i64> = (0..77).map(|i| (i * 31) % 578).collect();
+    let answer = |model: TypedModel| {
+        let x = Tensor::from_shape(&[1, 77], &tokens).unwrap();
+        let y = model.into_optimized().unwrap().into_runnable().unwrap().run(tvec!(x.into_tvalue())).unwrap();
+        y[0].try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().to_vec()
+    };
+    let model = || parser().model_for_read(&mut &*onnx).unwrap().into_typed().unwrap();
+    let expected = answer(model());
+    for kernel in Kernel::all_supported() {
+        let engine = Arc::new(Engine::new(3, Some(kernel), Precision::Full).unwrap());
+        let mut ours = model();
+        let report = rewrite(&mut ours, &engine, Pruning::On, Weights::default()).unwrap();
+        assert_eq!((report.attentions, report.norms), (1, 3));
+        let found = answer(ours);
+        let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-5, "{kernel:?}: {worst}");
+    }
+}
+
+#[test]
+fn other_masks_are_left_to_tract() {
+    use tract_core::ops::nn::{Softmax, SoftmaxKind};
+    for (name, hidden, past) in [("causal", -1e4, 0.0), ("weak", -50.0, 0.0), ("biased", -1e4, 0.5)] {
+        let mut model = TypedModel::default();
+        let x = model.add_source("x", f32::fact([1, 5, 64])).unwrap();
+        let mask = Tensor::from_shape(
+            &[1, 5, 5],
+            &(0..25).map(|i| if i % 5 > i / 5 { hidden } else { past }).collect::<Vec<f32>>(),
+        );
+        let mask = model.add_const("mask", mask.unwrap()).unwrap();
+        let einsum =
+            |expression: &str| tract_core::ops::einsum::EinSum::new(expression.parse().unwrap(), f32::datum_type());
+        let scores = model.wire_node("scores", einsum("bqd,bkd->bqk"), &[x, x]).unwrap();
+        let masked = model.wire_node("masked", math::add(), &[scores[0], mask]).unwrap();
+        let softmax = Softmax { axes: tvec!(2), quant_output_dt: None, kind: SoftmaxKind::Softmax };
+        let weights = model.wire_node("softmax", softmax, &masked).unwrap();
+        let mixed = model.wire_node("mixed", einsum("bqk,bkd->bqd"), &[weights[0], x]).unwrap();
+        model.select_output_outlets(&mixed).unwrap();
+        let numbers = noise(5 * 64);
+        let expected = run(model.clone(), &numbers);
+        let engine = Arc::new(Engine::new(1, None, Precision::Full).unwrap());
+        let report = rewrite(&mut model, &engine, Pruning::On, Weights::default()).unwrap();
+        assert_eq!(report.attentions, usize::from(name == "causal"), "{name}");
+        for (a, b) in run(model, &numbers).iter().zip(&expected) {
+            assert!((a - b).abs() < 1e-5, "{name}");
+        }
+    }
+}
+
 /// Numbers that look random.
 fn noise(n: usize) -> Vec<f32> {
     let mut state = n as u32 | 1;

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use tract_core::internal::*;
+use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::einsum::EinSum;
+use tract_core::ops::math::Add;
 use tract_core::ops::nn::{Softmax, SoftmaxKind};
 
 use super::{Attention, Place};
 use crate::encoder::ops::bf16::Bf16;
 use crate::encoder::ops::engine::Engine;
-use crate::encoder::ops::graph::only_reader;
+use crate::encoder::ops::graph::{constant_f32, only_reader};
 use crate::encoder::ops::layout::{destination, origin, strides, unscaled};
 
 /// Replaces every attention found; returns their number.
@@ -49,8 +51,11 @@ fn find(model: &TypedModel, id: usize, engine: &Arc<Engine>) -> TractResult<Opti
     rule_if!(softmax.quant_output_dt.is_none() && matches!(softmax.kind, SoftmaxKind::Softmax));
     rule_if!(rank > 0 && *softmax.axes == [rank - 1] && node.outputs[0].fact.datum_type == f32::datum_type());
 
-    // Upwards: scores = scale * product(queries, keys).
-    let (scores, scale) = unscaled(model, node.inputs[0]);
+    // Upwards: scores = scale * product(queries, keys), and a causal mask on the way where there is one.
+    let (masked, factor) = unscaled(model, node.inputs[0]);
+    let unmasked = without_causal_mask(model, masked, factor);
+    let (scores, scale) = unscaled(model, unmasked.unwrap_or(masked));
+    let scale = scale * factor;
     let first = model.node(scores.node);
     let Some(second) = only_reader(model, id.into()) else { return Ok(None) };
     let (Some(product), Some(mix)) = (first.op_as::<EinSum>(), second.op_as::<EinSum>()) else { return Ok(None) };
@@ -69,7 +74,7 @@ fn find(model: &TypedModel, id: usize, engine: &Arc<Engine>) -> TractResult<Opti
     rule_if!(mix_key.inputs[v_slot].len() == 1 && mix_key.outputs[0].is_empty());
     let Some(v) = values(model, mix, second.inputs[v_slot], v_slot)? else { return Ok(None) };
     rule_if!(q.heads == k.heads && k.heads == v.heads && k.tokens == v.tokens && q.dim == k.dim);
-    rule_if!(v.factor == 1.0);
+    rule_if!(v.factor == 1.0 && (unmasked.is_none() || q.tokens == k.tokens));
 
     // Downwards: where answers go.
     let (output, places) = destination(model, second.id.into())?;
@@ -100,6 +105,7 @@ fn find(model: &TypedModel, id: usize, engine: &Arc<Engine>) -> TractResult<Opti
     let op = Attention {
         engine: Arc::clone(engine),
         bf16: None,
+        causal: unmasked.is_some(),
         heads: q.heads,
         queries: q.tokens,
         keys: k.tokens,
@@ -113,6 +119,25 @@ fn find(model: &TypedModel, id: usize, engine: &Arc<Engine>) -> TractResult<Opti
         shape,
     };
     Ok(Some((op, inputs, output)))
+}
+
+/// What a mask is added to that hides later keys from each query and nothing else.
+fn without_causal_mask(model: &TypedModel, outlet: OutletId, factor: f32) -> Option<OutletId> {
+    /// From here on a score is hidden: e to it is 0, whatever it is compared with.
+    const HIDDEN: f32 = -9e3;
+    let node = model.node(outlet.node);
+    node.op_as::<TypedBinOp>().filter(|op| op.0.is::<Add>())?;
+    let shape = node.outputs[0].fact.shape.as_concrete()?;
+    let [.., rows, columns] = *shape else { return None };
+    let is_mask = |numbers: &[f32]| {
+        let fits = |(i, x): (usize, &f32)| if i % columns > i / columns { *x * factor <= HIDDEN } else { *x == 0.0 };
+        rows == columns && numbers.len() == rows * columns && numbers.iter().enumerate().all(fits)
+    };
+    let (a, b) = (*node.inputs.first()?, *node.inputs.get(1)?);
+    [(a, b), (b, a)]
+        .into_iter()
+        .find(|(mask, _)| constant_f32(model, *mask).is_some_and(|m| is_mask(&m)))
+        .map(|(_, x)| x)
 }
 
 /// Queries or keys: `slot` of the product whose other operand is `other`.

@@ -44,6 +44,8 @@ pub(crate) struct Attention {
     pub(crate) engine: Arc<Engine>,
     /// Whether both products are computed in bfloat16.
     pub(crate) bf16: Option<Bf16>,
+    /// Whether each query sees the keys up to its own place alone; there are then as many of both.
+    pub(crate) causal: bool,
     pub(crate) heads: usize,
     pub(crate) queries: usize,
     pub(crate) keys: usize,
@@ -120,13 +122,20 @@ impl Attention {
     pub(crate) fn one_query(&self, axis: usize, token: usize) -> Option<Self> {
         let inner: usize = self.shape.get(axis + 1..)?.iter().product();
         let one = self.shape[..axis].iter().all(|d| *d == 1) && self.shape[axis] == self.queries;
-        if !one || self.out.token != inner || token >= self.queries {
+        if !one || self.causal || self.out.token != inner || token >= self.queries {
             return None;
         }
         let mut shape = self.shape.clone();
         shape[axis] = 1;
         let q = Place { start: self.q.row(0, token), ..self.q };
         Some(Self { queries: 1, q, shape, ..self.clone() })
+    }
+
+    /// Makes query `token`'s scores of all keys weights, and returns their sum.
+    fn weigh(&self, token: usize, scores: &mut [f32]) -> f32 {
+        let (seen, hidden) = scores.split_at_mut(if self.causal { token + 1 } else { self.keys });
+        hidden.fill(0.0);
+        exponentials(self.engine.level, seen, self.scale)
     }
 
     fn head(&self, head: usize, [q, k, v]: [&[f32]; 3], scratch: &mut Vec<f32>, out: &Shared<'_>) {
@@ -160,8 +169,8 @@ impl Attention {
             let product = Product { rows, a, a_stride: self.q.token, k: self.dim, b: keys, b_stride: n, n };
             multiply(level, product, Write::Over, scores, n);
             let mut sums = [0f32; QUERIES];
-            for (row, sum) in scores.chunks_exact_mut(n).zip(&mut sums).take(rows) {
-                *sum = exponentials(level, &mut row[..self.keys], self.scale);
+            for (i, (row, sum)) in scores.chunks_exact_mut(n).zip(&mut sums).take(rows).enumerate() {
+                *sum = self.weigh(first + i, &mut row[..self.keys]);
             }
             let product = Product { rows, a: scores, a_stride: n, k: self.keys, b: values, b_stride: d, n: d };
             multiply(level, product, Write::Over, answers, d);
@@ -227,7 +236,7 @@ impl Attention {
             let mut sums = [0f32; QUERIES];
             for (i, sum) in sums.iter_mut().enumerate().take(rows) {
                 let row = &mut scores[i * n..][..self.keys];
-                *sum = exponentials(level, row, self.scale);
+                *sum = self.weigh(first + i, row);
                 bf16::pairs(level, row, &mut operand[i * tokens..][..tokens]);
             }
             let product = bf16::Product { rows, a: operand, a_stride: tokens, pairs: tokens, b: values, n: d };
