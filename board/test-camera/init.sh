@@ -17,6 +17,8 @@ for module in $(cat /modules/order); do
         *) insmod "/modules/$module.ko" ;;
     esac || echo "T fail insmod $module"
 done
+# Firmware leaves its own words on the line.
+echo
 nonce=$(sed -n 's/.*nonce=\([^ ]*\).*/\1/p' /proc/cmdline)
 echo "T nonce $nonce"
 echo "T sha256 $(sha256sum /bin/bike-edge | cut -d ' ' -f 1)"
@@ -62,7 +64,7 @@ faults_0() {
     sleep 1
     control /dev/video0 inject_fatal_streaming_error=1
     sleep 2
-    control /dev/video0 inject_disconnect=1
+    control /dev/video0 disconnect=1
     wait $!
     echo "T rc faults_0 $?" >>late
 }
