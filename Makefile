@@ -10,7 +10,8 @@ PYTHON := $(VENV)/bin/python
 HOST_PYTHON ?= python3
 PYTEST = cd models/export && OMP_NUM_THREADS=$$(nproc) BIKE_EDGE=$(if $(wildcard $(BIN)),$(abspath $(BIN))) .venv/bin/python -m pytest -q
 
-.PHONY: help setup build demo test lint fmt ci dist install bench bench-networks bench-clips export-env demo-bundle test-export test-export-full picture check-cli test-camera clean
+# No target is a file but the stamp of the Python environment.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(MAKEFILE_LIST))
 
 help:            ## Say what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'

@@ -70,3 +70,15 @@ pub(super) fn rgb_around<'a>(
     };
     Ok((Rgb { data: buffer, width: made.w, height: made.h }, (made.x, made.y)))
 }
+
+/// An error where a plane of `picture` is smaller than its size needs.
+pub(super) fn check_planes(picture: &Picture<'_>) -> Result<()> {
+    match picture.pixels {
+        Pixels::Rgb { data, stride } => {
+            check_plane("RGB", data, stride, picture.width as usize * 3, picture.height as usize)
+        }
+        Pixels::Yuv { planes, strides, subsampling, full_range, matrix } => {
+            Planes { planes, strides, subsampling, full_range, matrix }.check(picture.width, picture.height)
+        }
+    }
+}

@@ -8,6 +8,7 @@
 mod colour;
 mod cut;
 mod geometry;
+mod luma;
 mod preprocessor;
 mod resample;
 mod roi;
@@ -16,6 +17,7 @@ mod tile;
 mod whole;
 mod yuv;
 
+pub use luma::{CELLS, LumaGrid, UNITS};
 pub use preprocessor::Preprocessor;
 pub use roi::Roi;
 pub use spec::{CropAt, Fit, PreprocessSpec};
