@@ -125,6 +125,10 @@ def check(told, nonce, sha256):
     seen = told.json("replug")
     yield "a camera is found again under another number", (seen["losses"], seen["reconnects"]) == (1, 1), (seen, told.said("replug"), told.facts.get("devices"))
     yield "which really was another", "/dev/video4" in told.facts.get("devices", ""), told.facts.get("devices")
+    lines = [json.loads(line) for line in told.out["watch"]]
+    fits = [0 <= line["confidence"] <= 1 and bool(line["label"]) and line["t"] >= 0 for line in lines]
+    yield "watch says what it sees", told.codes.get("watch") == 0 and len(lines) == 2 and all(fits), (lines, told.said("watch"))
+    yield "and goes on from frame to frame", lines[0]["t"] < lines[1]["t"], lines
 
 
 def main():

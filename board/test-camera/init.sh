@@ -111,6 +111,15 @@ exec 3<&-
 sed "s/^/T out replug /" replug.out
 sed "s/^/T err replug /" replug.err
 
+# The whole way, with the model inside the binary. The reader goes after two lines, and watch ends then.
+{
+    timeout 100 bike-edge watch camera:vivid-000 --camera-size 320x180 --stride 0.25 --no-gate --steps --top 1 2>watch.err
+    echo "T rc watch $?" >watch.rc
+} | head -n 2 >watch.lines
+cat watch.rc
+sed "s/^/T out watch /" watch.lines
+sed "s/^/T err watch /" watch.err
+
 echo "T frames $(cat *.out | tr ',{' '\n\n' | sed -n 's/^"captured":\([0-9]*\).*/\1/p' | awk '{ n += $1 } END { print n + 0 }')"
 echo "T done"
 poweroff -f
