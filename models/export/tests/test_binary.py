@@ -3,26 +3,15 @@
 Skipped where there is no program; BIKE_EDGE names one, and one in PATH or in target/release is found.
 """
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 from bike_export.__main__ import main
-from bike_export.verify import find_binary
 from test_bundles import EXACT
 
 CLIP = Path(__file__).resolve().parents[3] / "tests" / "data" / "clip.mp4"
 SMALL = ("--window", "8", "--resize", "64")
-
-
-@pytest.fixture(scope="session")
-def program() -> Path:
-    named = os.environ.get("BIKE_EDGE")
-    found = find_binary(Path(named) if named else None)
-    if found is None:
-        pytest.skip("no bike-edge here; make build")
-    return found
 
 
 def agrees(program: Path, bundle: Path, *checkpoints: str) -> bool:

@@ -27,7 +27,7 @@ def window(c) -> torch.Tensor:
     """Frames of noise [8, 3, S, S] whose embeddings differ, so that a wrong method shows."""
     if c.shape.width > 128:  # full size: noise differs enough there, and drawing from many takes minutes
         return torch.randn(8, 3, c.shape.size, c.shape.size, generator=torch.Generator().manual_seed(3))
-    return rc.different_frames(lambda f: encode_frames(c, f), c.shape.size)
+    return rc.normalised(rc.different_pictures(lambda f: encode_frames(c, f), c.shape.size))
 
 
 def truth(c, b: Bundle, frames: torch.Tensor, interaction: str) -> np.ndarray:
