@@ -12,10 +12,11 @@ use super::caught::{THREADS, caught, one_line};
 use super::limits::VALUE_BYTES;
 use super::runner::Runner;
 use super::shapes::{self, Shape};
-use super::{EncoderOptions, Pruning, constants, guard, limits, ops, traps};
+use super::weights::Weights;
+use super::{EncoderOptions, constants, guard, limits, ops, traps};
 use crate::error::Result;
 
-/// Loads a graph of one f32 input and one f32 output whose shapes are as given.
+/// Loads a graph of one input and one f32 output whose shapes are as given.
 ///
 /// # Errors
 /// [`crate::Error::Bundle`] with what is wrong with the graph and the remedy.
@@ -26,26 +27,26 @@ pub(super) fn load(onnx: &[u8], shape: &Shape<'_>, options: EncoderOptions) -> R
 
 fn steps(onnx: &[u8], shape: &Shape<'_>, options: EncoderOptions) -> Result<Runner, String> {
     let mut clock = Clock::start(&options.file);
-    let mut proto = guard::decode(onnx)?;
-    guard::check(&proto)?;
+    let mut decoded = guard::decode(onnx)?;
+    guard::check(&decoded)?;
     clock.step("read and checked");
-    let input_shape = prepare(&mut proto, shape)?;
+    let weights = Weights::leave(&mut decoded);
+    let input_shape = prepare(&mut decoded.model, shape)?;
     clock.step("constants made f32");
-    let model = inference_model(&proto)?;
-    // The file's form of the weights is not needed any more, and is as large as the model.
-    drop(proto);
+    let model = inference_model(&decoded.model)?;
+    drop(decoded);
     let mut model = typed_model(model)?;
     let output_shape = check_facts(&model, shape)?;
     clock.step("typed");
-    let engine = ops::engine(options.threads).map_err(|e| e.to_string())?;
-    let report = ops::rewrite(&mut model, &engine, Pruning::On).map_err(unsupported)?;
+    let engine = ops::engine(options.threads, options.precision).map_err(|e| e.to_string())?;
+    let report = ops::rewrite(&mut model, &engine, options.pruning, weights).map_err(unsupported)?;
     log::debug!("{}: kernel {}, {report:?}", options.file, engine.kernel.name());
     clock.step("operators replaced");
     let model = optimised(model)?;
     clock.step("optimised");
     let threads = RunOptions { executor: Some(executor(options.threads)), ..Default::default() };
     let plan = model.into_runnable_with_options(&threads).map_err(unsupported)?;
-    let runner = Runner::new(plan, input_shape, output_shape, options).map_err(unsupported)?;
+    let runner = Runner::new(plan, shape.numbers, input_shape, output_shape, options).map_err(unsupported)?;
     release_memory();
     clock.step("ready");
     Ok(runner)
@@ -55,7 +56,7 @@ fn steps(onnx: &[u8], shape: &Shape<'_>, options: EncoderOptions) -> Result<Runn
 fn prepare(proto: &mut ModelProto, shape: &Shape<'_>) -> Result<Vec<usize>, String> {
     let graph = proto.graph.as_mut().ok_or("it holds no graph; export or download it again")?;
     let at = guard::inputs(graph).next().ok_or("it has no input; export it with one")?;
-    let input_shape = shapes::resolve_input(&graph.input[at], shape.input)?;
+    let input_shape = shapes::resolve_input(&graph.input[at], shape)?;
     shapes::set_input(&mut graph.input[at], &input_shape);
     // Hints that may name other shapes than the one that was just fixed.
     graph.value_info.clear();
