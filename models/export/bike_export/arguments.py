@@ -35,7 +35,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="PATH",
-        help="clips, or folders of clips or stills, to measure word tables and composer on (default: made-up pictures)",
+        help="clips, or folders of clips or stills, to measure word tables and composer on (default: three photographs that come with the exporter)",
     )
     about = parser.add_argument_group("what the bundle says about itself")
     about.add_argument("--name", help="default: the name of --out")

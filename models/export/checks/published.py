@@ -65,9 +65,9 @@ def published(checkout: Path, arch: str) -> dict[str, torch.Tensor]:
     size = model.visual.input_resolution
     text = torch.from_numpy(tokenize([f"This is a video about {n}" for n in NAMES]))
     category, words = model.encode_text(text, return_token=True)
-    frames = rc.different_frames(model.encode_image, size, WINDOW)
-    v = model.encode_image(frames)[None]
-    out = {"frames": frames, "embeddings": v[0], "category": category, "words": words}
+    pictures = rc.different_pictures(model.encode_image, size, WINDOW)
+    v = model.encode_image(rc.normalised(pictures))[None]
+    out = {"pictures": pictures, "embeddings": v[0], "category": category, "words": words}
     for header in ("None", "Transf"):
         for interaction in ("VCS", "DP"):
             head = header_file.video_header(header, interaction, clip)
@@ -83,12 +83,12 @@ def published(checkout: Path, arch: str) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def ours(arch: str, frames: torch.Tensor) -> dict[str, torch.Tensor]:
+def ours(arch: str, pictures: torch.Tensor) -> dict[str, torch.Tensor]:
     """The same through our loader and arithmetic."""
     with tempfile.TemporaryDirectory() as folder:
         video = load(rc.save(Path(folder) / "v.pt", "bike", arch, header=True))
         attribute = load(rc.save(Path(folder) / "a.pt", "bike-attributes", arch))
-    v = towers.encode_frames(video, frames)
+    v = towers.encode_frames(video, rc.normalised(pictures))
     sentence, words = towers.encode_words(video, tokenize([f"This is a video about {n}" for n in NAMES]))
     category, words = torch.from_numpy(sentence), torch.from_numpy(words)
     out = {"embeddings": v, "category": category, "words": words}
@@ -126,13 +126,13 @@ def main() -> int:
     a = parser.parse_args()
     torch.set_num_threads(2)
     theirs = published(a.checkout, a.arch)
-    found = ours(a.arch, theirs["frames"])
+    found = ours(a.arch, theirs["pictures"])
     near = recognise.unit(theirs["aggregated.transf"])
     near = near @ near.T - 2 * torch.eye(WINDOW)
     print(f"{a.arch}, BIKE at {COMMIT}; cosine of two frames after the header: {near.max():.3f} at most")
     ok = bool(near.max() < 0.5)
     for name, value in theirs.items():
-        if name == "frames":
+        if name == "pictures":
             continue
         change, size = float((found[name] - value).abs().max()), float(value.abs().max())
         scores = name.startswith("s_")

@@ -1,5 +1,6 @@
 """Fixtures: random checkpoints of tiny size, made once a run, and a way to export from them."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -45,6 +46,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         files[name] = folder / f"{name}.txt"
         files[name].write_text(text)
     return files
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    """The built program; BIKE_EDGE names one, and one in PATH or in target/release is found."""
+    from bike_export.verify import find_binary
+
+    named = os.environ.get("BIKE_EDGE")
+    found = find_binary(Path(named) if named else None)
+    if found is None:
+        pytest.skip("no bike-edge here; make build")
+    return found
 
 
 @pytest.fixture

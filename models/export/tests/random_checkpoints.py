@@ -26,10 +26,12 @@ from torch import nn
 SIZES = {  # width, layers, patch, grid, embed, text width, text layers, context, vocabulary
     "tiny": (128, 2, 16, 3, 64, 64, 2, 77, 49408),
     "tiny-wide-48": (64, 2, 8, 6, 128, 128, 2, 77, 49408),  # another D, for attribute encoders of their own
+    "tiny-224": (128, 2, 32, 7, 64, 64, 2, 77, 49408),  # frames of the size that BIKE's protocol is made for
     "B/32": (768, 12, 32, 7, 512, 512, 12, 77, 49408),
     "B/16": (768, 12, 16, 14, 512, 512, 12, 77, 49408),
     "L/14": (1024, 24, 14, 16, 768, 768, 12, 77, 49408),
 }
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 State = dict[str, torch.Tensor]
 
 
@@ -218,11 +220,17 @@ def save_hugging_face(
     return folder
 
 
-def different_frames(encode: Callable[[torch.Tensor], torch.Tensor], size: int, count: int = 8) -> torch.Tensor:
-    """Frames [count, 3, size, size] of noise whose embeddings differ: of 32 drawn, those are taken one by one whose
+def normalised(pictures: torch.Tensor) -> torch.Tensor:
+    """Pictures [n, 3, S, S] u8 as frames f32: scaled to 0..1, CLIP's mean and deviation."""
+    mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
+    return (pictures.float() / 255 - mean) / std
+
+
+def different_pictures(encode: Callable[[torch.Tensor], torch.Tensor], size: int, count: int = 8) -> torch.Tensor:
+    """Pictures [count, 3, size, size] u8 of noise whose embeddings differ: of 32 drawn, those are taken one by one whose
     largest cosine with the ones taken before is least."""
-    drawn = torch.randn(32, 3, size, size, generator=torch.Generator().manual_seed(3))
-    v = torch.cat([encode(f[None]) for f in drawn])
+    drawn = torch.randint(0, 256, (32, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    v = torch.cat([encode(normalised(f[None])) for f in drawn])
     v = v / v.norm(dim=-1, keepdim=True)
     near, taken = v @ v.T, [0]
     while len(taken) < count:

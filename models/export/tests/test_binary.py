@@ -4,7 +4,6 @@ Skipped where there is no program; BIKE_EDGE names one, and one in PATH or in ta
 """
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -16,21 +15,12 @@ from bike_export.export.attributes import Branch
 from bike_export.model.frames import prepare, sample
 from bike_export.reader import Bundle
 from bike_export.text.tokenizer import TooLong, tokenize
-from bike_export.verify import best, by_binary, by_pytorch, find_binary, save_resized
+from bike_export.verify import best, by_binary, by_pytorch, save_resized
 from test_bundles import EXACT, manifest
 
 DATA = Path(__file__).resolve().parents[3] / "tests" / "data"
 CLIP = DATA / "clip.mp4"
 SMALL = ("--window", "8", "--resize", "64")
-
-
-@pytest.fixture(scope="session")
-def program() -> Path:
-    named = os.environ.get("BIKE_EDGE")
-    found = find_binary(Path(named) if named else None)
-    if found is None:
-        pytest.skip("no bike-edge here; make build")
-    return found
 
 
 def agrees(program: Path, bundle: Path, *checkpoints: str) -> bool:

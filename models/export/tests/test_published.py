@@ -46,7 +46,7 @@ def test_exact_bundles_give_the_published_scores(export, golden, tmp_path: Path,
     path = rc.save(tmp_path / "c.pt", "bike", "tiny", header=header == "transf")
     folder = export(str(path), *EXACT, "--window", "8", "--interaction", interaction)
     b = Bundle(folder, manifest(folder))
-    v = b.embed("visual.onnx", golden["frames"].numpy())
+    v = b.embed("visual.onnx", rc.normalised(golden["pictures"]).numpy())
     assert np.abs(v - golden["embeddings"].numpy()).max() < 1e-4
     expected = golden[f"s_v.{interaction}.{header}"].numpy()
     found = b.video_scores(v)

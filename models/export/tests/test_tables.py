@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from bike_export.compact import compact_words
@@ -64,6 +65,17 @@ def test_compaction_shares_the_prompt_and_merges_the_padding_of_a_causal_tower()
         compact = saliency(v, np.concatenate([table.word[k], table.shared_word]),
                            np.concatenate([table.word_weight[k], table.shared_weight]), 0.01)
         assert np.abs(exact - compact).max() < 0.02
+
+
+def test_all_windows_at_once_score_as_one_by_one():
+    from bike_export.export.words import spotted
+    from bike_export.model.recognise import concept_spotting
+
+    draw = torch.Generator().manual_seed(0)
+    words, category, windows = (torch.randn(*s, generator=draw) for s in ((37, 9, 32), (37, 32), (5, 8, 32)))
+    weight = torch.rand(37, 9, generator=draw)
+    expected = torch.stack([concept_spotting(v, words, category, weight) for v in windows])
+    assert torch.allclose(spotted(words, weight, category, windows), expected, atol=1e-6)
 
 
 def test_exact_compaction_changes_nothing():

@@ -8,11 +8,15 @@ from .attributes import Branch
 from .options import Options
 
 MEANING = {
+    "frame_cosine_mean": "cosine of a frame's embedding to the checkpoint's in f32, mean",
+    "frame_cosine_min": "the same, least",
+    "s_v_change_max": "largest change of a video score (S_V) by all of it: graphs, tables and words",
     "word_rows": "word rows kept a category",
     "word_rows_shared": "word rows shared by all categories",
     "word_table_mb": "size of the word table, MB",
     "word_table_exact_mb": "size of the exact word table in f32, MB",
     "word_s_v_change_max": "largest change of a video score (S_V) by the compacted word table",
+    "word_s_v_change_frames": "the same, on real frames alone",
     "word_s_v_change_bound": "the bound that was set for it",
     "lexicon_word_s_v_change_max": "the same for phrases of the lexicon taken as categories",
     "cosine": "cosine to the true sentence",

@@ -4,6 +4,7 @@ import datetime
 import math
 import os
 import time
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,10 +18,10 @@ from ..tables import add_table, unit_rows
 from ..text.lists import read_labels, read_lexicon, read_prompts
 from ..text.tokenizer import tokenize
 from ..text.vocabulary import tokenizer_text
-from . import attributes, card, stand_in
+from . import attributes, card, fidelity, stand_in
 from .options import MEAN, STD, Options, Settings, settle
-from .windows import find_clips, make
-from .words import compacted, exact, shared_prefix
+from .windows import Windows, find_clips, make
+from .words import compacted, difference, exact, exact_scores, shared_prefix
 
 ROW_TYPES = {"int8": "i8", "fp16": "f16", "fp32": "f32"}
 
@@ -41,18 +42,30 @@ def properties(name: str, licence: str, c: Checkpoint) -> dict[str, str]:
     }
 
 
+@dataclass
+class Categories:
+    """categories.safetensors, the categories as the attribute branch sees them [K, D], figures of the word table, and
+    the exact S_V [K] of each window that is shown."""
+
+    tensors: dict[str, np.ndarray]
+    judged: np.ndarray
+    figures: dict[str, float]
+    scores: list[np.ndarray]
+
+
 def category_tables(
     video: Checkpoint,
     branch: attributes.Branch,
     names: list[str],
     prompts: list[str],
-    windows,
+    windows: Windows,
     *,
+    interaction: str,
     precision: str,
     exact_words: bool,
     bound: float,
-) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, float]]:
-    """categories.safetensors, the categories as the attribute branch sees them [K, D], and figures."""
+) -> Categories:
+    """The categories' tables, measured."""
     tokens = tokenize([prompts[0].replace("{}", n) for n in names], video.shape.context)
     sentence, words = encode_words(video, tokens, progress=counter("categories"))
     category = (
@@ -60,10 +73,13 @@ def category_tables(
     )
     prefix, row_type = shared_prefix(tokens), ROW_TYPES[precision]
     if exact_words:
-        table, dtype, change = exact(words), "f32", 0.0
+        table, dtype, change, on_frames = exact(words), "f32", 0.0, 0.0
     else:
         dtypes = (row_type,) if row_type == "f32" else tuple(dict.fromkeys((row_type, "f16")))
         table, dtype, change = compacted(words, category, prefix, windows.all, bound, dtypes)
+        on_frames = difference(
+            exact_scores(words, category, windows.real), category, table.stored(dtype), windows.real
+        )
     tensors: dict[str, np.ndarray] = {}
     add_table(tensors, "category", category, "f32" if precision == "fp32" or exact_words else "f16")
     table.add_to(tensors, dtype)
@@ -86,9 +102,10 @@ def category_tables(
         "word_table_mb": round(size / 1e6, 2),
         "word_table_exact_mb": round(words.nbytes / 1e6, 2),
         "word_s_v_change_max": float(f"{change:.2e}"),
+        "word_s_v_change_frames": float(f"{on_frames:.2e}"),
         "word_s_v_change_bound": bound,
     }
-    return tensors, as_seen, figures
+    return Categories(tensors, as_seen, figures, fidelity.true_scores(video, windows, interaction, words, category))
 
 
 def manifest(
@@ -161,21 +178,33 @@ def export(o: Options) -> dict[str, float]:
                         b.path(f"{head}_head.onnx"), branch.sentence, head, properties(name, o.licence, branch.sentence)
                     )
         say(f"graphs written, {o.precision}")
-        tensors, judged, word_figures = category_tables(
-            video, branch, names, prompts, windows, precision=o.precision, exact_words=o.exact_words, bound=o.word_bound
+        categories = category_tables(
+            video,
+            branch,
+            names,
+            prompts,
+            windows,
+            interaction=s.interaction,
+            precision=o.precision,
+            exact_words=o.exact_words,
+            bound=o.word_bound,
         )
-        figures |= word_figures
         b.names("categories.txt", names)
-        b.tables("categories.safetensors", tensors)
+        b.tables("categories.safetensors", categories.tensors)
         lexicon, scores = None, "mean"
         if phrases:
             lexicon = attributes.read_tables(branch, video, phrases, prompts, lexicon_prompt, windows.all)
-            figures["lexicon_word_s_v_change_max"] = float(f"{lexicon.word_change:.2e}")
+            categories.figures["lexicon_word_s_v_change_max"] = float(f"{lexicon.word_change:.2e}")
             b.names("lexicon.txt", phrases)
             b.tables("lexicon.safetensors", lexicon.tables(ROW_TYPES[o.precision]))
-            scores, fitted = stand_in.make(o, s, branch, lexicon, judged, prompts[0], windows, b.path, about)
-            figures |= fitted
+            scores, figures = stand_in.make(o, s, branch, lexicon, categories.judged, prompts[0], windows, b.path, about)
         sections = manifest(o, s, video, branch, lexicon, scores)
+        measured = fidelity.measure(b.folder, sections["model"], b.listed, windows, categories.scores)
+        say(
+            f"{o.precision} against f32: frame embeddings have cosine {measured['frame_cosine_min']:.5f} or more, "
+            f"S_V changes by {measured['s_v_change_max']:.1e} at most"
+        )
+        figures = measured | categories.figures | figures
         provenance = f"{video.kind} {video.path.name} (sha256 {video.sha256[:16]}), {video.shape.name}, by bike_export on {today()}"
         head = {"name": name, "version": o.version, "licence": o.licence, "provenance": provenance}
         card.write(

@@ -10,7 +10,7 @@ from ..bundle import BundleWriter, sha256
 from ..checkpoint import Checkpoint, load
 from ..progress import say
 from ..text.lists import read_labels, read_prompts
-from . import attributes
+from . import attributes, fidelity
 from .options import Options, Settings
 from .pipeline import category_tables, today
 from .windows import make
@@ -83,12 +83,13 @@ def relabel(
         m["window"], m["header"], m["interaction"], p["crop"], p["resize"], m.get("attributes_top_k", 5), m["lambda"]
     )
     windows = make(video, s, [])
-    tensors, _, figures = category_tables(
+    categories = category_tables(
         video,
         branch,
         names,
         prompts,
         windows,
+        interaction=s.interaction,
         precision=precision_of(bundle / "visual.onnx"),
         exact_words=exact_words,
         bound=word_bound,
@@ -100,7 +101,8 @@ def relabel(
             if file not in REPLACED:
                 shutil.copyfile(bundle / file, b.path(file))
         b.names("categories.txt", names)
-        b.tables("categories.safetensors", tensors)
+        b.tables("categories.safetensors", categories.tensors)
+        figures = fidelity.measure(b.folder, m, b.listed, windows, categories.scores) | categories.figures
         head = {k: manifest[k] for k in ("version", "licence")}
         head = {
             "name": name or out.name,

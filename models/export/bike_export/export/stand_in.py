@@ -77,9 +77,7 @@ def make(
     if not o.composer:
         return fallback("no composer was wanted", {})
     rng = np.random.default_rng(SEED)
-    frames = (
-        unit_rows(windows.frames.numpy()) if windows.source != "made-up pictures" and not branch.own_encoder else None
-    )
+    frames = unit_rows(windows.frames.numpy()) if windows.from_clips and not branch.own_encoder else None
     count = o.tuples if o.tuples is not None else TUPLES
     drawn = draw_all(count, s.top_k, lexicon.retrieval, frames, rng)
     held = draw_all(HELD_OUT, s.top_k, lexicon.retrieval, frames, rng)

@@ -1,29 +1,54 @@
-"""Windows of frame embeddings to measure word tables and composers on: random ones, and real frames' where given."""
+"""Windows of frame embeddings to measure word tables and composers on: random ones, and real frames'.
+
+Real frames are those of `--frames`; where none is given, of photographs that come with the exporter, with the camera
+moving over them.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ..checkpoint import Checkpoint
-from ..model.frames import prepare, sample
+from ..model.frames import prepare, sample, uniform_indices
 from ..model.towers import encode_frames, temporal
 from ..progress import counter, say
 from .options import MEAN, STD, Settings
 
 RANDOM, MIXED = 16, 16
-NOISE_FRAMES = 16
+SHOTS = 5  # frames of a photograph
+SHOT_SIDE = 0.8  # of its shorter side
+KEPT = 16  # frames whose pixels are kept
+PHOTOGRAPHS = Path(__file__).resolve().parent.parent / "photographs"
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".m4v")
 
 
 @dataclass
-class Windows:
-    """Windows [n, T, D] after the header, and single frames [m, D] before it with where they came from."""
+class Shown:
+    """Some windows with their pixels, to run the graphs on: pixels [m, 3, S, S], their embeddings by PyTorch [m, D],
+    and the windows as numbers of frames [n, T]."""
 
-    all: torch.Tensor
+    pixels: torch.Tensor
+    embeddings: torch.Tensor
+    windows: list[list[int]]
+
+
+@dataclass
+class Windows:
+    """Windows after the header, random [r, T, D] and of real frames [n, T, D]; and the frames before it [m, D]."""
+
+    random: torch.Tensor
+    real: torch.Tensor
     frames: torch.Tensor
+    shown: Shown
     source: str
+    from_clips: bool
+
+    @property
+    def all(self) -> torch.Tensor:
+        return torch.cat([self.random, self.real])
 
 
 def find_clips(given: list[Path]) -> list[Path]:
@@ -40,45 +65,54 @@ def find_clips(given: list[Path]) -> list[Path]:
     return found
 
 
-def read_frames(c: Checkpoint, s: Settings, clips: list[Path]) -> torch.Tensor:
-    """T frames of each clip, encoded: [n, T, D]. A clip that cannot be read is left out, and named."""
-    report = counter("frames")
+def prepared(s: Settings, images: list[Image.Image]) -> torch.Tensor:
+    return torch.from_numpy(np.stack([prepare(i, s.resize, s.crop, MEAN, STD) for i in images]))
+
+
+def clip_frames(s: Settings, clips: list[Path]) -> list[torch.Tensor]:
+    """T frames [T, 3, S, S] of each clip. One that cannot be read is left out, and named."""
+    report = counter("clips")
     out = []
     for at, clip in enumerate(clips):
         try:
-            _, images = sample(clip, s.window)
+            out.append(prepared(s, sample(clip, s.window)[1]))
         except (OSError, ValueError) as e:
             say(f"left out: {e}")
             continue
-        pixels = np.stack([prepare(i, s.resize, s.crop, MEAN, STD) for i in images])
-        out.append(encode_frames(c, torch.from_numpy(pixels)))
         report(at + 1, len(clips))
     if not out:
         raise ValueError("--frames: none of the clips could be read")
-    return torch.stack(out)
+    return out
 
 
-def noise_frames(c: Checkpoint, generator: torch.Generator) -> torch.Tensor:
-    """Embeddings [n, D] of made-up pictures: smooth random colours at several scales, so not all alike."""
-    size = c.shape.size
-    pictures = []
-    for i in range(NOISE_FRAMES):
-        cells = 2 ** (1 + i % 5)
-        coarse = torch.randn(1, 3, cells, cells, generator=generator)
-        pictures.append(torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear")[0])
-    return torch.cat([encode_frames(c, p[None]) for p in pictures])
+def photograph_frames(s: Settings) -> list[torch.Tensor]:
+    """SHOTS frames [SHOTS, 3, S, S] of each photograph, from one end of it to the other."""
+    out = []
+    for file in sorted(PHOTOGRAPHS.glob("*.jpg")):
+        with Image.open(file) as photograph:
+            side = int(min(photograph.size) * SHOT_SIDE)
+            room = (photograph.width - side, photograph.height - side)
+            corners = [tuple(r * i // (SHOTS - 1) for r in room) for i in range(SHOTS)]
+            out.append(prepared(s, [photograph.crop((x, y, x + side, y + side)) for x, y in corners]))
+    return out
 
 
 def make(c: Checkpoint, s: Settings, clips: list[Path]) -> Windows:
     """Random directions, and frames: each clip's own window, and windows drawn across clips, which differ most."""
     generator = torch.Generator().manual_seed(0)
     random = torch.randn(RANDOM, s.window, c.shape.embed, generator=generator)
-    if clips:
-        own = read_frames(c, s, clips)
-        frames, source = own.flatten(0, 1), f"{len(own)} clips"
-    else:
-        frames, source = noise_frames(c, generator), "made-up pictures"
-        own = frames.new_zeros(0, s.window, c.shape.embed)
+    pixels = clip_frames(s, clips) if clips else photograph_frames(s)
+    report = counter("frames")
+    embedded = []
+    for at, clip in enumerate(pixels):
+        embedded.append(encode_frames(c, clip))
+        report(at + 1, len(pixels))
+    order = torch.tensor(uniform_indices(len(pixels[0]), s.window))
+    frames = torch.cat(embedded)
     drawn = frames[torch.randint(len(frames), (MIXED, s.window), generator=generator)]
-    seen = temporal(c, torch.cat([own, drawn]))
-    return Windows(torch.cat([random, seen]), frames, source)
+    real = temporal(c, torch.cat([torch.stack([e[order] for e in embedded]), drawn]))
+    kept = max(KEPT // len(pixels[0]), 1)
+    windows = [(order + n * len(pixels[0])).tolist() for n in range(min(kept, len(pixels)))]
+    shown = Shown(torch.cat(pixels[:kept]), torch.cat(embedded[:kept]), windows)
+    source = f"{len(pixels)} clips" if clips else f"{len(pixels)} photographs that come with the exporter"
+    return Windows(random, real, frames, shown, source, bool(clips))

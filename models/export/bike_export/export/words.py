@@ -12,10 +12,11 @@ import torch
 
 from ..checkpoint import Checkpoint
 from ..compact import merge_rows
-from ..model.recognise import concept_spotting
+from ..model.recognise import TAU, unit
 from ..model.towers import encode_words
 from ..tables import add_table, dequantise_rows, quantise_rows, unit_rows
 
+TEXTS = 16  # texts whose scores are made at once
 CHUNK = 128  # texts whose words are in memory at once
 # Likeness at which rows are merged, loosest first.
 COSINES = (0.98, 0.99, 0.995, 0.999, 0.9995, 0.9999)
@@ -92,23 +93,30 @@ def exact(words: np.ndarray) -> Words:
     return Words(unit_rows(words), np.ones(words.shape[:2], np.float32), none, np.zeros(0, np.float32))
 
 
-def exact_scores(words: np.ndarray, category: np.ndarray, windows: torch.Tensor) -> list[torch.Tensor]:
-    """S_V [K] of each of the windows [n, T, D], by all positions of words [K, 77, D]."""
-    return [concept_spotting(v, torch.from_numpy(words), torch.from_numpy(category)) for v in windows]
+def spotted(rows: torch.Tensor, weight: torch.Tensor, category: torch.Tensor, windows: torch.Tensor) -> torch.Tensor:
+    """S_V [n, K] of windows [n, T, D], as `concept_spotting` has it: all windows in one product, some texts at a time.
+
+    rows [K, W, D], weight [K, W], category [K, D].
+    """
+    n, length, depth = windows.shape
+    v = unit(windows).reshape(-1, depth)
+    out = []
+    for own, w, centre in zip(rows.split(TEXTS), weight.split(TEXTS), unit(category).split(TEXTS)):
+        a = ((unit(own) @ v.T).reshape(*own.shape[:2], n, length) / TAU).softmax(-1)
+        seen = torch.einsum("kwnt,kw->knt", a, w / w.sum(-1, keepdim=True))
+        out.append((seen * (centre @ v.T).reshape(-1, n, length)).sum(-1))
+    return torch.cat(out).T
 
 
-def difference(
-    true: list[torch.Tensor], category: np.ndarray, table: Words, windows: torch.Tensor, enough: float = float("inf")
-) -> float:
-    """Largest change of S_V over windows [n, T, D] by this table; the first one above `enough` ends the search."""
+def exact_scores(words: np.ndarray, category: np.ndarray, windows: torch.Tensor) -> torch.Tensor:
+    """S_V [n, K] of windows [n, T, D], by all positions of words [K, 77, D]."""
+    return spotted(torch.from_numpy(words), torch.ones(words.shape[:2]), torch.from_numpy(category), windows)
+
+
+def difference(true: torch.Tensor, category: np.ndarray, table: Words, windows: torch.Tensor) -> float:
+    """Largest change of S_V [n, K] over windows [n, T, D] by this table."""
     rows, weight = table.whole()
-    centre = torch.from_numpy(category)
-    worst = 0.0
-    for v, expected in zip(windows, true):
-        worst = max(worst, float((concept_spotting(v, rows, centre, weight) - expected).abs().max()))
-        if worst > enough:
-            break
-    return worst
+    return float((spotted(rows, weight, torch.from_numpy(category), windows) - true).abs().max())
 
 
 def concept_change(words: np.ndarray, category: np.ndarray, table: Words, windows: torch.Tensor) -> float:
@@ -132,7 +140,7 @@ def compacted(
     tried.sort(key=lambda t: t[0].own.size * sizes[t[1]])
     true = exact_scores(words, category, windows)
     for table, dtype in tried:
-        worst = difference(true, category, table.stored(dtype), windows, enough=bound)
+        worst = difference(true, category, table.stored(dtype), windows)
         if worst <= bound:
             return table, dtype, worst
     return whole, "f16", difference(true, category, whole.stored("f16"), windows)
