@@ -10,7 +10,8 @@ PYTHON := $(VENV)/bin/python
 HOST_PYTHON ?= python3
 PYTEST = cd models/export && OMP_NUM_THREADS=$$(nproc) BIKE_EDGE=$(if $(wildcard $(BIN)),$(abspath $(BIN))) .venv/bin/python -m pytest -q
 
-.PHONY: help setup build demo test lint fmt ci dist install bench export-env demo-bundle test-export test-export-full picture check-cli clean
+.PHONY: help setup build demo test lint fmt ci dist install bench export-env demo-bundle test-export test-export-full picture check-cli clean \
+	cross test-arm test-arm-full
 
 help:            ## Say what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -59,6 +60,20 @@ check-cli: build ## Run the binary as a person would
 dist: setup      ## Build the smaller binary that is shipped, target/dist/bike-edge
 	$(CARGO) build --profile dist --locked
 	@ls -l $(TARGET)/dist/bike-edge
+
+cross: setup     ## Build for ARM boards, target/{aarch64-unknown-linux-gnu,armv7-unknown-linux-gnueabihf}/release/bike-edge
+	./board/toolchain.sh setup aarch64 armv7
+	./board/toolchain.sh cargo aarch64 build --release --locked
+	./board/toolchain.sh cargo armv7 build --release --locked
+	@ls -l $(TARGET)/*-linux-*/release/bike-edge
+
+test-arm: build  ## Test what computes on emulated ARM processors: NEON, SDOT, I8MM
+	./board/toolchain.sh setup aarch64
+	./board/test-arm.sh numeric
+
+test-arm-full: test-arm ## Test the rest on ARM too: whole suite, aarch64 and armv7
+	./board/toolchain.sh setup aarch64 armv7
+	./board/test-arm.sh whole
 
 install: build   ## Install binary, man pages and completions under PREFIX (/usr/local)
 	install -Dm755 $(BIN) $(DESTDIR)$(PREFIX)/bin/bike-edge
