@@ -10,8 +10,7 @@ PYTHON := $(VENV)/bin/python
 HOST_PYTHON ?= python3
 PYTEST = cd models/export && OMP_NUM_THREADS=$$(nproc) BIKE_EDGE=$(if $(wildcard $(BIN)),$(abspath $(BIN))) .venv/bin/python -m pytest -q
 
-.PHONY: help setup build demo test lint fmt ci dist install bench export-env demo-bundle test-export test-export-full picture check-cli clean \
-	cross test-arm test-arm-full
+.PHONY: help setup build demo test lint fmt ci dist install bench export-env demo-bundle test-export test-export-full picture check-cli clean
 
 help:            ## Say what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -61,6 +60,8 @@ dist: setup      ## Build the smaller binary that is shipped, target/dist/bike-e
 	$(CARGO) build --profile dist --locked
 	@ls -l $(TARGET)/dist/bike-edge
 
+.PHONY: cross test-arm test-arm-full arm-instructions check-devices test-gpu
+
 cross: setup     ## Build for ARM boards, target/{aarch64-unknown-linux-gnu,armv7-unknown-linux-gnueabihf}/release/bike-edge
 	./board/toolchain.sh setup aarch64 armv7
 	./board/toolchain.sh cargo aarch64 build --release --locked
@@ -70,6 +71,17 @@ cross: setup     ## Build for ARM boards, target/{aarch64-unknown-linux-gnu,armv
 test-arm: build  ## Test what computes on emulated ARM processors: NEON, SDOT, I8MM
 	./board/toolchain.sh setup aarch64
 	./board/test-arm.sh numeric
+
+arm-instructions: setup ## Count instructions a frame on ARM (docs/performance.md)
+	./board/arm-instructions.sh
+
+check-devices: setup ## Check that the builds for GPUs compile
+	$(CARGO) check --release --locked --features cuda-13000
+	$(CARGO) check --release --locked --features metal
+
+test-gpu: setup  ## Compare this machine's GPU with its CPU (CUDA=12000 for CUDA 12)
+	$(CARGO) test --release --locked --features $(if $(filter Darwin,$(shell uname)),metal,cuda-$(or $(CUDA),13000)) \
+		--test promises devices:: -- --nocapture
 
 test-arm-full: test-arm ## Test the rest on ARM too: whole suite, aarch64 and armv7
 	./board/toolchain.sh setup aarch64 armv7

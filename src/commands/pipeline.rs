@@ -69,12 +69,12 @@ impl Pipeline {
         let picture = PictureSettings::new(picture)?;
         let bundle = Bundle::open(&BundleRef::from(model.bundle.as_os_str()))?;
         let model = ModelSettings::new(model, &bundle.manifest)?;
-        let visual = bundle.load_visual(model.threads)?;
+        let visual = bundle.load_visual(model.compute())?;
         // Attributes of the video branch's own space cost next to nothing and are always said; an encoder of their
         // own is run only where they count.
         let own_encoder = bundle.attribute_visual().is_some();
         let with_attributes = bundle.lexicon().is_some() && (model.lambda < 1.0 || !own_encoder);
-        let attribute_visual = if with_attributes { bundle.load_attribute_visual(model.threads)? } else { None };
+        let attribute_visual = if with_attributes { bundle.load_attribute_visual(model.compute())? } else { None };
         let recognizer = recognizer(&bundle, &model, with_attributes)?;
         let preprocessor = Preprocessor::new(config::preprocess(&bundle.manifest), picture.fit, picture.roi)?;
         let pixels = vec![0.0; 3 * visual.size() * visual.size()];

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tract_onnx::prelude::{TValue, Tensor, TractResult, TypedSimplePlan, TypedSimpleState, tvec};
+use tract_core::internal::{Runnable, State};
+use tract_onnx::prelude::{TValue, Tensor, TractResult, tvec};
 
 use super::EncoderOptions;
 use super::caught::{caught, one_line};
@@ -10,8 +11,8 @@ use crate::error::{Error, Result};
 
 /// A network of one f32 input and one f32 output. State and input tensor are kept from run to run.
 pub(super) struct Runner {
-    state: TypedSimpleState,
-    plan: Arc<TypedSimplePlan>,
+    state: Box<dyn State>,
+    plan: Box<dyn Runnable>,
     /// Ours alone between runs.
     input: Arc<Tensor>,
     input_shape: Vec<usize>,
@@ -21,7 +22,7 @@ pub(super) struct Runner {
 
 impl Runner {
     pub fn new(
-        plan: Arc<TypedSimplePlan>,
+        plan: Box<dyn Runnable>,
         input_shape: Vec<usize>,
         output_shape: Vec<usize>,
         options: EncoderOptions,

@@ -14,6 +14,7 @@ mod bad_graphs;
 mod bad_numbers;
 mod bundles;
 mod command_line;
+mod devices;
 mod network_goldens;
 mod preparing_a_frame_allocates_no_picture;
 mod sources;
