@@ -10,7 +10,7 @@ PYTHON := $(VENV)/bin/python
 HOST_PYTHON ?= python3
 PYTEST = cd models/export && OMP_NUM_THREADS=$$(nproc) BIKE_EDGE=$(if $(wildcard $(BIN)),$(abspath $(BIN))) .venv/bin/python -m pytest -q
 
-.PHONY: help setup build demo test lint fmt ci dist install bench export-env demo-bundle test-export test-export-full picture check-cli clean
+.PHONY: help setup build demo test lint fmt ci dist install bench bench-networks bench-clips export-env demo-bundle test-export test-export-full picture check-cli clean
 
 help:            ## Say what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -99,6 +99,16 @@ bench: setup     ## Measure: stages, spotting, retrieval, preprocessing (docs/pe
 	$(MAKE) build
 	$(BIN) bench --threads 1
 	$(BIN) bench --threads 2
+
+bench-networks: setup export-env ## Measure networks against onnxruntime and rten in turns, into docs/performance.md
+	$(CARGO) bench --profile release --locked --bench network --no-run --message-format json | \
+		sed -n 's/.*"executable":"\([^"]*network-[^"]*\)".*/\1/p' | tail -1 > $(TARGET)/network-bench
+	cd benches/rten && $(CARGO) build --release --locked --target-dir $(abspath $(TARGET))/rten
+	$(PYTHON) benches/make_vit.py $(TARGET)/vit b32 b16 header demo > $(TARGET)/vit.log 2>&1
+	$(PYTHON) benches/table.py $(TARGET)/vit --ours "$$(cat $(TARGET)/network-bench)" --rten $(TARGET)/rten/release/rten-runner --write docs/performance.md
+
+bench-clips: build export-env ## Measure whole clips against the reference's steps in PyTorch: make bench-clips CLIPS=...
+	$(PYTHON) benches/whole_clip.py $(or $(CLIPS),tests/data/clip.mp4) --binary $(BIN)
 
 picture: build   ## Draw docs/terminal.svg anew
 	cp "$$(./board/demo-clip.sh)" $(TARGET)/street.mp4

@@ -5,6 +5,7 @@
 //! - [`source`]: clips and streams become frames
 //! - [`frame`]: a frame becomes a normalised crop `[3, S, S]`
 //! - [`encoder`]: a crop becomes an embedding `[D]`
+//! - [`text`]: any text becomes embeddings of the same space
 //! - [`recognition`]: a window of embeddings becomes scores, saliency and attributes
 //! - [`sink`]: scores become a table or JSON Lines
 //!
@@ -25,5 +26,6 @@ pub mod recognition;
 pub mod sink;
 pub mod source;
 pub mod table;
+pub mod text;
 
 pub use error::{Error, Result};

@@ -101,7 +101,8 @@ pub struct ModelArgs {
     pub bundle: OsString,
 
     /// Categories to choose from, instead of the bundle's: names separated by commas, or a file with one name a
-    /// line or a CSV with the columns id,name. Any phrase of the bundle's lexicon can be one.
+    /// line or a CSV with the columns id,name. Any phrase of the bundle's lexicon can be one; any text at all where the
+    /// bundle has a text tower (`bundle inspect` says so).
     #[arg(long, value_name = "FILE|A,B,C")]
     pub categories: Option<OsString>,
 
@@ -112,6 +113,11 @@ pub struct ModelArgs {
     /// Weight of the video branch against the attribute branch, 0..1; 1 leaves attributes out. [default: the bundle's]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub lambda: Option<f32>,
+
+    /// What makes the sentence of a window's attributes: the text `tower` of the bundle (exact; runs for every new set
+    /// of phrases), its `composer` or the `mean` of the phrases (fast stand-ins), or what the bundle says.
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub attributes: AttributesArg,
 
     /// Temperature of concept spotting; smaller trusts fewer frames. [default: the bundle's]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
@@ -135,6 +141,16 @@ pub enum DeviceArg {
     Cpu,
     Cuda,
     Metal,
+}
+
+/// What makes the sentence of a window's attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum AttributesArg {
+    Auto,
+    Tower,
+    Composer,
+    Mean,
 }
 
 /// How clips are read.

@@ -83,7 +83,8 @@ pub fn run(args: &BenchArgs, voice: Voice) -> Result<ExitCode> {
     }
     let mut pipeline = Pipeline::load(&args.model, &args.picture)?;
     let load = pipeline.spent.load;
-    let mut video_alone = recognizer(&pipeline.bundle, &pipeline.model, false)?;
+    let mut video_alone =
+        recognizer(&pipeline.bundle, &pipeline.model, pipeline.recognizer.vocabulary().clone(), None)?;
     let clip = Clip::new(args.input.as_deref())?;
     let mut stream = clip.open(&pipeline)?;
     let mut times = Times::default();

@@ -1,5 +1,6 @@
 //! What is done about a command, one a file.
 
+mod any_text;
 mod bench;
 mod bundle;
 mod classify;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::any_text::AnyText;
 use crate::bundle::{Bundle, BundleRef};
 use crate::cli::args::{ModelArgs, PictureArgs};
 use crate::config::{self, CategoryChoice, ModelSettings, PictureSettings};
 use crate::encoder::FrameEncoder;
 use crate::error::Result;
 use crate::frame::{CropAt, Preprocessor};
-use crate::recognition::{Compose, FrameStamp, Header, Recognizer, Vocabulary};
+use crate::recognition::{AttributeScores, Compose, FrameStamp, Header, Recognizer, Vocabulary};
 use crate::source::Picture;
 
 /// A loaded bundle, ready for frames.
@@ -75,7 +76,9 @@ impl Pipeline {
         let own_encoder = bundle.attribute_visual().is_some();
         let with_attributes = bundle.lexicon().is_some() && (model.lambda < 1.0 || !own_encoder);
         let attribute_visual = if with_attributes { bundle.load_attribute_visual(model.compute())? } else { None };
-        let recognizer = recognizer(&bundle, &model, with_attributes)?;
+        let mut text = AnyText::new(&bundle, model.threads);
+        let vocabulary = vocabulary(&bundle, &model, &mut text)?;
+        let recognizer = recognizer(&bundle, &model, vocabulary, with_attributes.then_some(text))?;
         let preprocessor = Preprocessor::new(config::preprocess(&bundle.manifest), picture.fit, picture.roi)?;
         let pixels = vec![0.0; 3 * visual.size() * visual.size()];
         let spent = Spent { load: began.elapsed(), ..Spent::default() };
@@ -113,28 +116,48 @@ impl Pipeline {
     }
 }
 
-/// What scores windows, for the model's settings; without attributes lambda is 1.
+/// The categories to choose from: any text where the bundle has a text tower, else what its tables know.
 ///
 /// # Errors
-/// A bundle that cannot be used, or categories it does not know.
-pub fn recognizer(bundle: &Bundle, model: &ModelSettings, with_attributes: bool) -> Result<Recognizer> {
+/// Categories that the bundle does not know or its tower cannot read, or a tower that cannot be used.
+fn vocabulary(bundle: &Bundle, model: &ModelSettings, text: &mut AnyText) -> Result<Vocabulary> {
+    match &model.categories {
+        CategoryChoice::Bundle => Ok(Vocabulary::from_categories(bundle.categories())),
+        CategoryChoice::Names(names) if bundle.text().is_some() => {
+            Vocabulary::read(names, bundle.categories(), &mut |texts| text.categories(texts))
+        }
+        CategoryChoice::Names(names) => {
+            Vocabulary::select(names, bundle.categories(), bundle.lexicon().map(Arc::as_ref))
+        }
+    }
+}
+
+/// What scores windows, for the model's settings; `text` is there where attributes are wanted, and without them lambda
+/// is 1.
+///
+/// # Errors
+/// A bundle that cannot be used.
+pub fn recognizer(
+    bundle: &Bundle,
+    model: &ModelSettings,
+    vocabulary: Vocabulary,
+    text: Option<AnyText>,
+) -> Result<Recognizer> {
     let mut spec = model.recognition(&bundle.manifest);
-    if !with_attributes {
+    if text.is_none() {
         spec.lambda = 1.0;
     }
-    let vocabulary = match &model.categories {
-        CategoryChoice::Bundle => Vocabulary::from_categories(bundle.categories()),
-        CategoryChoice::Names(names) => {
-            Vocabulary::select(names, bundle.categories(), bundle.lexicon().map(Arc::as_ref))?
-        }
-    };
     let header = bundle.load_temporal(model.window, model.threads)?.map(|mut header| {
         Box::new(move |frames: &[f32], out: &mut [f32]| header.apply(frames, out)) as Box<dyn Header>
     });
-    let composer = if spec.lambda < 1.0 { bundle.load_composer(model.threads)? } else { None };
-    let composer = composer.map(|mut composer| {
-        Box::new(move |phrases: &[f32], out: &mut [f32]| composer.compose(phrases, out)) as Box<dyn Compose>
-    });
-    let lexicon = bundle.lexicon().filter(|_| with_attributes).cloned();
-    Recognizer::new(spec, vocabulary, lexicon, header, composer)
+    let lexicon = bundle.lexicon().filter(|_| text.is_some()).cloned();
+    let sentences: Option<Box<dyn Compose>> = match (spec.attribute_scores, lexicon.clone(), text) {
+        _ if spec.lambda == 1.0 => None,
+        (AttributeScores::Tower, Some(lexicon), Some(text)) => Some(Box::new(text.sentences(lexicon)?)),
+        (AttributeScores::Composer, ..) => bundle.load_composer(model.threads)?.map(|mut composer| {
+            Box::new(move |phrases: &[f32], out: &mut [f32]| composer.compose(phrases, out)) as Box<dyn Compose>
+        }),
+        _ => None,
+    };
+    Recognizer::new(spec, vocabulary, lexicon, header, sentences)
 }
