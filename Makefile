@@ -10,12 +10,13 @@ PYTHON := $(VENV)/bin/python
 HOST_PYTHON ?= python3
 PYTEST = cd models/export && OMP_NUM_THREADS=$$(nproc) BIKE_EDGE=$(if $(wildcard $(BIN)),$(abspath $(BIN))) .venv/bin/python -m pytest -q
 
-.PHONY: help setup build demo test lint fmt ci dist install bench bench-networks bench-clips export-env demo-bundle test-export test-export-full picture check-cli clean
+# No target is a file but the stamp of the Python environment.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(MAKEFILE_LIST))
 
 help:            ## Say what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
-setup:           ## Check Rust, install a C++ compiler and nasm where they are missing
+setup:           ## Check Rust, install a C++ compiler, libclang and nasm where they are missing
 	@./board/setup.sh
 
 build: setup     ## Build the binary, target/release/bike-edge
@@ -56,11 +57,14 @@ check-cli: build ## Run the binary as a person would
 	$(BIN) watch tests/data/clip.mp4 --top 1
 	$(BIN) bench --runs 10
 
+test-camera: setup ## Run the ARM binary on a virtual V4L2 camera: Debian's kernel and vivid in an emulator
+	board/toolchain.sh setup aarch64
+	board/toolchain.sh cargo aarch64 build --release --locked --bin bike-edge
+	board/test-camera/run.sh arm64 $(TARGET)/aarch64-unknown-linux-gnu/release/bike-edge
+
 dist: setup      ## Build the smaller binary that is shipped, target/dist/bike-edge
 	$(CARGO) build --profile dist --locked
 	@ls -l $(TARGET)/dist/bike-edge
-
-.PHONY: cross test-arm test-arm-full arm-instructions check-devices test-gpu
 
 cross: setup     ## Build for ARM boards, target/{aarch64-unknown-linux-gnu,armv7-unknown-linux-gnueabihf}/release/bike-edge
 	./board/toolchain.sh setup aarch64 armv7

@@ -7,10 +7,12 @@
 //! - [`encoder`]: a crop becomes an embedding `[D]`
 //! - [`text`]: any text becomes embeddings of the same space
 //! - [`recognition`]: a window of embeddings becomes scores, saliency and attributes
-//! - [`sink`]: scores become a table or JSON Lines
+//! - [`events`]: scores over time become events
+//! - [`sink`]: answers and events become a table or JSON Lines
 //!
-//! Beside the way: [`bundle`] (what the model is), [`config`] (what this board and user want), [`table`] (embedding
-//! tables used where they lie), [`health`] (what this machine has), [`error`], [`logging`]. [`cli`] is what was typed
+//! [`live`] puts them together for a camera. Beside the way: [`bundle`] (what the model is), [`config`] (what this board and user want), [`table`] (embedding
+//! tables used where they lie), [`health`] (what this machine has), [`quality`] (how well
+//! events fit what was shown), [`error`], [`logging`]. [`cli`] is what was typed
 //! and [`commands`] what is done about it.
 
 pub mod bundle;
@@ -19,9 +21,12 @@ pub mod commands;
 pub mod config;
 pub mod encoder;
 pub mod error;
+pub mod events;
 pub mod frame;
 pub mod health;
+pub mod live;
 pub mod logging;
+pub mod quality;
 pub mod recognition;
 pub mod sink;
 pub mod source;

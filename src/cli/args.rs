@@ -10,7 +10,7 @@ Examples:
   bike-edge classify clip.mp4                          what does this clip show, when, and why
   bike-edge classify *.mp4 --json > answers.jsonl      one JSON object a clip
   bike-edge classify clip.mp4 --categories 'riding a bicycle,driving a car'
-  bike-edge watch clip.mp4 --steps                     the same over time, a line a step
+  bike-edge watch clip.mp4                             what goes on in it, from when to when
   ffmpeg -i rtsp://camera/1 -pix_fmt yuv420p -f yuv4mpegpipe - | bike-edge watch -
   bike-edge bundle inspect embedded --lexicon bicycle  which phrases can be used as categories
   bike-edge doctor                                     what this machine has
@@ -56,15 +56,22 @@ pub enum ColorWhen {
 pub enum Command {
     /// Say which action recorded clips show.
     Classify(ClassifyArgs),
-    /// Say what a clip or stream shows, as it goes, in JSON Lines.
+    /// Say what goes on in a clip or stream, as events in JSON Lines.
     Watch(WatchArgs),
     /// Measure top-1 and top-5 over a list of labelled clips.
     Eval(EvalArgs),
+    /// Measure how well events fit, on streams glued from a list of labelled clips.
+    Quality(QualityArgs),
+    /// Set the thresholds of events from a list of labelled clips.
+    Calibrate(CalibrateArgs),
     /// Measure the speed of each stage on this machine.
     Bench(BenchArgs),
     /// Look into, check, pack and unpack bundles.
     #[command(subcommand)]
     Bundle(BundleCommand),
+    /// List cameras, test them, take a picture.
+    #[command(subcommand)]
+    Camera(CameraCommand),
     /// Say what this machine has: CPU, memory, ffmpeg, cameras, GPU.
     Doctor(DoctorArgs),
     /// Print shell completions.
@@ -161,6 +168,14 @@ pub struct PictureArgs {
     #[arg(long, value_name = "X,Y,W,H", allow_hyphen_values = true)]
     pub roi: Option<String>,
 
+    /// Black out this part before anything else sees the picture, in pixels of the upright picture; may be given again.
+    #[arg(long, value_name = "X,Y,W,H", allow_hyphen_values = true)]
+    pub mask: Vec<String>,
+
+    /// Turn the picture clockwise by so many degrees.
+    #[arg(long, value_name = "DEGREES", default_value = "0")]
+    pub rotate: RotateArg,
+
     /// How a picture becomes square: `crop` the centre as BIKE does, `pad` it whole, or `stretch` it.
     #[arg(long, value_name = "HOW", default_value = "crop")]
     pub fit: FitArg,
@@ -186,6 +201,38 @@ pub enum MatrixArg {
     Bt601,
     Bt709,
     Bt2020,
+}
+
+/// Clockwise turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum RotateArg {
+    #[default]
+    #[value(name = "0")]
+    None,
+    #[value(name = "90")]
+    Quarter,
+    #[value(name = "180")]
+    Half,
+    #[value(name = "270")]
+    ThreeQuarters,
+}
+
+/// What is wished for of a camera.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Camera")]
+pub struct CameraArgs {
+    /// Pixel format: mjpeg, yuyv, nv12, yu12, rgb3 or bgr3. [default: what costs least]
+    #[arg(long, value_name = "FORMAT")]
+    pub camera_format: Option<String>,
+
+    /// Picture size. [default: the smallest of at least 480 lines]
+    #[arg(long, value_name = "WxH")]
+    pub camera_size: Option<String>,
+
+    /// Frames a second. [default: the lowest rate from 15 on]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub camera_fps: Option<f64>,
 }
 
 /// How a picture becomes square.
@@ -249,22 +296,63 @@ pub struct SamplingArgs {
 
 /// `watch`
 #[derive(Args, Debug)]
+#[command(after_help = "Events: docs/events.md; each is told as new, update and end, with one id.
+Examples:
+  bike-edge watch clip.mp4 --on 0.5 --min-length 3
+  bike-edge watch clip.mp4 --categories 'cooking,a kitchen' --background 'a kitchen'
+  bike-edge watch clip.mp4 --thresholds thresholds.toml     as `bike-edge calibrate` writes them
+  bike-edge watch clip.mp4 --steps                          what the window shows at every step
+  ffmpeg -i rtsp://camera/1 -pix_fmt yuv420p -f yuv4mpegpipe - | bike-edge watch - --camera hall --stats")]
 pub struct WatchArgs {
-    /// A clip, a URL for ffmpeg, or `-` for y4m through a pipe.
+    /// A clip, a camera (`/dev/video0`, `camera:ID`), a URL for ffmpeg, or `-` for y4m through a pipe.
     #[arg(value_name = "INPUT", value_hint = ValueHint::AnyPath)]
     pub input: OsString,
+
+    /// Read a pipe or URL as a camera is read: the newest frame counts, late ones are dropped, a URL that breaks off is
+    /// opened again.
+    #[arg(long)]
+    pub live: bool,
 
     /// Seconds between sampled frames. [default: the bundle's, else 10 / T]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub stride: Option<f64>,
 
-    /// A line for every step, not only when the answer changes.
+    /// The camera's name in events, a part of their ids.
+    #[arg(long, value_name = "NAME", default_value = "camera")]
+    pub camera: String,
+
+    /// Instead of events, a line for every sampled frame: what the window shows.
     #[arg(long)]
     pub steps: bool,
 
-    /// Answers in a line.
+    /// Answers in a line of --steps.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub top: usize,
+
+    /// Encode every frame, also where the picture has not changed, is dark or of one colour.
+    #[arg(long)]
+    pub no_gate: bool,
+
+    /// Say on stderr at the end, and every so many seconds if given, what it cost: latency, encoding, CPU, skipped
+    /// and dropped frames; one JSON object a line.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    pub stats: Option<f64>,
+
+    /// Write which frames were sampled to this file.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "sample_at")]
+    pub record_trace: Option<PathBuf>,
+
+    /// Sample the frames of a trace that --record-trace wrote, with its times.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "stride")]
+    pub sample_at: Option<PathBuf>,
+
+    /// When a category becomes an event.
+    #[command(flatten)]
+    pub events: EventArgs,
+
+    /// The camera's mode.
+    #[command(flatten)]
+    pub mode: CameraArgs,
 
     /// The model.
     #[command(flatten)]
@@ -273,6 +361,44 @@ pub struct WatchArgs {
     /// The picture.
     #[command(flatten)]
     pub picture: PictureArgs,
+}
+
+/// When a category becomes an event.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Events")]
+pub struct EventArgs {
+    /// Settings of events from a TOML file, also for single categories; flags stand over it.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub thresholds: Option<PathBuf>,
+
+    /// Smoothed confidence at which an event begins, 0..1. [default: 0.4]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub on: Option<f32>,
+
+    /// Smoothed confidence below which it ends. [default: 0.6 of --on]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub off: Option<f32>,
+
+    /// Time constant with which confidences are smoothed. [default: 1]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub smoothing: Option<f64>,
+
+    /// How long an event must go on before it is told. [default: 1]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub min_length: Option<f64>,
+
+    /// How long after an event no other of its category begins. [default: 2]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub cool_down: Option<f64>,
+
+    /// Seconds between updates of an event that goes on, 0 for none. [default: 10]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub update: Option<f64>,
+
+    /// Categories that mean "nothing of interest", separated by commas: never events, and they end others. [default:
+    /// the bundle's, those among the categories]
+    #[arg(long, value_name = "A,B,C")]
+    pub background: Option<String>,
 }
 
 /// `eval`
@@ -301,6 +427,114 @@ pub struct EvalArgs {
     /// How frames are sampled.
     #[command(flatten)]
     pub sampling: SamplingArgs,
+
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// The picture.
+    #[command(flatten)]
+    pub picture: PictureArgs,
+}
+
+const MARKED_LISTS: &str = "\
+LIST is one of:
+  a CSV with the columns path,label: label is a category, several with `;` between
+  them (any is right), or nothing or `-` for a clip that shows none of them
+  a folder with such a list named clips.csv, or with one folder of clips a category";
+
+/// `quality`
+#[derive(Args, Debug)]
+#[command(after_help = MARKED_LISTS)]
+pub struct QualityArgs {
+    /// The list, see below.
+    #[arg(value_name = "LIST", value_hint = ValueHint::AnyPath)]
+    pub list: PathBuf,
+
+    /// Folder that the list's paths start from. [default: the list's own folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub root: Option<PathBuf>,
+
+    /// Streams to glue, each of all clips in an order of its own.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub rounds: u64,
+
+    /// Changes the orders.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Seconds after which a clip is cut.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20.0, allow_negative_numbers = true)]
+    pub most: f64,
+
+    /// Seconds for which the last picture of a clip is held, with a camera's noise: what the gate saves there.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub hold: f64,
+
+    /// Fail where the precision is less.
+    #[arg(long, value_name = "X")]
+    pub least_precision: Option<f64>,
+
+    /// Fail where the recall is less.
+    #[arg(long, value_name = "X")]
+    pub least_recall: Option<f64>,
+
+    /// Write the figures to this file.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub json: Option<PathBuf>,
+
+    /// Seconds between sampled frames. [default: the bundle's, else 10 / T]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub stride: Option<f64>,
+
+    /// When a category becomes an event.
+    #[command(flatten)]
+    pub events: EventArgs,
+
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// The picture.
+    #[command(flatten)]
+    pub picture: PictureArgs,
+}
+
+/// `calibrate`
+#[derive(Args, Debug)]
+#[command(after_help = MARKED_LISTS)]
+pub struct CalibrateArgs {
+    /// The list, see below.
+    #[arg(value_name = "LIST", value_hint = ValueHint::AnyPath)]
+    pub list: PathBuf,
+
+    /// The file to write, for `watch --thresholds` and the [events] of a configuration.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: PathBuf,
+
+    /// Folder that the list's paths start from. [default: the list's own folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub root: Option<PathBuf>,
+
+    /// Clips that must show a category for it to have a threshold of its own.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub min_positives: usize,
+
+    /// Seconds after which a clip is cut.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20.0, allow_negative_numbers = true)]
+    pub most: f64,
+
+    /// Seconds between sampled frames. [default: the bundle's, else 10 / T]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub stride: Option<f64>,
+
+    /// Time constant with which confidences are smoothed, here and where the file is used. [default: 1]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub smoothing: Option<f64>,
+
+    /// As `watch --background`.
+    #[arg(long, value_name = "A,B,C")]
+    pub background: Option<String>,
 
     /// The model.
     #[command(flatten)]
@@ -387,6 +621,63 @@ pub enum BundleCommand {
         /// The folder to make.
         #[arg(value_hint = ValueHint::DirPath)]
         dir: PathBuf,
+    },
+}
+
+/// `camera`
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  bike-edge camera list
+  bike-edge camera test /dev/video0 --seconds 30
+  bike-edge camera snapshot camera:046d_C920 hall.png --mask 0,0,200,120
+
+CAMERA is a device file (/dev/video0), camera:ID with an id of `camera list` or a part of it that fits one camera
+alone, an address for ffmpeg (rtsp://...), or `-` for y4m through a pipe.")]
+pub enum CameraCommand {
+    /// Say which cameras there are and what they offer.
+    List {
+        /// JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write one picture to a file: what `watch` would see, masks in black.
+    Snapshot {
+        /// The camera.
+        #[arg(value_name = "CAMERA", value_hint = ValueHint::AnyPath)]
+        camera: OsString,
+        /// The file, .png or .jpg.
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Replace the file where there is one.
+        #[arg(long)]
+        force: bool,
+        /// Let the camera set its exposure for so many seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 1.0, allow_negative_numbers = true)]
+        after: f64,
+        /// The camera's mode.
+        #[command(flatten)]
+        mode: CameraArgs,
+        /// The picture; --fit does not apply.
+        #[command(flatten)]
+        picture: PictureArgs,
+    },
+    /// Read frames for a while and say how many came, were dropped or damaged.
+    Test {
+        /// The camera.
+        #[arg(value_name = "CAMERA", value_hint = ValueHint::AnyPath)]
+        camera: OsString,
+        /// For how long.
+        #[arg(long, value_name = "SECONDS", default_value_t = 10.0, allow_negative_numbers = true)]
+        seconds: f64,
+        /// JSON instead of text.
+        #[arg(long)]
+        json: bool,
+        /// The camera's mode.
+        #[command(flatten)]
+        mode: CameraArgs,
+        /// The picture.
+        #[command(flatten)]
+        picture: PictureArgs,
     },
 }
 

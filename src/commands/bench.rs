@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::Voice;
-use super::pipeline::{Embedding, Pipeline, recognizer};
+use super::pipeline::Pipeline;
 use crate::cli::args::BenchArgs;
 use crate::error::{Error, Result};
 use crate::frame::CropAt;
 use crate::health::peak_rss_bytes;
+use crate::live::{Embedding, recognizer};
 use crate::recognition::{FrameStamp, Recognizer};
 use crate::sink::{JsonLines, output_error};
 use crate::source::{Stream, open_stream};
@@ -82,14 +83,14 @@ pub fn run(args: &BenchArgs, voice: Voice) -> Result<ExitCode> {
         return Err(Error::Usage(format!("--runs {}: give a number from 1 to 100000", args.runs)));
     }
     let mut pipeline = Pipeline::load(&args.model, &args.picture)?;
-    let load = pipeline.spent.load;
-    let mut video_alone =
-        recognizer(&pipeline.bundle, &pipeline.model, pipeline.recognizer.vocabulary().clone(), None)?;
+    let load = pipeline.engine.spent.load;
+    let vocabulary = pipeline.recognizer.vocabulary().clone();
+    let mut video_alone = recognizer(&pipeline.engine.bundle, &pipeline.engine.model, vocabulary, false)?;
     let clip = Clip::new(args.input.as_deref())?;
     let mut stream = clip.open(&pipeline)?;
     let mut times = Times::default();
     let mut embedding = Embedding::default();
-    let warm_up = WARM_UP.max(pipeline.model.window);
+    let warm_up = WARM_UP.max(pipeline.engine.model.window);
     for run in 0..args.runs + warm_up {
         if !voice.quiet && run == warm_up {
             log::info!("warm; {} runs follow", args.runs);
@@ -104,15 +105,15 @@ pub fn run(args: &BenchArgs, voice: Voice) -> Result<ExitCode> {
             }
         };
         let decode = began.elapsed();
-        let before = pipeline.spent;
+        let before = pipeline.engine.spent;
         pipeline.embed(&frame.picture, CropAt::Centre, &mut embedding)?;
         let stamp = FrameStamp { time: run as f64, index: run as u64 };
         let spotting = step(&mut video_alone, stamp, &embedding)?;
         let whole = step(&mut pipeline.recognizer, stamp, &embedding)?;
         if run >= warm_up {
             times.decode.push(decode);
-            times.preprocess.push(pipeline.spent.preprocess - before.preprocess);
-            times.encode.push(pipeline.spent.encode - before.encode);
+            times.preprocess.push(pipeline.engine.spent.preprocess - before.preprocess);
+            times.encode.push(pipeline.engine.spent.encode - before.encode);
             times.spotting.push(spotting);
             times.attributes.push(whole.saturating_sub(spotting));
         }
@@ -139,9 +140,9 @@ fn report(pipeline: &Pipeline, times: Times, runs: usize, load: Duration) -> Rep
     let seconds: f64 = all.iter().map(|times| sum(times)).sum();
     Report {
         schema: 1,
-        bundle: pipeline.bundle.manifest.name.clone(),
-        threads: pipeline.model.threads,
-        window: pipeline.model.window,
+        bundle: pipeline.engine.bundle.manifest.name.clone(),
+        threads: pipeline.engine.model.threads,
+        window: pipeline.engine.model.window,
         categories: pipeline.recognizer.vocabulary().len(),
         runs,
         stages: Stages {

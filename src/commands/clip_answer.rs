@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::pipeline::{Embedding, Pipeline, Spent};
+use super::pipeline::Pipeline;
 use crate::config::{SamplingPlan, View};
 use crate::error::{Error, Result};
+use crate::live::{Embedding, Spent};
 use crate::recognition::{FrameStamp, Scores, ViewAverage, top_n};
 use crate::sink::{Answer, AttributeAnswer, BundleName, Raw, SaliencyPoint, Timing};
 use crate::source::{Clip, Seconds, Visit, open_clip};
@@ -60,21 +61,21 @@ pub fn score_clip(
     tick: &mut dyn FnMut(usize, usize),
 ) -> Result<ClipScores> {
     let began = Instant::now();
-    pipeline.spent = Spent { load: pipeline.spent.load, ..Spent::default() };
+    pipeline.engine.spent = Spent { load: pipeline.engine.spent.load, ..Spent::default() };
     let mut clip = open_clip(input, &pipeline.picture.source)?;
     let (frames, windows, embedded) = loop {
         let frames = clip.frame_count()?;
         if frames == 0 {
             return Err(Error::input(super::shown(input), "no frame in it can be decoded"));
         }
-        let windows = plan.windows(frames, pipeline.model.window);
+        let windows = plan.windows(frames, pipeline.engine.model.window);
         match embed_frames(pipeline, clip.as_mut(), plan, &windows, tick)? {
             Some(embedded) => break (frames, windows, embedded),
             // Damaged where its container does not say so: fewer frames, so others are to be sampled.
             None => log::debug!("{}: sampling anew over the frames that can be decoded", super::shown(input)),
         }
     };
-    let decode = began.elapsed().saturating_sub(pipeline.spent.preprocess + pipeline.spent.encode);
+    let decode = began.elapsed().saturating_sub(pipeline.engine.spent.preprocess + pipeline.engine.spent.encode);
     let mut average = ViewAverage::new();
     for window in &windows {
         fill_window(pipeline, &embedded, window)?;
@@ -126,7 +127,7 @@ fn fill_window(pipeline: &mut Pipeline, embedded: &Embedded, window: &View) -> R
 
 fn score_window(pipeline: &mut Pipeline) -> Result<&Scores> {
     let began = Instant::now();
-    let spent = &mut pipeline.spent.recognise;
+    let spent = &mut pipeline.engine.spent.recognise;
     let scores = pipeline.recognizer.scores()?;
     *spent += began.elapsed();
     Ok(scores)
@@ -155,8 +156,8 @@ impl ClipScores {
             .collect();
         let raw = raw.then(|| self.raw(pipeline));
         let (saliency, attributes) = self.why(pipeline, ranking.first().map(|(k, _)| *k))?;
-        let manifest = &pipeline.bundle.manifest;
-        let spent = pipeline.spent;
+        let manifest = &pipeline.engine.bundle.manifest;
+        let spent = pipeline.engine.spent;
         let timing_ms = Timing {
             load: millis(spent.load),
             decode: millis(self.decode),
@@ -165,7 +166,7 @@ impl ClipScores {
             recognise: millis(spent.recognise),
             total: millis(spent.load + self.total + began.elapsed()),
         };
-        pipeline.spent.load = Duration::ZERO;
+        pipeline.engine.spent.load = Duration::ZERO;
         Ok(Answer {
             schema: Answer::SCHEMA,
             input,
@@ -210,7 +211,7 @@ impl ClipScores {
         }
         found.sort_by(|a, b| b.1.total_cmp(&a.1));
         found.truncate(most);
-        let lexicon = pipeline.bundle.lexicon();
+        let lexicon = pipeline.engine.bundle.lexicon();
         let phrase = |i: u32| lexicon.and_then(|l| l.phrases.get(i as usize)).cloned().unwrap_or_default();
         let attributes = found
             .into_iter()

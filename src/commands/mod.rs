@@ -1,15 +1,19 @@
 //! What is done about a command, one a file.
 
-mod any_text;
 mod bench;
 mod bundle;
+mod calibrate;
+mod camera;
 mod classify;
 mod clip_answer;
 mod completions;
 mod doctor;
 mod eval;
+mod labelled;
 mod pipeline;
+mod quality;
 mod watch;
+mod whole_file;
 
 use std::ffi::OsStr;
 use std::process::ExitCode;
@@ -37,8 +41,11 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Classify(args) => classify::run(&args, voice),
         Command::Watch(args) => watch::run(&args),
         Command::Eval(args) => eval::run(&args, voice),
+        Command::Quality(args) => quality::run(&args, voice),
+        Command::Calibrate(args) => calibrate::run(&args, voice),
         Command::Bench(args) => bench::run(&args, voice),
         Command::Bundle(command) => bundle::run(&command),
+        Command::Camera(command) => camera::run(&command),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions { shell } => completions::print(shell),
         Command::Man { command } => completions::print_man(command.as_deref()),

@@ -38,7 +38,11 @@ impl Cutter {
 
 /// RGB pixels that hold at least the rectangle `needed` of `picture` as stored, and where in the picture their first
 /// pixel lies. Borrowed from the picture where that is possible, else made in `buffer`.
-fn rgb_around<'a>(picture: &Picture<'a>, needed: Rect, buffer: &'a mut Vec<u8>) -> Result<(Rgb<'a>, (u32, u32))> {
+pub(super) fn rgb_around<'a>(
+    picture: &Picture<'a>,
+    needed: Rect,
+    buffer: &'a mut Vec<u8>,
+) -> Result<(Rgb<'a>, (u32, u32))> {
     let (width, height) = (picture.width as usize, picture.height as usize);
     let made = match picture.pixels {
         Pixels::Rgb { data, stride } => {
@@ -65,4 +69,16 @@ fn rgb_around<'a>(picture: &Picture<'a>, needed: Rect, buffer: &'a mut Vec<u8>) 
         }
     };
     Ok((Rgb { data: buffer, width: made.w, height: made.h }, (made.x, made.y)))
+}
+
+/// An error where a plane of `picture` is smaller than its size needs.
+pub(super) fn check_planes(picture: &Picture<'_>) -> Result<()> {
+    match picture.pixels {
+        Pixels::Rgb { data, stride } => {
+            check_plane("RGB", data, stride, picture.width as usize * 3, picture.height as usize)
+        }
+        Pixels::Yuv { planes, strides, subsampling, full_range, matrix } => {
+            Planes { planes, strides, subsampling, full_range, matrix }.check(picture.width, picture.height)
+        }
+    }
 }

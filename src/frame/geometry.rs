@@ -111,6 +111,19 @@ impl Region {
         }
     }
 
+    /// The whole pixels that lie in it at least by half, at least one, inside `bounds`.
+    pub fn inside(&self, bounds: Rect) -> Rect {
+        let axis = |start: f64, length: f64, first: u32, count: u32| {
+            let end = f64::from(first + count);
+            let from = start.round().clamp(f64::from(first), end - 1.0);
+            let to = (start + length).round().clamp(from + 1.0, end);
+            (from as u32, (to - from) as u32)
+        };
+        let (x, w) = axis(self.x, self.w, bounds.x, bounds.w);
+        let (y, h) = axis(self.y, self.h, bounds.y, bounds.h);
+        Rect { x, y, w, h }
+    }
+
     /// The pixels that resampling to `tile` reads: the region and the kernel's reach around it, inside `bounds`.
     pub fn reach(&self, tile: (u32, u32), bounds: Rect) -> Rect {
         let (x, w) = reach(self.x, self.w, tile.0, bounds.x, bounds.w);

@@ -1,7 +1,8 @@
 //! Picture to crop.
 
-use super::cut::Cutter;
+use super::cut::{Cutter, check_planes};
 use super::geometry::{Plan, Rect};
+use super::luma::LumaGrid;
 use super::roi::Roi;
 use super::spec::{CropAt, Fit, PreprocessSpec};
 use super::tile::{Canvas, Normaliser};
@@ -56,6 +57,16 @@ impl Preprocessor {
             out.as_chunks_mut().0.fill(self.spec.mean.map(|mean| (mean * 255.0).round() as u8));
         }
         tile.write_rgb8(canvas, out);
+        Ok(())
+    }
+
+    /// How bright the parts are that the centre crop of `picture` shows. Errors as [`Preprocessor::run`].
+    pub fn luma(&self, picture: &Picture<'_>, out: &mut LumaGrid) -> Result<()> {
+        let (plan, _) = self.plan(picture, CropAt::Centre, 3 * self.side() * self.side())?;
+        check_planes(picture)?;
+        let stored = (picture.width, picture.height);
+        let bounds = Rect { x: 0, y: 0, w: picture.width, h: picture.height };
+        out.read(picture, plan.region.to_stored(picture.rotation, stored).inside(bounds));
         Ok(())
     }
 

@@ -5,4 +5,4 @@ mod machine;
 mod usage;
 
 pub use machine::{Camera, Machine};
-pub use usage::peak_rss_bytes;
+pub use usage::{peak_rss_bytes, process_cpu, thread_cpu};

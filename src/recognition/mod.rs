@@ -28,6 +28,7 @@ mod window;
 
 pub use attributes::{Attribute, Compose, Phrases};
 pub use fusion::{softmax, top_n};
+pub(crate) use nearest::nearest;
 pub use recognizer::{Header, Recognizer, Scores};
 pub use sentences::Sentences;
 pub use spec::{AttributeScores, Interaction, MAX_ATTRIBUTES, RecognitionSpec};

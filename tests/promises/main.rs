@@ -1,6 +1,7 @@
 //! What bike-edge promises, one file each.
 
 mod allocations;
+mod clips;
 mod pictures;
 mod support;
 mod tables;
@@ -16,10 +17,15 @@ mod bad_numbers;
 mod bundles;
 mod command_line;
 mod devices;
+mod events;
+mod gate;
 mod network_goldens;
 mod preparing_a_frame_allocates_no_picture;
+#[cfg(unix)]
+mod replay;
 mod sources;
 mod spotting_equals_bike;
 mod spotting_properties;
 mod tokens;
 mod vocabularies;
+mod watching;

@@ -31,6 +31,11 @@ impl Y4mFile {
         let reader = reader_of(input, path, matrix)?;
         Ok(Self { input: input.into(), path: path.into(), matrix, info: reader.info(), warnings: Vec::new() })
     }
+
+    /// A reader at the first frame that another thread may take over.
+    pub(super) fn sendable(&self) -> Result<Y4mReader<BufReader<File>>> {
+        reader_of(&self.input, &self.path, self.matrix)
+    }
 }
 
 impl Recording for Y4mFile {
@@ -39,11 +44,11 @@ impl Recording for Y4mFile {
     }
 
     fn reader(&mut self) -> Result<Box<dyn Reader>> {
-        Ok(Box::new(reader_of(&self.input, &self.path, self.matrix)?))
+        Ok(Box::new(self.sendable()?))
     }
 
     fn count(&mut self) -> Result<u64> {
-        let mut reader = reader_of(&self.input, &self.path, self.matrix)?;
+        let mut reader = self.sendable()?;
         while reader.advance(&|_, _| false)?.is_some() {}
         self.warnings = reader.warnings().to_vec();
         let count = reader.passed();

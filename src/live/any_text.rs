@@ -4,8 +4,8 @@ use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::classify::progress_bar;
 use crate::bundle::Bundle;
+use crate::cli::progress_bar;
 use crate::encoder::TEXT_POSITIONS;
 use crate::error::{Error, Result};
 use crate::recognition::{CategorySet, Lexicon, Sentences, WordTable};
