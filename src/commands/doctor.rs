@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::bundle::{Bundle, BundleRef};
 use crate::cli::args::DoctorArgs;
+use crate::encoder::Device;
 use crate::error::Result;
 use crate::health::Machine;
 use crate::sink::{JsonLines, output_error};
@@ -18,6 +19,8 @@ struct Report {
     #[serde(flatten)]
     machine: Machine,
     h264: bool,
+    /// What `--device` can be on this machine with this build.
+    devices: Vec<&'static str>,
     /// The bundle inside this binary, or why it cannot be used.
     bundle: std::result::Result<String, String>,
 }
@@ -27,11 +30,13 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let bundle = Bundle::open(&BundleRef::Embedded);
     let bundle = bundle.map(|b| format!("{} {}", b.manifest.name, b.manifest.version)).map_err(|e| e.to_string());
     let sound = bundle.is_ok();
+    let usable = [Device::Cpu, Device::Cuda, Device::Metal].into_iter().filter(|device| device.check().is_ok());
     let report = Report {
         schema: 1,
         version: env!("CARGO_PKG_VERSION"),
         machine: Machine::look(),
         h264: cfg!(feature = "h264"),
+        devices: usable.map(Device::name).collect(),
         bundle,
     };
     if args.json {
@@ -66,7 +71,8 @@ fn print(report: &Report) -> std::io::Result<()> {
     line("ffmpeg", machine.ffmpeg.as_deref().unwrap_or(no_ffmpeg))?;
     let cameras: Vec<_> = machine.cameras.iter().map(|c| format!("{} ({})", c.device, c.name)).collect();
     line("cameras", &or_none(cameras.join(", "), "none that Linux drives; `bike-edge camera list` says more"))?;
-    line("gpu", &or_none(machine.gpus.join(", "), "none; this version runs on the CPU"))?;
+    line("gpu", &or_none(machine.gpus.join(", "), "none"))?;
+    line("devices", &report.devices.join(", "))?;
     match &report.bundle {
         Ok(name) => line("bundle", &format!("{name}, sound")),
         Err(problem) => line("bundle", problem),
