@@ -2,7 +2,8 @@
 //!
 //!     cargo bench --bench preprocess
 
-use bike_edge::frame::{CropAt, Fit, PreprocessSpec, Preprocessor};
+use bike_edge::frame::{CropAt, Fit, LumaGrid, PreprocessSpec, Preprocessor};
+use bike_edge::live::{Gate, GateSpec};
 use bike_edge::source::{Matrix, Picture, Pixels, Rotation, Subsampling};
 use divan::{Bencher, black_box};
 
@@ -39,6 +40,27 @@ fn yuv420(bencher: Bencher, (width, height): (u32, u32)) {
         matrix: Matrix::Bt601,
     };
     bench(bencher, width, height, pixels);
+}
+
+/// What the gate costs, a frame.
+#[divan::bench(args = SIZES)]
+fn gate(bencher: Bencher, (width, height): (u32, u32)) {
+    let luma = noise(width as usize * height as usize);
+    let pixels = Pixels::Yuv {
+        planes: [&luma, &[], &[]],
+        strides: [width as usize, 0, 0],
+        subsampling: Subsampling::Gray,
+        full_range: false,
+        matrix: Matrix::Bt601,
+    };
+    let picture = Picture { width, height, rotation: Rotation::None, pixels };
+    let preprocessor = Preprocessor::new(SPEC, Fit::Crop, None).expect("a sound spec");
+    let (mut gate, mut grid, mut time) = (Gate::new(GateSpec::default()), LumaGrid::default(), 0.0);
+    bencher.bench_local(|| {
+        preprocessor.luma(black_box(&picture), &mut grid).expect("a sound picture");
+        time += 0.5;
+        gate.judge(&grid, time)
+    });
 }
 
 fn bench(bencher: Bencher, width: u32, height: u32, pixels: Pixels<'_>) {

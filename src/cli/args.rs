@@ -371,11 +371,11 @@ pub struct EventArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub thresholds: Option<PathBuf>,
 
-    /// Smoothed confidence at which an event begins, 0..1. [default: 0.4]
+    /// Smoothed confidence at which an event begins, 0..1. [default: 0.25]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub on: Option<f32>,
 
-    /// Smoothed confidence below which it ends. [default: 0.6 of --on]
+    /// Smoothed confidence below which it ends. [default: 0.7 of --on]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub off: Option<f32>,
 
@@ -383,7 +383,7 @@ pub struct EventArgs {
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub smoothing: Option<f64>,
 
-    /// How long an event must go on before it is told. [default: 1]
+    /// How long an event must go on before it is told. [default: 2]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub min_length: Option<f64>,
 
@@ -467,9 +467,13 @@ pub struct QualityArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 20.0, allow_negative_numbers = true)]
     pub most: f64,
 
-    /// Seconds for which the last picture of a clip is held, with a camera's noise: what the gate saves there.
+    /// Seconds for which the last picture of a clip is held: what the gate saves there.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0, allow_negative_numbers = true)]
     pub hold: f64,
+
+    /// Noise of a held picture: levels by which a pixel's brightness moves at most, as a camera's does.
+    #[arg(long, value_name = "LEVELS", default_value_t = 1)]
+    pub noise: u8,
 
     /// Fail where the precision is less.
     #[arg(long, value_name = "X")]

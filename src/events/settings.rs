@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::source::Seconds;
 
 /// How far below `on` an event ends where only `on` is said.
-const OFF_SHARE: f32 = 0.6;
+const OFF_SHARE: f32 = 0.7;
 
 /// Settings of one category; what is left out stays as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub struct CategorySettings {
     /// As [`CategorySpec::on`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on: Option<f32>,
-    /// As [`CategorySpec::off`]; 0.6 of `on` where only that is said.
+    /// As [`CategorySpec::off`]; 0.7 of `on` where only that is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub off: Option<f32>,
     /// As [`CategorySpec::min_length_s`].
@@ -42,7 +42,7 @@ pub struct EventSettings {
     /// As [`CategorySpec::on`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on: Option<f32>,
-    /// As [`CategorySpec::off`]; 0.6 of `on` where only that is said.
+    /// As [`CategorySpec::off`]; 0.7 of `on` where only that is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub off: Option<f32>,
     /// As [`CategorySpec::min_length_s`].
@@ -150,8 +150,8 @@ mod tests {
         let settings = parsed("on = 0.5\ncool_down_s = 7\n[category.cooking]\non = 0.8\nmin_length_s = 3\n");
         let spec = settings.resolve(&["a wall".into()], 0.5).unwrap();
         let cooking = spec.of("cooking");
-        assert_eq!((cooking.on, cooking.off, cooking.min_length_s, cooking.cool_down_s), (0.8, 0.8 * 0.6, 3.0, 7.0));
-        assert_eq!((spec.of("dancing").on, spec.of("dancing").off), (0.5, 0.3));
+        assert_eq!((cooking.on, cooking.off, cooking.min_length_s, cooking.cool_down_s), (0.8, 0.8 * 0.7, 3.0, 7.0));
+        assert_eq!((spec.of("dancing").on, spec.of("dancing").off), (0.5, 0.35));
         assert_eq!(spec.background, ["a wall"]);
     }
 
@@ -160,7 +160,7 @@ mod tests {
         let file = parsed("on = 0.5\noff = 0.1\nbackground = []\n[category.cooking]\non = 0.8\n");
         let flags = EventSettings { on: Some(0.7), ..EventSettings::default() };
         let spec = flags.over(file).resolve(&["a wall".into()], 0.5).unwrap();
-        assert_eq!((spec.default.on, spec.default.off), (0.7, 0.7 * 0.6));
+        assert_eq!((spec.default.on, spec.default.off), (0.7, 0.7 * 0.7));
         assert_eq!(spec.of("cooking").on, 0.8);
         assert!(spec.background.is_empty());
     }

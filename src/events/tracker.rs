@@ -28,7 +28,8 @@ pub enum Edges {
     Middle,
 }
 
-/// The share of the evidence that may lie beyond an event's start, and beyond its end.
+/// The share of the evidence that may lie before an event's start, and after its end. (Measured against taking the
+/// frames that hold half of what the best one holds: F1 .38 instead of .29, as events are not torn apart.)
 const BEYOND: f32 = 0.1;
 
 /// Scores in, events out. After construction nothing is allocated.

@@ -25,7 +25,7 @@ pub struct GateSpec {
 impl Default for GateSpec {
     /// As docs/events.md measures them.
     fn default() -> Self {
-        Self { enabled: true, still_mean: 0.5, still_most: 4.0, refresh_s: 4.0, dark: 20.0, flat: 6.0 }
+        Self { enabled: true, still_mean: 0.2, still_most: 2.0, refresh_s: 4.0, dark: 20.0, flat: 6.0 }
     }
 }
 

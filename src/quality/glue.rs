@@ -19,14 +19,23 @@ pub struct Piece {
     pub categories: Vec<usize>,
 }
 
-/// Clips one after another as one stream, each cut after some seconds; its last sampled picture may then be held,
-/// with a camera's noise.
+/// How clips become a stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Glue {
+    /// Seconds after which a clip is cut.
+    pub most_s: Seconds,
+    /// Seconds for which its last sampled picture is then held,
+    pub hold_s: Seconds,
+    /// with a camera's noise: each brightness moves by at most so many levels from frame to frame.
+    pub noise: u8,
+}
+
+/// Clips one after another as one stream.
 pub struct Glued {
     info: ClipInfo,
     pieces: std::vec::IntoIter<Piece>,
     options: SourceOptions,
-    most_s: Seconds,
-    hold_s: Seconds,
+    glue: Glue,
     part: Part,
     shown: Vec<Shown>,
     /// When the current part began.
@@ -45,15 +54,14 @@ enum Part {
 }
 
 impl Glued {
-    /// A stream of `pieces`, each of at most `most_s` seconds, its last picture held for `hold_s`.
-    pub fn new(pieces: Vec<Piece>, most_s: Seconds, hold_s: Seconds, options: SourceOptions) -> Self {
+    /// A stream of `pieces`.
+    pub fn new(pieces: Vec<Piece>, glue: Glue, options: SourceOptions) -> Self {
         let info = ClipInfo { format: "glued".into(), width: 0, height: 0, fps: None, duration_s: None };
         Self {
             info,
             pieces: pieces.into_iter(),
             options,
-            most_s,
-            hold_s,
+            glue,
             part: Part::Between,
             shown: Vec::new(),
             began: 0.0,
@@ -87,7 +95,7 @@ impl Glued {
                         }
                         other => other?,
                     };
-                    if let Some(frame) = next.filter(|frame| frame.time < self.most_s) {
+                    if let Some(frame) = next.filter(|frame| frame.time < self.glue.most_s) {
                         self.kept = Some((Held::new(&frame.picture), self.began + frame.time));
                         self.noisy = None;
                         return Ok(self.see());
@@ -96,12 +104,12 @@ impl Glued {
                     let newest = self.kept.as_ref().map_or(self.began, |(_, time)| *time);
                     self.warnings.extend_from_slice(stream.warnings());
                     // A clip that does not say how long it is ends with its newest frame.
-                    self.began = (self.began + length.unwrap_or(0.0).min(self.most_s)).max(newest + 1e-3);
+                    self.began = (self.began + length.unwrap_or(0.0).min(self.glue.most_s)).max(newest + 1e-3);
                     if let Some(shown) = self.shown.last_mut() {
                         shown.end = self.began;
                     }
                     self.part = match &self.kept {
-                        Some((from, _)) if self.hold_s > 0.0 => Part::Hold { from: from.clone(), shown: 0 },
+                        Some((from, _)) if self.glue.hold_s > 0.0 => Part::Hold { from: from.clone(), shown: 0 },
                         _ => Part::Between,
                     };
                 }
@@ -110,12 +118,12 @@ impl Glued {
                     *shown = (*shown).max(((since - 0.0005) * HELD_FPS).ceil().max(0.0) as u64);
                     let time = *shown as f64 / HELD_FPS;
                     *shown += 1;
-                    if time < self.hold_s {
-                        self.noisy = Some(from.with_noise(self.frames));
+                    if time < self.glue.hold_s {
+                        self.noisy = Some(from.with_noise(self.glue.noise, self.frames));
                         self.kept = Some((from.clone(), self.began + time));
                         return Ok(self.see());
                     }
-                    self.began += self.hold_s;
+                    self.began += self.glue.hold_s;
                     if let Some(shown) = self.shown.last_mut() {
                         shown.end = self.began;
                     }

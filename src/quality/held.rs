@@ -42,17 +42,20 @@ impl Held {
         Picture { width: self.width, height: self.height, rotation: self.rotation, pixels }
     }
 
-    /// The same with a camera's noise: each brightness moved by at most 3 levels, differently for each `seed`.
-    pub fn with_noise(&self, seed: u64) -> Self {
+    /// The same with a camera's noise: each brightness moved by at most `levels`, differently for each `seed`.
+    pub fn with_noise(&self, levels: u8, seed: u64) -> Self {
         let mut noisy = self.clone();
         let luma = match &mut noisy.storage {
             Storage::Rgb { data, .. } => data,
             Storage::Yuv { planes, .. } => &mut planes[0],
         };
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let steps = u64::from(levels) + 1;
         for byte in luma {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            *byte = byte.saturating_add((state >> 61) as u8 & 3).saturating_sub((state >> 59) as u8 & 3);
+            // The difference of two even chances: small moves are likelier than large ones.
+            let (up, down) = ((state >> 32 & 0xffff) * steps >> 16, (state >> 48) * steps >> 16);
+            *byte = byte.saturating_add(up as u8).saturating_sub(down as u8);
         }
         noisy
     }

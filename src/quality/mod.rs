@@ -4,5 +4,5 @@ mod glue;
 mod held;
 mod judge;
 
-pub use glue::{Glued, Piece};
+pub use glue::{Glue, Glued, Piece};
 pub use judge::{Found, LEAST_OVERLAP, Measures, Shown, judge};

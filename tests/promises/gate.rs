@@ -66,10 +66,10 @@ fn what_creeps_is_seen_in_the_end() {
 
 #[test]
 fn a_still_picture_is_encoded_again_in_time() {
-    let mut gate = Gate::new(GateSpec { refresh_s: 4.0, ..GateSpec::default() });
     let picture = rgb(room);
-    let encoded: Vec<u32> = (0..13).filter(|i| judge(&mut gate, &picture, f64::from(*i)) == Verdict::Encode).collect();
-    assert_eq!(encoded, [0, 4, 8, 12]);
+    let mut gate = Gate::new(GateSpec { refresh_s: 4.0, ..GateSpec::default() });
+    let encode = |i: &u32| judge(&mut gate, &picture, f64::from(*i)) == Verdict::Encode;
+    assert_eq!((0..13).filter(encode).collect::<Vec<_>>(), [0, 4, 8, 12]);
     gate.forget();
     assert_eq!(judge(&mut gate, &picture, 12.5), Verdict::Encode);
 }

@@ -14,7 +14,7 @@ use crate::config::{PictureSettings, event_spec};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventSpec};
 use crate::live::{Engine, GateSpec, Sampler, Session, SessionSpec};
-use crate::quality::{Found, Glued, Measures, Piece, Shown, judge};
+use crate::quality::{Found, Glue, Glued, Measures, Piece, Shown, judge};
 use crate::sink::output_error;
 use crate::source::{Seconds, Stream};
 use gate::{GateReport, GateTally};
@@ -49,7 +49,8 @@ pub fn run(args: &QualityArgs, voice: Voice) -> Result<ExitCode> {
     for round in 0..args.rounds {
         let mut pieces: Vec<Piece> = clips.iter().map(|clip| piece(clip, &categories, &spec)).collect();
         shuffle(&mut pieces, args.seed.wrapping_add(round));
-        let mut stream = Glued::new(pieces, args.most, args.hold, picture.source.clone());
+        let glue = Glue { most_s: args.most, hold_s: args.hold, noise: args.noise };
+        let mut stream = Glued::new(pieces, glue, picture.source.clone());
         let events = watch(&mut stream, &mut engine, &spec, &picture, stride, &mut tally)?;
         // Streams lie one after the other, so that all are judged together.
         let offset = stream_s;
