@@ -3,6 +3,7 @@
 mod categories;
 mod model;
 mod sampling;
+pub mod service;
 mod size;
 
 pub use categories::CategoryChoice;
