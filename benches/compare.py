@@ -80,6 +80,8 @@ def percentile(values, share):
 def compare(path, threads, options):
     cores = ",".join(str(c) for c in sorted(os.sched_getaffinity(0))[:threads])
     ours = [options.ours, str(path), "--threads", str(threads)]
+    if path.name.startswith("header"):
+        ours += ["--window", "8", "--width", "512"]
     if options.kernel:
         ours += ["--kernel", options.kernel]
     if options.no_pruning:

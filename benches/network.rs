@@ -1,7 +1,8 @@
 //! Times one network on request, for `compare.py`: reads lines from standard input, answers one line each.
 //!
 //! ```text
-//! network FILE.onnx [--threads N] [--kernel NAME] [--no-pruning] [--full-precision]   prints `ready LOAD_SECONDS`
+//! network FILE.onnx [--window T --width D] [--threads N] [--kernel NAME] [--no-pruning] [--full-precision]
+//!                   prints `ready LOAD_SECONDS`; with a window, FILE is a temporal header
 //! run N             N runs, prints their times in ms
 //! output FILE.f32   one run on the floats in FILE, prints the answer
 //! memory            prints resident and peak resident kB
@@ -10,40 +11,47 @@
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
-use bike_edge::encoder::network::{Network, NetworkOptions};
-use bike_edge::encoder::{Precision, Pruning};
+use bike_edge::encoder::{EncoderOptions, FrameEncoder, Precision, Pruning, TemporalHeader, force_kernel};
+
+/// Runs the network over an input into an output.
+type Run = Box<dyn FnMut(&[f32], &mut [f32])>;
 
 fn main() {
-    let mut options = NetworkOptions { threads: 1, ..NetworkOptions::default() };
-    let mut file = None;
+    let mut options = EncoderOptions::new(1, "bench", "");
+    let (mut window, mut width) = (0, 0);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().expect("a value after the flag");
         match argument.as_str() {
             "--threads" => options.threads = value().parse().expect("a number of threads"),
+            "--window" => window = value().parse().expect("a number of frames"),
+            "--width" => width = value().parse().expect("a width"),
             "--full-precision" => options.precision = Precision::Full,
             "--no-pruning" => options.pruning = Pruning::Off,
-            "--kernel" => options.kernel = Some(value()),
+            "--kernel" => force_kernel(&value()).expect("a kernel of this processor"),
             // Added by cargo.
             "--bench" => {}
-            _ => file = Some(argument),
+            _ => options.file = argument,
         }
     }
-    let Some(file) = file else { return };
+    if options.file.is_empty() {
+        return;
+    }
+    // RUST_LOG=debug tells the steps of loading.
+    env_logger::init();
     let began = Instant::now();
-    let bytes = std::fs::read(&file).expect("a readable file");
-    let mut network = Network::load(&bytes, &options).expect("a network that loads");
-    drop(bytes);
-    let input: Vec<f32> = noise(network.input_len());
-    network.run(&input).expect("a first run");
-    println!("ready {} {}", began.elapsed().as_secs_f64(), network.report());
+    let (mut run, inputs, outputs) = load(options, window, width);
+    let input: Vec<f32> = noise(inputs);
+    let mut output = vec![0.0; outputs];
+    run(&input, &mut output);
+    println!("ready {}", began.elapsed().as_secs_f64());
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("a line");
         match line.split_once(' ').unwrap_or((&line, "")) {
             ("run", n) => {
                 for _ in 0..n.parse().expect("a number of runs") {
                     let began = Instant::now();
-                    network.run(&input).expect("a run");
+                    run(&input, &mut output);
                     print!("{:.4} ", began.elapsed().as_secs_f64() * 1e3);
                 }
                 println!();
@@ -51,7 +59,8 @@ fn main() {
             ("output", path) => {
                 let bytes = std::fs::read(path).expect("a readable input");
                 let x: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-                let y: Vec<String> = network.run(&x).expect("a run").iter().map(|y| format!("{y}")).collect();
+                run(&x, &mut output);
+                let y: Vec<String> = output.iter().map(|y| format!("{y}")).collect();
                 println!("{}", y.join(" "));
             }
             _ => {
@@ -62,6 +71,26 @@ fn main() {
         }
         std::io::stdout().flush().expect("standard output");
     }
+}
+
+/// The network as a bundle would load it, with the lengths of its input and output.
+fn load(options: EncoderOptions, window: usize, width: usize) -> (Run, usize, usize) {
+    let bytes = memory_mapped(&options.file);
+    if window > 0 {
+        let mut header = TemporalHeader::load(&bytes, window, width, options).expect("a header that loads");
+        let run: Run = Box::new(move |x, y| header.apply(x, y).expect("a run"));
+        return (run, window * width, window * width);
+    }
+    let mut encoder = FrameEncoder::load(&bytes, options).expect("a frame encoder that loads");
+    let (inputs, outputs) = (3 * encoder.size() * encoder.size(), encoder.dim());
+    (Box::new(move |x, y| encoder.encode(x, y).expect("a run")), inputs, outputs)
+}
+
+/// As a bundle's files are read.
+fn memory_mapped(file: &str) -> memmap2::Mmap {
+    let file = std::fs::File::open(file).expect("a readable file");
+    // SAFETY: nobody writes to the file while it is measured.
+    unsafe { memmap2::Mmap::map(&file).expect("a mappable file") }
 }
 
 /// Numbers that look random, -1..1.

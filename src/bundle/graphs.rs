@@ -73,7 +73,7 @@ impl Bundle {
     }
 
     fn options(&self, file: &str, threads: usize) -> EncoderOptions {
-        EncoderOptions { threads, bundle: self.place().to_string(), file: file.into() }
+        EncoderOptions::new(threads, self.place().to_string(), file)
     }
 
     fn frame_encoder(

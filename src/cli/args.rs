@@ -10,7 +10,7 @@ Examples:
   bike-edge classify clip.mp4                          what does this clip show, when, and why
   bike-edge classify *.mp4 --json > answers.jsonl      one JSON object a clip
   bike-edge classify clip.mp4 --categories 'riding a bicycle,driving a car'
-  bike-edge watch clip.mp4 --steps                     the same over time, a line a step
+  bike-edge watch clip.mp4                             what goes on in it, from when to when
   ffmpeg -i rtsp://camera/1 -pix_fmt yuv420p -f yuv4mpegpipe - | bike-edge watch -
   bike-edge bundle inspect embedded --lexicon bicycle  which phrases can be used as categories
   bike-edge doctor                                     what this machine has
@@ -56,7 +56,7 @@ pub enum ColorWhen {
 pub enum Command {
     /// Say which action recorded clips show.
     Classify(ClassifyArgs),
-    /// Say what a clip or stream shows, as it goes, in JSON Lines.
+    /// Say what goes on in a clip or stream, as events in JSON Lines.
     Watch(WatchArgs),
     /// Measure top-1 and top-5 over a list of labelled clips.
     Eval(EvalArgs),
@@ -93,7 +93,7 @@ pub enum Shell {
 }
 
 /// The model, and what it answers with.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug, PartialEq)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
     /// Bundle folder or packed file; `embedded` is the one inside this binary.
@@ -218,6 +218,13 @@ pub struct SamplingArgs {
 
 /// `watch`
 #[derive(Args, Debug)]
+#[command(after_help = "Events: docs/events.md; each is told as new, update and end, with one id.
+Examples:
+  bike-edge watch clip.mp4 --on 0.5 --min-length 3
+  bike-edge watch clip.mp4 --categories 'cooking,a kitchen' --background 'a kitchen'
+  bike-edge watch clip.mp4 --thresholds thresholds.toml     as `bike-edge calibrate` writes them
+  bike-edge watch clip.mp4 --steps                          what the window shows at every step
+  ffmpeg -i rtsp://camera/1 -pix_fmt yuv420p -f yuv4mpegpipe - | bike-edge watch - --camera hall --stats")]
 pub struct WatchArgs {
     /// A clip, a URL for ffmpeg, or `-` for y4m through a pipe.
     #[arg(value_name = "INPUT", value_hint = ValueHint::AnyPath)]
@@ -227,13 +234,34 @@ pub struct WatchArgs {
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub stride: Option<f64>,
 
-    /// A line for every step, not only when the answer changes.
+    /// Instead of events, a line for every sampled frame: what the window shows.
     #[arg(long)]
     pub steps: bool,
 
-    /// Answers in a line.
+    /// Answers in a line of --steps.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub top: usize,
+
+    /// Encode every frame, also where the picture has not changed, is dark or of one colour.
+    #[arg(long)]
+    pub no_gate: bool,
+
+    /// Say on stderr at the end, and every so many seconds if given, what it cost: latency, encoding, CPU, skipped
+    /// and dropped frames; one JSON object a line.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    pub stats: Option<f64>,
+
+    /// Write which frames were sampled to this file.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "sample_at")]
+    pub record_trace: Option<PathBuf>,
+
+    /// Sample the frames of a trace that --record-trace wrote, with its times.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "stride")]
+    pub sample_at: Option<PathBuf>,
+
+    /// When a category becomes an event.
+    #[command(flatten)]
+    pub events: EventArgs,
 
     /// The model.
     #[command(flatten)]
@@ -242,6 +270,48 @@ pub struct WatchArgs {
     /// The picture.
     #[command(flatten)]
     pub picture: PictureArgs,
+}
+
+/// When a category becomes an event.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Events")]
+pub struct EventArgs {
+    /// The camera's name in events, a part of their ids.
+    #[arg(long, value_name = "NAME", default_value = "camera")]
+    pub camera: String,
+
+    /// Settings of events from a TOML file, also for single categories; flags stand over it.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub thresholds: Option<PathBuf>,
+
+    /// Smoothed confidence at which an event begins, 0..1. [default: 0.4]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub on: Option<f32>,
+
+    /// Smoothed confidence below which it ends. [default: 0.6 of --on]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub off: Option<f32>,
+
+    /// Time constant with which confidences are smoothed. [default: 1]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub smoothing: Option<f64>,
+
+    /// How long an event must go on before it is told. [default: 1]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub min_length: Option<f64>,
+
+    /// How long after an event no other of its category begins. [default: 2]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub cool_down: Option<f64>,
+
+    /// Seconds between updates of an event that goes on, 0 for none. [default: 10]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub update: Option<f64>,
+
+    /// Categories that mean "nothing of interest", separated by commas: never events, and they end others. [default:
+    /// the bundle's, those among the categories]
+    #[arg(long, value_name = "A,B,C")]
+    pub background: Option<String>,
 }
 
 /// `eval`

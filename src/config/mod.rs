@@ -1,12 +1,14 @@
 //! What the command line means: flags checked against the bundle and turned into plain values.
 
 mod categories;
+mod events;
 mod model;
 mod sampling;
 pub mod service;
 mod size;
 
 pub use categories::CategoryChoice;
+pub use events::{event_spec, read_event_settings};
 pub use model::{ModelSettings, PictureSettings, preprocess};
 pub use sampling::{SamplingPlan, View};
 pub use size::parse_size;

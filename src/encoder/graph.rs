@@ -78,7 +78,8 @@ fn data_bytes(mut message: &[u8], kind: Kind) -> Option<usize> {
     Some(data)
 }
 
-fn varint(message: &mut &[u8]) -> Option<u64> {
+/// The number at the start of a message, which then begins after it.
+pub(super) fn varint(message: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = message.split_first()?;
@@ -91,7 +92,8 @@ fn varint(message: &mut &[u8]) -> Option<u64> {
     None
 }
 
-fn take<'a>(message: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+/// The first bytes of a message, which then begins after them.
+pub(super) fn take<'a>(message: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     let (taken, rest) = message.split_at_checked(length)?;
     *message = rest;
     Some(taken)

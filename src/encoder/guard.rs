@@ -4,10 +4,12 @@
 //! unknown meaning, values used before they are made (cycles), tensors whose shapes lie about their data.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
+use super::cut::{Cut, cut};
 use super::tensors::{self, shown};
 use super::{graph, limits};
 
@@ -16,12 +18,19 @@ use super::{graph, limits};
 /// # Errors
 /// A sentence, without the file's name, with what is wrong and the remedy.
 pub fn check_graph(onnx: &[u8]) -> Result<(), String> {
-    let model = decode(onnx)?;
-    check(&model).map(drop)
+    check(&decode(onnx)?).map(drop)
+}
+
+/// A graph as read, with the data of large int8 initialisers left in the file.
+pub(super) struct Decoded<'a> {
+    pub model: ModelProto,
+    /// Initialisers whose data are not in the model but here in the file; as long as their shapes say.
+    pub cut: HashMap<String, Range<usize>>,
+    pub file: &'a [u8],
 }
 
 /// Reads the protobuf.
-pub(super) fn decode(onnx: &[u8]) -> Result<ModelProto, String> {
+pub(super) fn decode(onnx: &[u8]) -> Result<Decoded<'_>, String> {
     if onnx.is_empty() {
         return Err("it is empty; export or download it again".into());
     }
@@ -29,14 +38,18 @@ pub(super) fn decode(onnx: &[u8]) -> Result<ModelProto, String> {
         return Err(format!("it has {} bytes, and {} are the most allowed", onnx.len(), limits::GRAPH_BYTES));
     }
     graph::check_structure(onnx)?;
-    ModelProto::decode(onnx).map_err(|e| format!("it is not a readable ONNX graph ({e}); export or download it again"))
+    let damaged = |e: String| format!("it is not a readable ONNX graph{e}; export or download it again");
+    let Cut { onnx: rest, data } = cut(onnx).ok_or_else(|| damaged(String::new()))?;
+    let model = ModelProto::decode(&*rest).map_err(|e| damaged(format!(" ({e})")))?;
+    Ok(Decoded { model, cut: data, file: onnx })
 }
 
 /// Checks a whole model and hands out its graph.
 ///
 /// # Errors
 /// As [`check_graph`].
-pub(super) fn check(model: &ModelProto) -> Result<&GraphProto, String> {
+pub(super) fn check<'a>(decoded: &'a Decoded<'_>) -> Result<&'a GraphProto, String> {
+    let Decoded { model, cut, .. } = decoded;
     let graph = model.graph.as_ref().ok_or("it holds no graph; export or download it again")?;
     if !model.functions.is_empty() || !model.training_info.is_empty() {
         return Err("it holds local functions or training graphs; export plain operators for inference".into());
@@ -54,7 +67,7 @@ pub(super) fn check(model: &ModelProto) -> Result<&GraphProto, String> {
     if !graph.sparse_initializer.is_empty() {
         return Err("it holds sparse tensors; export it with dense ones".into());
     }
-    graph.initializer.iter().try_for_each(tensors::check)?;
+    graph.initializer.iter().try_for_each(|tensor| tensors::check(tensor, cut.get(&tensor.name)))?;
     let known = tract_onnx::onnx().op_register;
     for node in &graph.node {
         check_node(node)?;
@@ -97,7 +110,7 @@ fn check_node(node: &NodeProto) -> Result<(), String> {
         if attribute.sparse_tensor.is_some() || !attribute.sparse_tensors.is_empty() {
             return Err(format!("{} holds a sparse tensor; export it with dense ones", name()));
         }
-        attribute.t.iter().chain(&attribute.tensors).try_for_each(tensors::check)?;
+        attribute.t.iter().chain(&attribute.tensors).try_for_each(|tensor| tensors::check(tensor, None))?;
     }
     Ok(())
 }

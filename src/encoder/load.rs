@@ -12,7 +12,8 @@ use super::caught::{THREADS, caught, one_line};
 use super::limits::VALUE_BYTES;
 use super::runner::Runner;
 use super::shapes::{self, Shape};
-use super::{EncoderOptions, Pruning, constants, guard, limits, ops, traps};
+use super::weights::Weights;
+use super::{EncoderOptions, constants, guard, limits, ops, traps};
 use crate::error::Result;
 
 /// Loads a graph of one f32 input and one f32 output whose shapes are as given.
@@ -26,19 +27,19 @@ pub(super) fn load(onnx: &[u8], shape: &Shape<'_>, options: EncoderOptions) -> R
 
 fn steps(onnx: &[u8], shape: &Shape<'_>, options: EncoderOptions) -> Result<Runner, String> {
     let mut clock = Clock::start(&options.file);
-    let mut proto = guard::decode(onnx)?;
-    guard::check(&proto)?;
+    let mut decoded = guard::decode(onnx)?;
+    guard::check(&decoded)?;
     clock.step("read and checked");
-    let input_shape = prepare(&mut proto, shape)?;
+    let weights = Weights::leave(&mut decoded);
+    let input_shape = prepare(&mut decoded.model, shape)?;
     clock.step("constants made f32");
-    let model = inference_model(&proto)?;
-    // The file's form of the weights is not needed any more, and is as large as the model.
-    drop(proto);
+    let model = inference_model(&decoded.model)?;
+    drop(decoded);
     let mut model = typed_model(model)?;
     let output_shape = check_facts(&model, shape)?;
     clock.step("typed");
-    let engine = ops::engine(options.threads).map_err(|e| e.to_string())?;
-    let report = ops::rewrite(&mut model, &engine, Pruning::On).map_err(unsupported)?;
+    let engine = ops::engine(options.threads, options.precision).map_err(|e| e.to_string())?;
+    let report = ops::rewrite(&mut model, &engine, options.pruning, weights).map_err(unsupported)?;
     log::debug!("{}: kernel {}, {report:?}", options.file, engine.kernel.name());
     clock.step("operators replaced");
     let model = optimised(model)?;

@@ -7,13 +7,13 @@
 mod caught;
 mod composer;
 mod constants;
+mod cut;
 mod dequantise;
 mod frame;
 mod graph;
 mod guard;
 pub mod limits;
 mod load;
-pub mod network;
 mod ops;
 mod qlinear;
 mod runner;
@@ -21,6 +21,7 @@ mod shapes;
 mod temporal;
 mod tensors;
 mod traps;
+mod weights;
 
 pub use composer::Composer;
 pub use frame::FrameEncoder;
@@ -39,9 +40,19 @@ pub struct EncoderOptions {
     pub bundle: String,
     /// The graph's file name in errors.
     pub file: String,
+    /// How attention and patch embedding of an int8 network are computed.
+    pub precision: Precision,
+    /// Whether rows that nobody reads are left out.
+    pub pruning: Pruning,
 }
 
 impl EncoderOptions {
+    /// `file` of `bundle` on that many threads, otherwise as fast as it gets.
+    pub fn new(threads: usize, bundle: impl Into<String>, file: impl Into<String>) -> Self {
+        let (precision, pruning) = (Precision::default(), Pruning::default());
+        Self { threads, bundle: bundle.into(), file: file.into(), precision, pruning }
+    }
+
     /// An [`Error::Bundle`] about this graph.
     fn error(&self, problem: impl std::fmt::Display) -> Error {
         Error::bundle(self.bundle.clone(), format!("{}: {problem}", self.file))

@@ -1,16 +1,19 @@
 //! Constant tensors of a graph: are they whole, and what do they hold.
 
+use std::ops::Range;
+
 use half::f16;
 use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 
 use super::limits::RANK;
 
-/// Checks that a tensor holds its own data, all of it and no more.
+/// Checks that a tensor holds its own data, all of it and no more; `cut` is where they lie in the file when they were cut
+/// out of the tensor.
 ///
 /// # Errors
 /// A sentence about the tensor.
-pub(super) fn check(tensor: &TensorProto) -> Result<(), String> {
+pub(super) fn check(tensor: &TensorProto, cut: Option<&Range<usize>>) -> Result<(), String> {
     let name = shown(&tensor.name);
     if tensor.data_location == Some(DataLocation::External as i32) || !tensor.external_data.is_empty() {
         return Err(format!(
@@ -24,10 +27,11 @@ pub(super) fn check(tensor: &TensorProto) -> Result<(), String> {
     let kind = kind(tensor).ok_or_else(|| format!("tensor `{name}` is of a type that is not supported; use f32"))?;
     let damaged = || format!("tensor `{name}` does not hold what its shape says; export or download the graph again");
     let volume = volume(tensor).ok_or_else(damaged)?;
-    let found = if tensor.raw_data.is_empty() { typed_length(tensor, kind) } else { None };
+    let raw = cut.map_or(tensor.raw_data.len(), Range::len);
+    let found = if raw == 0 { typed_length(tensor, kind) } else { None };
     let whole = match found {
         Some(numbers) => numbers == volume,
-        None => volume.checked_mul(item(kind)) == Some(tensor.raw_data.len()),
+        None => volume.checked_mul(item(kind)) == Some(raw),
     };
     if whole { Ok(()) } else { Err(damaged()) }
 }

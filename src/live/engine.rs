@@ -9,6 +9,7 @@ use crate::config::{self, CategoryChoice, ModelSettings};
 use crate::encoder::FrameEncoder;
 use crate::error::Result;
 use crate::frame::{CropAt, Fit, Preprocessor, Roi};
+use crate::health::thread_cpu;
 use crate::recognition::{Compose, Header, Recognizer, Vocabulary};
 use crate::source::Picture;
 
@@ -37,6 +38,8 @@ pub struct Spent {
     pub encode: Duration,
     /// Embeddings to scores.
     pub recognise: Duration,
+    /// CPU time of this thread in cutting and encoding.
+    pub cpu: Duration,
 }
 
 /// A frame's embeddings.
@@ -75,6 +78,14 @@ impl Engine {
         Ok(Self { bundle, model, spent, visual, attribute_visual, with_attributes, pixels })
     }
 
+    /// Names of the categories it answers with, in the order of all scores.
+    ///
+    /// # Errors
+    /// Categories that the bundle does not know.
+    pub fn categories(&self) -> Result<Vec<String>> {
+        Ok(vocabulary(&self.bundle, &self.model)?.names().to_vec())
+    }
+
     /// What scores windows, for one camera.
     ///
     /// # Errors
@@ -102,7 +113,7 @@ impl Engine {
         at: CropAt,
         out: &mut Embedding,
     ) -> Result<()> {
-        let began = Instant::now();
+        let (began, cpu_began) = (Instant::now(), thread_cpu());
         preprocessor.run(picture, at, &mut self.pixels)?;
         let cropped = Instant::now();
         out.video.resize(self.visual.dim(), 0.0);
@@ -113,6 +124,9 @@ impl Engine {
         }
         self.spent.preprocess += cropped - began;
         self.spent.encode += cropped.elapsed();
+        if let (Some(began), Some(now)) = (cpu_began, thread_cpu()) {
+            self.spent.cpu += now.saturating_sub(began);
+        }
         Ok(())
     }
 }
@@ -126,12 +140,7 @@ pub fn recognizer(bundle: &Bundle, model: &ModelSettings, with_attributes: bool)
     if !with_attributes {
         spec.lambda = 1.0;
     }
-    let vocabulary = match &model.categories {
-        CategoryChoice::Bundle => Vocabulary::from_categories(bundle.categories()),
-        CategoryChoice::Names(names) => {
-            Vocabulary::select(names, bundle.categories(), bundle.lexicon().map(Arc::as_ref))?
-        }
-    };
+    let vocabulary = vocabulary(bundle, model)?;
     let header = bundle.load_temporal(model.window, model.threads)?.map(|mut header| {
         Box::new(move |frames: &[f32], out: &mut [f32]| header.apply(frames, out)) as Box<dyn Header>
     });
@@ -141,4 +150,13 @@ pub fn recognizer(bundle: &Bundle, model: &ModelSettings, with_attributes: bool)
     });
     let lexicon = bundle.lexicon().filter(|_| with_attributes).cloned();
     Recognizer::new(spec, vocabulary, lexicon, header, composer)
+}
+
+fn vocabulary(bundle: &Bundle, model: &ModelSettings) -> Result<Vocabulary> {
+    match &model.categories {
+        CategoryChoice::Bundle => Ok(Vocabulary::from_categories(bundle.categories())),
+        CategoryChoice::Names(names) => {
+            Vocabulary::select(names, bundle.categories(), bundle.lexicon().map(Arc::as_ref))
+        }
+    }
 }

@@ -2,10 +2,14 @@
 
 mod answer;
 mod bars;
+mod event_line;
 mod json;
+mod round;
 mod table;
 
 pub use answer::{Answer, AttributeAnswer, BundleName, Raw, Result, SaliencyPoint, Timing};
 pub use bars::{bar, sparkline};
+pub use event_line::{EventLine, EventSource, Wall};
 pub use json::{JsonLines, output_error};
+pub use round::{brief, rounded};
 pub use table::Terminal;

@@ -12,7 +12,7 @@ use super::support::onnx::{Onnx, f32_tensor, i64_tensor, int, node, tensor, valu
 use super::support::pattern;
 
 fn options() -> EncoderOptions {
-    EncoderOptions { threads: 1, bundle: "b".into(), file: "visual.onnx".into() }
+    EncoderOptions::new(1, "b", "visual.onnx")
 }
 
 fn load(onnx: &Onnx) -> Result<FrameEncoder, String> {

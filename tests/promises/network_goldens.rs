@@ -34,7 +34,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn options(threads: usize) -> EncoderOptions {
-    EncoderOptions { threads, bundle: "test".into(), file: "graph.onnx".into() }
+    EncoderOptions::new(threads, "test", "graph.onnx")
 }
 
 /// Loads the case's network and runs it over each of its inputs.

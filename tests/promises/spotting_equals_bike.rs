@@ -41,7 +41,7 @@ fn set() -> CategorySet {
 
 /// The published header, exported: six attention blocks with random weights.
 fn header() -> Box<dyn Header> {
-    let options = EncoderOptions { threads: 1, bundle: "goldens".into(), file: "bike_temporal.onnx".into() };
+    let options = EncoderOptions::new(1, "goldens", "bike_temporal.onnx");
     let mut header = TemporalHeader::load(include_bytes!("../data/bike_temporal.onnx"), T, D, options).unwrap();
     Box::new(move |frames: &[f32], out: &mut [f32]| header.apply(frames, out))
 }

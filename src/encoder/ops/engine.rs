@@ -22,7 +22,7 @@ pub(crate) struct Engine {
 }
 
 /// How attention and patch embedding of int8 networks are computed; everything else is int8 or f32 as the file says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Precision {
     /// In bfloat16 with f32 sums on processors that are faster so (AVX-512 BF16), in f32 elsewhere.
     #[default]
@@ -57,16 +57,17 @@ pub fn force_kernel(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The engine of that many threads, shared by all networks that are alive, so that they share its threads too.
-pub(crate) fn engine(threads: usize) -> std::io::Result<Arc<Engine>> {
-    static ENGINES: Mutex<BTreeMap<usize, Weak<Engine>>> = Mutex::new(BTreeMap::new());
-    let threads = threads.clamp(1, limits::THREADS);
+/// The engine of that many threads and that precision, shared by all networks that are alive, so that they share its
+/// threads too.
+pub(crate) fn engine(threads: usize, precision: Precision) -> std::io::Result<Arc<Engine>> {
+    static ENGINES: Mutex<BTreeMap<(usize, Precision), Weak<Engine>>> = Mutex::new(BTreeMap::new());
+    let key = (threads.clamp(1, limits::THREADS), precision);
     let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(engine) = engines.get(&threads).and_then(Weak::upgrade) {
+    if let Some(engine) = engines.get(&key).and_then(Weak::upgrade) {
         return Ok(engine);
     }
-    let engine = Arc::new(Engine::new(threads, FORCED.get().copied(), Precision::Fast)?);
-    engines.insert(threads, Arc::downgrade(&engine));
+    let engine = Arc::new(Engine::new(key.0, FORCED.get().copied(), precision)?);
+    engines.insert(key, Arc::downgrade(&engine));
     Ok(engine)
 }
 

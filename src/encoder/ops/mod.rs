@@ -24,6 +24,8 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 
+use super::weights::Weights;
+
 pub(crate) use engine::{Engine, engine};
 pub use engine::{Precision, force_kernel};
 
@@ -59,8 +61,16 @@ pub(crate) fn parser() -> tract_onnx::Onnx {
 }
 
 /// Replaces what our operators do faster in a model as parsed. The caller declutters and optimises it afterwards.
-pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>, pruning: Pruning) -> TractResult<Report> {
-    let linears = super::qlinear::matching::rewrite(model, engine)?;
+///
+/// `weights` were left in the file when the graph was parsed; what no operator of ours takes is put into the model.
+pub(crate) fn rewrite(
+    model: &mut TypedModel,
+    engine: &Arc<Engine>,
+    pruning: Pruning,
+    weights: Weights<'_>,
+) -> TractResult<Report> {
+    let linears = super::qlinear::matching::rewrite(model, engine, &weights)?;
+    weights.restore(model)?;
     // A network whose file is f32 throughout is computed so; rounding to bfloat16 is far below what int8 rounds away.
     let bf16 = if linears > 0 { engine.bf16 } else { None };
     let attentions = attention::matching::rewrite(model, engine, bf16)?;

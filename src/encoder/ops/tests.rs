@@ -33,7 +33,7 @@ fn run(model: TypedModel, x: &[f32]) -> Vec<f32> {
 fn answer(name: &str, engine: &Arc<Engine>, pruning: Pruning) -> (Report, Vec<f32>) {
     let onnx = file(&format!("{name}.int8.onnx"));
     let mut model = parser().model_for_read(&mut &*onnx).unwrap().into_typed().unwrap();
-    let report = rewrite(&mut model, engine, pruning).unwrap();
+    let report = rewrite(&mut model, engine, pruning, Weights::default()).unwrap();
     (report, run(model, &floats(&format!("{name}.input.f32"))))
 }
 
@@ -142,7 +142,7 @@ fn convolutions_answer_as_tract_does() {
             for threads in [1, 3] {
                 let engine = Arc::new(Engine::new(threads, Some(kernel), Precision::Full).unwrap());
                 let mut model = network(&layer);
-                assert_eq!(rewrite(&mut model, &engine, Pruning::On).unwrap().convolutions, 1);
+                assert_eq!(rewrite(&mut model, &engine, Pruning::On, Weights::default()).unwrap().convolutions, 1);
                 let found = run(model, &x);
                 assert_eq!(found.len(), expected.len());
                 let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

@@ -7,6 +7,7 @@
 //!
 //! Layers that read one DynamicQuantizeLinear (queries, keys and values) and have nothing after their bias become one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tract_core::internal::*;
@@ -16,15 +17,16 @@ use tract_core::ops::cast::Cast;
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::math::{Add, Mul};
 
-use super::{Activation, Arena, Packed, QLinear};
+use super::{Activation, QLinear, pack_all};
 use crate::encoder::ops::engine::Engine;
 use crate::encoder::ops::graph::{constant, constant_f32, is_constant, only_reader, other_operand, pointwise_after};
+use crate::encoder::weights::Weights;
 
 /// One layer as found.
-struct Linear {
+struct Linear<'a> {
     quantiser: usize,
-    /// i8 `[K, N]`.
-    weights: Arc<Tensor>,
+    weights: Source<'a>,
+    k: usize,
     scale: Vec<f32>,
     bias: Vec<f32>,
     activation: Activation,
@@ -32,7 +34,15 @@ struct Linear {
     output: OutletId,
 }
 
-impl Linear {
+/// Where a layer's weights, i8 `[K, N]`, lie.
+enum Source<'a> {
+    /// In the model.
+    Constant(Arc<Tensor>),
+    /// In the file, see [`Weights`].
+    File(&'a [u8]),
+}
+
+impl Linear<'_> {
     fn n(&self) -> usize {
         self.scale.len()
     }
@@ -43,10 +53,12 @@ impl Linear {
 }
 
 /// Replaces every dynamic int8 linear layer of `model`; returns how many operators took their place.
-pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>) -> TractResult<usize> {
+///
+/// Weights may lie in the model or beside it.
+pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>, beside: &Weights<'_>) -> TractResult<usize> {
     let candidates: Vec<usize> = model.nodes.iter().filter(|n| n.op_is::<EinSum>()).map(|n| n.id).collect();
-    let found: Vec<(usize, Linear)> =
-        candidates.iter().filter_map(|&id| Some((id, find(model, model.node(id))?))).collect();
+    let found: Vec<(usize, Linear<'_>)> =
+        candidates.iter().filter_map(|&id| Some((id, find(model, beside, model.node(id))?))).collect();
     let mut groups: Vec<(usize, Vec<usize>)> = vec![];
     for (id, linear) in &found {
         match groups.iter_mut().find(|(quantiser, _)| *quantiser == linear.quantiser && linear.can_share()) {
@@ -54,24 +66,25 @@ pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>) -> TractResu
             None => groups.push((if linear.can_share() { linear.quantiser } else { usize::MAX }, vec![*id])),
         }
     }
-    let sizes = |members: &[usize]| -> (usize, usize) {
-        let members: Vec<_> = found.iter().filter(|(id, _)| members.contains(id)).collect();
-        (members.first().map_or(0, |(_, l)| l.weights.shape()[0]), members.iter().map(|(_, l)| l.n()).sum())
-    };
-    let bytes = groups.iter().map(|(_, members)| sizes(members)).map(|(k, n)| Packed::bytes(engine.kernel, k, n)).sum();
+    let members = |ids: &[usize]| ids.iter().filter_map(|&id| find(model, beside, model.node(id))).collect();
+    let layers: Vec<Vec<Linear<'_>>> = groups.iter().map(|(_, ids)| members(ids)).collect();
     drop(found);
-
-    let mut arena = Arena::new(bytes)?;
-    let mut packed = vec![];
-    for (_, members) in &groups {
-        let linears: Vec<Linear> = members.iter().filter_map(|&id| find(model, model.node(id))).collect();
-        packed.push(pack(engine, &mut arena, &linears)?);
-    }
+    let shape = |layers: &Vec<Linear<'_>>| (layers.first().map_or(0, |l| l.k), layers.iter().map(Linear::n).sum());
+    let shapes: Vec<(usize, usize)> = layers.iter().map(shape).collect();
+    let (arena, packed) = pack_all(engine.kernel, &engine.pool, &shapes, &|i| joined(&layers[i]))?;
+    drop(layers);
     let arena = Arc::new(arena);
-    for ((_, members), (weights, scale, bias)) in groups.iter().zip(packed) {
+    for ((_, members), weights) in groups.iter().zip(packed) {
         // Looked for again, because the replacements so far have moved inputs and residuals.
-        let linears: Vec<Linear> = members.iter().filter_map(|&id| find(model, model.node(id))).collect();
+        let linears: Vec<Linear<'_>> = members.iter().filter_map(|&id| find(model, beside, model.node(id))).collect();
         ensure!(linears.len() == members.len(), "a linear layer vanished while others were replaced");
+        let padded = weights.panels() * engine.kernel.nr;
+        let side_by_side = |of: for<'l> fn(&'l Linear<'_>) -> &'l [f32]| {
+            let mut numbers: Vec<f32> = linears.iter().flat_map(of).copied().collect();
+            numbers.resize(padded, 0.0);
+            numbers
+        };
+        let (scale, bias) = (side_by_side(|l| &l.scale), side_by_side(|l| &l.bias));
         let (engine, arena) = (Arc::clone(engine), Arc::clone(&arena));
         let residual = linears[0].residual;
         let op = QLinear {
@@ -88,7 +101,7 @@ pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>) -> TractResu
     Ok(groups.len())
 }
 
-fn replace(model: &mut TypedModel, op: QLinear, linears: &[Linear], residual: Option<OutletId>) -> TractResult<()> {
+fn replace(model: &mut TypedModel, op: QLinear, linears: &[Linear<'_>], residual: Option<OutletId>) -> TractResult<()> {
     let name = &model.node(linears[0].output.node).name;
     let input = model.node(linears[0].quantiser).inputs[0];
     let mut patch = TypedModelPatch::new("dynamic int8 linear layer");
@@ -112,35 +125,43 @@ fn replace(model: &mut TypedModel, op: QLinear, linears: &[Linear], residual: Op
     patch.apply(model)
 }
 
-/// Packs layers of one input side by side.
-#[allow(clippy::type_complexity)]
-fn pack(engine: &Engine, arena: &mut Arena, linears: &[Linear]) -> TractResult<(Packed, Vec<f32>, Vec<f32>)> {
-    let join = |f: fn(&Linear) -> &[f32]| linears.iter().flat_map(f).copied().collect::<Vec<f32>>();
-    let (mut scale, mut bias) = (join(|l| &l.scale), join(|l| &l.bias));
-    let n = scale.len();
-    let k = linears.first().map_or(0, |l| l.weights.shape()[0]);
-    let packed = if let [linear] = linears {
-        Packed::pack(engine.kernel, arena, k, n, linear.weights.try_as_plain_ram()?.as_slice::<i8>()?)?
-    } else {
-        let mut joined = vec![0i8; k * n];
-        let mut start = 0;
-        for linear in linears {
-            let weights = linear.weights.try_as_plain_ram()?;
-            for (row, part) in joined.chunks_exact_mut(n).zip(weights.as_slice::<i8>()?.chunks_exact(linear.n())) {
-                row[start..start + part.len()].copy_from_slice(part);
-            }
-            start += linear.n();
-        }
-        Packed::pack(engine.kernel, arena, k, n, &joined)?
+/// The weights of layers of one input side by side, row-major bytes.
+fn joined<'a>(linears: &'a [Linear<'_>]) -> TractResult<Cow<'a, [u8]>> {
+    let bytes = |linear: &'a Linear<'_>| match &linear.weights {
+        Source::Constant(tensor) => Ok(tensor.try_as_plain_ram()?.as_bytes()),
+        Source::File(bytes) => TractResult::Ok(*bytes),
     };
-    let padded = packed.panels() * engine.kernel.nr;
-    scale.resize(padded, 0.0);
-    bias.resize(padded, 0.0);
-    Ok((packed, scale, bias))
+    if let [linear] = linears {
+        return bytes(linear).map(Cow::Borrowed);
+    }
+    let n: usize = linears.iter().map(Linear::n).sum();
+    let mut joined = vec![0; linears.first().map_or(0, |l| l.k) * n];
+    let mut start = 0;
+    for linear in linears {
+        for (row, part) in joined.chunks_exact_mut(n).zip(bytes(linear)?.chunks_exact(linear.n())) {
+            row[start..start + part.len()].copy_from_slice(part);
+        }
+        start += linear.n();
+    }
+    Ok(Cow::Owned(joined))
+}
+
+/// Where the weights at an outlet lie, and their shape `[K, N]`.
+fn source<'a>(model: &TypedModel, beside: &Weights<'a>, outlet: OutletId) -> Option<(Source<'a>, [usize; 2])> {
+    let mut origin = outlet;
+    while model.node(origin.node).op_is::<AxisOp>() {
+        origin = model.node(origin.node).inputs[0];
+    }
+    if let Some((shape, bytes)) = beside.at(model, origin) {
+        return Some((Source::File(bytes), shape));
+    }
+    let tensor = constant(model, outlet).filter(|tensor| tensor.datum_type() == i8::datum_type())?;
+    let shape = tensor.shape().try_into().ok()?;
+    Some((Source::Constant(tensor), shape))
 }
 
 /// The layer whose matrix product is `node`, if it is one that can be replaced.
-fn find(model: &TypedModel, node: &TypedNode) -> Option<Linear> {
+fn find<'a>(model: &TypedModel, beside: &Weights<'a>, node: &TypedNode) -> Option<Linear<'a>> {
     let op = node.op_as::<EinSum>()?;
     let [a, b, bias, a_zero, a_scale, b_zero, b_scale, c_zero, c_scale] = *node.inputs else { return None };
     let quantiser = model.node(a.node);
@@ -149,9 +170,8 @@ fn find(model: &TypedModel, node: &TypedNode) -> Option<Linear> {
         && [a_scale, b_scale, c_scale].iter().all(|i| is_constant(model, *i, 1.0))
         && quantiser.op.name() == "DynamicQuantizeLinearU8"
         && (a.slot, a_zero) == (0, OutletId::new(quantiser.id, 2));
-    let weights = constant(model, b)?;
-    let [k, n] = *weights.shape() else { return None };
-    if !plain || weights.datum_type() != i8::datum_type() || !multiplies_last_axis(model, node, op, k, n) {
+    let (weights, [k, n]) = source(model, beside, b)?;
+    if !plain || !multiplies_last_axis(model, node, op, k, n) {
         return None;
     }
     let cast = only_reader(model, node.id.into())?;
@@ -168,6 +188,7 @@ fn find(model: &TypedModel, node: &TypedNode) -> Option<Linear> {
     let mut linear = Linear {
         quantiser: quantiser.id,
         weights,
+        k,
         scale: scale.finish(n)?,
         bias: vec![0.0; n],
         activation: Activation::None,
@@ -232,7 +253,7 @@ impl Scale {
     }
 }
 
-impl Linear {
+impl Linear<'_> {
     fn take_bias(&mut self, model: &TypedModel) {
         let Some(reader) = only_reader(model, self.output) else { return };
         let Some(other) = other_operand::<Add>(reader, self.output) else { return };

@@ -20,7 +20,7 @@ use tract_core::internal::*;
 
 pub(crate) use finish::Activation;
 use finish::{Columns, finish};
-pub(crate) use pack::{Arena, Packed};
+pub(crate) use pack::{Arena, Packed, pack_all};
 use quantise::Quantised;
 
 use super::ops::engine::Engine;

@@ -1,21 +1,24 @@
 //! Weights laid out for a kernel, all of a network's in one block of memory.
 
+use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
+
 use memmap2::MmapMut;
 use tract_core::internal::*;
 
 use super::kernel::{Kernel, Tile};
 use super::quantise::Quantised;
+use crate::encoder::ops::pool::Pool;
 
 /// One block for the packed weights of a whole network: a single copy, page-aligned, in huge pages where the system
 /// gives them, and returned to it as a whole.
 pub(crate) struct Arena {
     memory: MmapMut,
-    used: usize,
 }
 
 impl std::fmt::Debug for Arena {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Arena({} bytes)", self.used)
+        write!(f, "Arena({} bytes)", self.memory.len())
     }
 }
 
@@ -23,23 +26,15 @@ impl Arena {
     /// Where a matrix may begin: a cache line.
     const ALIGN: usize = 64;
 
-    /// Room for `bytes`, given out by [`Packed::pack`].
-    pub(crate) fn new(bytes: usize) -> TractResult<Self> {
+    /// Room for `bytes`.
+    fn new(bytes: usize) -> TractResult<Self> {
         let memory = MmapMut::map_anon(bytes.max(1)).context("no memory for packed weights")?;
         #[cfg(target_os = "linux")]
         if bytes >= 4 << 20 {
             // Only speed depends on it: fewer page walks while weights stream through.
             let _ = memory.advise(memmap2::Advice::HugePage);
         }
-        Ok(Self { memory, used: 0 })
-    }
-
-    fn take(&mut self, bytes: usize) -> TractResult<usize> {
-        let start = self.used;
-        let end = start + bytes.next_multiple_of(Self::ALIGN);
-        ensure!(end <= self.memory.len(), "packed weights outgrew their memory");
-        self.used = end;
-        Ok(start)
+        Ok(Self { memory })
     }
 }
 
@@ -57,18 +52,24 @@ pub(crate) struct Packed {
 
 impl Packed {
     /// Bytes that a `[k, n]` matrix takes in an arena.
-    pub(crate) fn bytes(kernel: &Kernel, k: usize, n: usize) -> usize {
+    fn bytes(kernel: &Kernel, k: usize, n: usize) -> usize {
         let bytes = k.next_multiple_of(kernel.kr) * n.next_multiple_of(kernel.nr);
         bytes.next_multiple_of(Arena::ALIGN)
     }
 
-    /// Lays out `weights`, row-major `[k, n]`; sums of columns are kept, zero beyond n.
-    pub(crate) fn pack(kernel: &Kernel, arena: &mut Arena, k: usize, n: usize, weights: &[i8]) -> TractResult<Self> {
+    /// Lays out `weights`, row-major `[k, n]` in two's complement, in `store`, which begins at `start` and is all zeros;
+    /// sums of columns are kept, zero beyond n.
+    fn pack(
+        kernel: &Kernel,
+        (k, n): (usize, usize),
+        weights: &[u8],
+        start: usize,
+        store: &mut [u8],
+    ) -> TractResult<Self> {
         ensure!(k > 0 && n > 0 && weights.len() == k * n, "{} weights are not a {k} by {n} matrix", weights.len());
         let (nr, kr) = (kernel.nr, kernel.kr);
         let (groups, panels) = (k.div_ceil(kr), n.div_ceil(nr));
-        let start = arena.take(Self::bytes(kernel, k, n))?;
-        let store = &mut arena.memory[start..start + groups * kr * panels * nr];
+        let store = &mut store[..groups * kr * panels * nr];
         for (panel, store) in store.chunks_exact_mut(groups * kr * nr).enumerate() {
             let columns = panel * nr..n.min((panel + 1) * nr);
             for (group, store) in store.chunks_exact_mut(kr * nr).enumerate() {
@@ -86,8 +87,9 @@ impl Packed {
         let mut lowest = 0i8;
         for row in weights.chunks_exact(n) {
             for (sum, w) in column_sums.iter_mut().zip(row) {
-                *sum += i32::from(*w);
-                lowest = lowest.min(*w);
+                let w = w.cast_signed();
+                *sum += i32::from(w);
+                lowest = lowest.min(w);
             }
         }
         let full_range = lowest == i8::MIN;
@@ -147,19 +149,51 @@ impl Packed {
     }
 }
 
+/// Packs matrices of the given shapes `(k, n)`, several at a time on the pool's threads, into one block of memory.
+/// `weights(i)` hands out the i-th matrix, row-major `[k, n]` in two's complement, and is called once.
+pub(crate) fn pack_all<'a>(
+    kernel: &Kernel,
+    pool: &Pool,
+    shapes: &[(usize, usize)],
+    weights: &(dyn Fn(usize) -> TractResult<Cow<'a, [u8]>> + Sync),
+) -> TractResult<(Arena, Vec<Packed>)> {
+    let sizes: Vec<usize> = shapes.iter().map(|&(k, n)| Packed::bytes(kernel, k, n)).collect();
+    let mut arena = Arena::new(sizes.iter().sum())?;
+    let (mut rest, mut start) = (&mut arena.memory[..], 0);
+    let mut tasks = Vec::with_capacity(sizes.len());
+    for size in sizes {
+        let (store, after) = rest.split_at_mut(size);
+        tasks.push(Mutex::new((start, store, None)));
+        (rest, start) = (after, start + size);
+    }
+    pool.run(tasks.len(), &|i| {
+        // Each task is taken once, so the lock is free and was never poisoned.
+        if let Ok(mut task) = tasks[i].lock() {
+            let (start, store, packed) = &mut *task;
+            *packed = Some(weights(i).and_then(|w| Packed::pack(kernel, shapes[i], &w, *start, store)));
+        }
+    });
+    let packed = tasks.into_iter().map(|task| {
+        let (_, _, packed) = task.into_inner().unwrap_or_else(PoisonError::into_inner);
+        packed.context("a matrix was not packed")?
+    });
+    let packed = packed.collect::<TractResult<Vec<_>>>()?;
+    Ok((arena, packed))
+}
+
 /// Writes columns of at most `KR` rows of `n` so that each column's numbers are neighbours; missing rows stay zero.
-fn interleave<const KR: usize>(rows: &[i8], n: usize, columns: std::ops::Range<usize>, store: &mut [u8]) {
+fn interleave<const KR: usize>(rows: &[u8], n: usize, columns: std::ops::Range<usize>, store: &mut [u8]) {
     let (cells, _) = store.as_chunks_mut::<KR>();
     if rows.len() == KR * n {
         // The common case, with a constant number of rows, which becomes vector instructions.
-        let rows: [&[i8]; KR] = std::array::from_fn(|i| &rows[i * n..][columns.clone()]);
+        let rows: [&[u8]; KR] = std::array::from_fn(|i| &rows[i * n..][columns.clone()]);
         for (c, cell) in cells.iter_mut().take(columns.len()).enumerate() {
-            *cell = std::array::from_fn(|i| rows[i][c].cast_unsigned());
+            *cell = std::array::from_fn(|i| rows[i][c]);
         }
     } else {
         for (i, row) in rows.chunks_exact(n).enumerate() {
             for (cell, w) in cells.iter_mut().zip(&row[columns.clone()]) {
-                cell[i] = w.cast_unsigned();
+                cell[i] = *w;
             }
         }
     }

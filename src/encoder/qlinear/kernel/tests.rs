@@ -1,7 +1,10 @@
 //! Every kernel against plain sums, on edge shapes and extreme values.
 
 use super::*;
-use crate::encoder::qlinear::pack::{Arena, Packed};
+use std::borrow::Cow;
+
+use crate::encoder::ops::pool::Pool;
+use crate::encoder::qlinear::pack::pack_all;
 use crate::encoder::qlinear::quantise::Quantised;
 
 /// Integers that look random, the extremes among them.
@@ -23,8 +26,10 @@ fn noise(seed: u64) -> impl FnMut() -> u8 {
 
 /// Sums of one product through `kernel`, as `[m][n]`, zero points not yet taken off.
 fn product(kernel: &'static Kernel, x: &[u8], m: usize, k: usize, w: &[i8], n: usize) -> Vec<i32> {
-    let mut arena = Arena::new(Packed::bytes(kernel, k, n)).unwrap();
-    let packed = Packed::pack(kernel, &mut arena, k, n, w).unwrap();
+    let bytes: Vec<u8> = w.iter().map(|w| w.cast_unsigned()).collect();
+    let weights = |_| Ok(Cow::Borrowed(bytes.as_slice()));
+    let (arena, packed) = pack_all(kernel, &Pool::new(1).unwrap(), &[(k, n)], &weights).unwrap();
+    let packed = &packed[0];
     let mut store = Quantised::default();
     store.set_integers(kernel, x, m, k, 0);
     let mut out = vec![0; m * n];

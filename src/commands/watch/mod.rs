@@ -1,0 +1,81 @@
+//! `watch`: what goes on in a clip or stream, as it goes.
+
+mod step_line;
+mod teller;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use crate::cli::args::WatchArgs;
+use crate::config::{PictureSettings, event_spec};
+use crate::error::{Error, Result};
+use crate::live::{Engine, GateSpec, Sampler, Session, SessionSpec, TraceReader};
+use crate::source::{Seconds, Stream, open_stream};
+use teller::{Names, Teller};
+
+/// Seconds that a window spans by default: the models saw clips of this length.
+const CLIP_S: Seconds = 10.0;
+
+/// Samples the stream, takes each frame through a session, tells what comes of it.
+pub fn run(args: &WatchArgs) -> Result<ExitCode> {
+    if args.top == 0 {
+        return Err(Error::Usage("--top 0: give the number of answers in a line, 1 or more".into()));
+    }
+    if args.stats.is_some_and(|every| !(0.0..=86_400.0).contains(&every)) {
+        return Err(Error::Usage("--stats: give seconds from 0 (at the end alone) to 86400".into()));
+    }
+    let picture = PictureSettings::new(&args.picture)?;
+    let mut engine = Engine::load(&args.model)?;
+    let mut session = session(args, &engine, &picture)?;
+    let input = super::shown(&args.input);
+    let mut stream = open_stream(&args.input, &picture.source)?;
+    let mut teller = Teller::new(args, &input, &engine, &session)?;
+    follow(stream.as_mut(), &mut session, &mut engine, &mut teller)?;
+    for warning in stream.warnings() {
+        log::warn!("{input}: {warning}");
+    }
+    if session.steps() == 0 {
+        return Err(Error::input(input, "no frame in it can be decoded"));
+    }
+    teller.finish(&engine, &session, None)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes a stream through a session, to its end.
+fn follow(stream: &mut dyn Stream, session: &mut Session, engine: &mut Engine, teller: &mut Teller<'_>) -> Result<()> {
+    while let Some(next) = session.next_time() {
+        let Some(frame) = stream.first_at_or_after(next)? else { break };
+        let captured = Instant::now();
+        if let Some(step) = session.take(engine, &frame)? {
+            teller.step(&step, captured, None)?;
+            teller.stats_if_due(engine, session, None)?;
+        }
+    }
+    teller.ended(session.finish(), None)
+}
+
+fn session(args: &WatchArgs, engine: &Engine, picture: &PictureSettings) -> Result<Session> {
+    let stride = stride(args, engine);
+    let sampler = match &args.sample_at {
+        Some(trace) => Sampler::repeat(TraceReader::open(trace)?)?,
+        None => Sampler::every(stride)?,
+    };
+    let categories = engine.categories()?;
+    let spec = SessionSpec {
+        camera: args.events.camera.clone(),
+        fit: picture.fit,
+        roi: picture.roi,
+        events: event_spec(&args.events, &categories, &engine.bundle.manifest.defaults.background, stride)?,
+        gate: GateSpec { enabled: !args.no_gate, ..GateSpec::default() },
+    };
+    Session::new(engine, &spec, sampler)
+}
+
+/// Seconds between sampled frames.
+fn stride(args: &WatchArgs, engine: &Engine) -> Seconds {
+    let manifest = &engine.bundle.manifest;
+    let own_window = engine.model.window == manifest.model.window;
+    // The bundle's stride is meant for its own window.
+    let default = manifest.defaults.stride_s.filter(|_| own_window);
+    args.stride.or(default).unwrap_or(CLIP_S / engine.model.window as Seconds)
+}
