@@ -25,6 +25,7 @@ pub mod health;
 pub mod live;
 pub mod logging;
 pub mod recognition;
+pub mod service;
 pub mod sink;
 pub mod source;
 pub mod table;

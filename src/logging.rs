@@ -8,6 +8,16 @@ use log::{Level, LevelFilter};
 use crate::cli::Cli;
 use crate::cli::args::ColorWhen;
 
+/// Whether -q or -v was given, which stands over any configuration.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Sets the level of what runs by a configuration, unless -q or -v was given.
+pub fn set_level(level: LevelFilter) {
+    if !ASKED.load(Ordering::Relaxed) {
+        log::set_max_level(level);
+    }
+}
+
 /// Sets the log level and colours from the command line; `RUST_LOG` overrides the level.
 pub fn start(cli: &Cli) {
     let level = match (cli.quiet, cli.verbose) {

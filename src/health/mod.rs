@@ -9,4 +9,4 @@ mod usage;
 pub use governor::{Change, Governor, GovernorSpec, Measured, Why};
 pub use machine::{Camera, Machine, board_model};
 pub use thermal::ThermalZones;
-pub use usage::{peak_rss_bytes, process_cpu, thread_cpu};
+pub use usage::{current_rss_bytes, peak_rss_bytes, process_cpu, thread_cpu};

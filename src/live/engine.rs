@@ -11,7 +11,10 @@ use crate::error::Result;
 use crate::frame::{CropAt, Fit, Preprocessor, Roi};
 use crate::health::thread_cpu;
 use crate::recognition::{Compose, Header, Recognizer, Vocabulary};
-use crate::source::Picture;
+use crate::source::{Picture, Seconds};
+
+/// Seconds that a window spans by default: the models saw clips of this length.
+const CLIP_S: Seconds = 10.0;
 
 /// A loaded bundle, ready for frames of any number of cameras.
 pub struct Engine {
@@ -84,6 +87,14 @@ impl Engine {
     /// Categories that the bundle does not know.
     pub fn categories(&self) -> Result<Vec<String>> {
         Ok(vocabulary(&self.bundle, &self.model)?.names().to_vec())
+    }
+
+    /// Seconds between sampled frames: as `said`, or the bundle's, or as many as spread its window over a clip.
+    pub fn stride(&self, said: Option<Seconds>) -> Seconds {
+        let manifest = &self.bundle.manifest;
+        // The bundle's stride is meant for its own window.
+        let own = manifest.defaults.stride_s.filter(|_| self.model.window == manifest.model.window);
+        said.or(own).unwrap_or(CLIP_S / self.model.window as Seconds)
     }
 
     /// What scores windows, for one camera.

@@ -13,9 +13,6 @@ use crate::live::{Engine, GateSpec, Sampler, Session, SessionSpec, TraceReader};
 use crate::source::{Seconds, Stream, open_stream};
 use teller::{Names, Teller};
 
-/// Seconds that a window spans by default: the models saw clips of this length.
-const CLIP_S: Seconds = 10.0;
-
 /// Samples the stream, takes each frame through a session, tells what comes of it.
 pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     if args.top == 0 {
@@ -55,7 +52,7 @@ fn follow(stream: &mut dyn Stream, session: &mut Session, engine: &mut Engine, t
 }
 
 fn session(args: &WatchArgs, engine: &Engine, picture: &PictureSettings) -> Result<Session> {
-    let stride = stride(args, engine);
+    let stride = engine.stride(args.stride);
     let sampler = match &args.sample_at {
         Some(trace) => Sampler::repeat(TraceReader::open(trace)?)?,
         None => Sampler::every(stride)?,
@@ -69,13 +66,4 @@ fn session(args: &WatchArgs, engine: &Engine, picture: &PictureSettings) -> Resu
         gate: GateSpec { enabled: !args.no_gate, ..GateSpec::default() },
     };
     Session::new(engine, &spec, sampler)
-}
-
-/// Seconds between sampled frames.
-fn stride(args: &WatchArgs, engine: &Engine) -> Seconds {
-    let manifest = &engine.bundle.manifest;
-    let own_window = engine.model.window == manifest.model.window;
-    // The bundle's stride is meant for its own window.
-    let default = manifest.defaults.stride_s.filter(|_| own_window);
-    args.stride.or(default).unwrap_or(CLIP_S / engine.model.window as Seconds)
 }
