@@ -65,6 +65,9 @@ pub enum Command {
     /// Look into, check, pack and unpack bundles.
     #[command(subcommand)]
     Bundle(BundleCommand),
+    /// List cameras, test them, take a picture.
+    #[command(subcommand)]
+    Camera(CameraCommand),
     /// Say what this machine has: CPU, memory, ffmpeg, cameras, GPU.
     Doctor(DoctorArgs),
     /// Print shell completions.
@@ -130,6 +133,14 @@ pub struct PictureArgs {
     #[arg(long, value_name = "X,Y,W,H", allow_hyphen_values = true)]
     pub roi: Option<String>,
 
+    /// Black out this part before anything else sees the picture, in pixels of the upright picture; may be given again.
+    #[arg(long, value_name = "X,Y,W,H", allow_hyphen_values = true)]
+    pub mask: Vec<String>,
+
+    /// Turn the picture clockwise by so many degrees.
+    #[arg(long, value_name = "DEGREES", default_value = "0")]
+    pub rotate: RotateArg,
+
     /// How a picture becomes square: `crop` the centre as BIKE does, `pad` it whole, or `stretch` it.
     #[arg(long, value_name = "HOW", default_value = "crop")]
     pub fit: FitArg,
@@ -155,6 +166,38 @@ pub enum MatrixArg {
     Bt601,
     Bt709,
     Bt2020,
+}
+
+/// Clockwise turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum RotateArg {
+    #[default]
+    #[value(name = "0")]
+    None,
+    #[value(name = "90")]
+    Quarter,
+    #[value(name = "180")]
+    Half,
+    #[value(name = "270")]
+    ThreeQuarters,
+}
+
+/// What is wished for of a camera.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Camera")]
+pub struct CameraArgs {
+    /// Pixel format: mjpeg, yuyv, nv12, yu12, rgb3 or bgr3. [default: what costs least]
+    #[arg(long, value_name = "FORMAT")]
+    pub camera_format: Option<String>,
+
+    /// Picture size. [default: the smallest of at least 480 lines]
+    #[arg(long, value_name = "WxH")]
+    pub camera_size: Option<String>,
+
+    /// Frames a second. [default: the lowest rate from 15 on]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub camera_fps: Option<f64>,
 }
 
 /// How a picture becomes square.
@@ -426,6 +469,63 @@ pub enum BundleCommand {
         /// The folder to make.
         #[arg(value_hint = ValueHint::DirPath)]
         dir: PathBuf,
+    },
+}
+
+/// `camera`
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  bike-edge camera list
+  bike-edge camera test /dev/video0 --seconds 30
+  bike-edge camera snapshot camera:046d_C920 hall.png --mask 0,0,200,120
+
+CAMERA is a device file (/dev/video0), camera:ID with an id of `camera list` or a part of it that fits one camera
+alone, an address for ffmpeg (rtsp://...), or `-` for y4m through a pipe.")]
+pub enum CameraCommand {
+    /// Say which cameras there are and what they offer.
+    List {
+        /// JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write one picture to a file: what `watch` would see, masks in black.
+    Snapshot {
+        /// The camera.
+        #[arg(value_name = "CAMERA", value_hint = ValueHint::AnyPath)]
+        camera: OsString,
+        /// The file, .png or .jpg.
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Replace the file where there is one.
+        #[arg(long)]
+        force: bool,
+        /// Let the camera set its exposure for so many seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 1.0, allow_negative_numbers = true)]
+        after: f64,
+        /// The camera's mode.
+        #[command(flatten)]
+        mode: CameraArgs,
+        /// The picture; --fit does not apply.
+        #[command(flatten)]
+        picture: PictureArgs,
+    },
+    /// Read frames for a while and say how many came, were dropped or damaged.
+    Test {
+        /// The camera.
+        #[arg(value_name = "CAMERA", value_hint = ValueHint::AnyPath)]
+        camera: OsString,
+        /// For how long.
+        #[arg(long, value_name = "SECONDS", default_value_t = 10.0, allow_negative_numbers = true)]
+        seconds: f64,
+        /// JSON instead of text.
+        #[arg(long)]
+        json: bool,
+        /// The camera's mode.
+        #[command(flatten)]
+        mode: CameraArgs,
+        /// The picture.
+        #[command(flatten)]
+        picture: PictureArgs,
     },
 }
 

@@ -2,6 +2,7 @@
 
 mod bench;
 mod bundle;
+mod camera;
 mod classify;
 mod clip_answer;
 mod completions;
@@ -38,6 +39,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Eval(args) => eval::run(&args, voice),
         Command::Bench(args) => bench::run(&args, voice),
         Command::Bundle(command) => bundle::run(&command),
+        Command::Camera(command) => camera::run(&command),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions { shell } => completions::print(shell),
         Command::Man { command } => completions::print_man(command.as_deref()),

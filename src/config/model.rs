@@ -3,12 +3,12 @@
 use std::str::FromStr;
 
 use crate::bundle::manifest::{self, Manifest};
-use crate::cli::args::{FitArg, MatrixArg, ModelArgs, PictureArgs};
+use crate::cli::args::{FitArg, MatrixArg, ModelArgs, PictureArgs, RotateArg};
 use crate::config::{CategoryChoice, parse_size};
 use crate::error::{Error, Result};
 use crate::frame::{Fit, PreprocessSpec, Roi};
 use crate::recognition::{AttributeScores, Interaction, MAX_WINDOW, RecognitionSpec};
-use crate::source::{Matrix, SourceOptions};
+use crate::source::{Mask, Matrix, Rotation, SourceOptions, View};
 
 /// Threads taken unasked; more than this gain little on one frame at a time.
 const DEFAULT_MAX_THREADS: usize = 4;
@@ -115,6 +115,15 @@ impl PictureSettings {
                 MatrixArg::Bt709 => Matrix::Bt709,
                 MatrixArg::Bt2020 => Matrix::Bt2020,
             }),
+            view: View {
+                masks: args.mask.iter().map(|mask| Mask::from_str(mask)).collect::<Result<_>>()?,
+                rotate: match args.rotate {
+                    RotateArg::None => Rotation::None,
+                    RotateArg::Quarter => Rotation::Quarter,
+                    RotateArg::Half => Rotation::Half,
+                    RotateArg::ThreeQuarters => Rotation::ThreeQuarters,
+                },
+            },
             ..SourceOptions::default()
         };
         Ok(Self { fit, roi, source })

@@ -38,7 +38,11 @@ impl Cutter {
 
 /// RGB pixels that hold at least the rectangle `needed` of `picture` as stored, and where in the picture their first
 /// pixel lies. Borrowed from the picture where that is possible, else made in `buffer`.
-fn rgb_around<'a>(picture: &Picture<'a>, needed: Rect, buffer: &'a mut Vec<u8>) -> Result<(Rgb<'a>, (u32, u32))> {
+pub(super) fn rgb_around<'a>(
+    picture: &Picture<'a>,
+    needed: Rect,
+    buffer: &'a mut Vec<u8>,
+) -> Result<(Rgb<'a>, (u32, u32))> {
     let (width, height) = (picture.width as usize, picture.height as usize);
     let made = match picture.pixels {
         Pixels::Rgb { data, stride } => {

@@ -14,9 +14,11 @@ mod resample;
 mod roi;
 mod spec;
 mod tile;
+mod whole;
 mod yuv;
 
 pub use luma::{CELLS, LumaGrid, UNITS};
 pub use preprocessor::Preprocessor;
 pub use roi::Roi;
 pub use spec::{CropAt, Fit, PreprocessSpec};
+pub use whole::{Upright, upright};

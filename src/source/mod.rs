@@ -7,11 +7,13 @@
 //! `mp4` (H.264), `gif`, `stills`, `y4m`, and `ffmpeg` for all else. They meet in `recorded`: a kind says how
 //! to count its frames and how to move forward through them, and becomes both a clip and a stream there.
 
+pub mod camera;
 mod detect;
 mod ffmpeg;
 mod gif;
 mod limits;
 mod live;
+mod mask;
 #[cfg(feature = "h264")]
 mod mp4;
 mod open;
@@ -23,16 +25,20 @@ mod redact;
 pub mod sampling;
 mod spool;
 mod stills;
+mod view;
 mod y4m;
 
 use std::path::PathBuf;
 
+pub use camera::CameraWish;
 pub use ffmpeg::find_ffmpeg;
-pub use live::{Act, FakeCamera, Live, LiveCounts, Loss, Moment};
+pub use live::{Act, FakeCamera, Live, LiveCounts, LiveOptions, Loss, Moment, is_camera, open_live};
+pub use mask::Mask;
 pub use open::{open_clip, open_stream};
 pub use picture::{Frame, Matrix, Picture, Pixels, Rotation, Seconds, Subsampling};
 pub use rate::Rate;
 pub use redact::redact;
+pub use view::View;
 
 use crate::Result;
 
@@ -49,6 +55,8 @@ pub struct SourceOptions {
     pub io_timeout_s: f64,
     /// Frames a second of a folder of stills, which has no times of its own.
     pub stills_rate: Rate,
+    /// How pictures are to be seen.
+    pub view: View,
 }
 
 impl Default for SourceOptions {
@@ -60,6 +68,7 @@ impl Default for SourceOptions {
             ffmpeg: None,
             io_timeout_s: 10.0,
             stills_rate: Rate { num: 25, den: 1 },
+            view: View::default(),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::redact::{is_url, redact};
 use super::spool::{Kept, read_head, spool};
 use super::stills::Stills;
 use super::y4m::{Pipe, Y4mFile, Y4mReader};
-use super::{Clip, ClipInfo, SourceOptions, Stream};
+use super::{Clip, ClipInfo, SourceOptions, Stream, view};
 use crate::{Error, Result};
 
 /// Opens a recorded clip: a file, a folder of stills, or `-` for standard input (or a named pipe), which is
@@ -22,6 +22,10 @@ use crate::{Error, Result};
 ///
 /// Addresses (`rtsp://...`) may have no end to count to and are refused here; what they hold can be piped in.
 pub fn open_clip(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Clip>> {
+    Ok(view::clip(bare_clip(input, options)?, &options.view))
+}
+
+fn bare_clip(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Clip>> {
     let name = name_of(input);
     match place_of(input) {
         Place::Url(_) => Err(Error::input(
@@ -46,6 +50,11 @@ pub fn open_clip(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Clip>
 /// they come when they hold y4m or something for `ffmpeg`; MP4, GIF and stills are spooled first, as their
 /// readers need to seek.
 pub fn open_stream(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Stream>> {
+    Ok(view::stream(bare_stream(input, options)?, &options.view))
+}
+
+/// As [`open_stream`], the view left out.
+pub(super) fn bare_stream(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Stream>> {
     let name = name_of(input);
     match place_of(input) {
         Place::Url(url) => {
@@ -67,13 +76,13 @@ pub fn open_stream(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Str
     }
 }
 
-enum Place {
+pub(super) enum Place {
     Stdin,
     Url(String),
     Path(PathBuf),
 }
 
-fn place_of(input: &OsStr) -> Place {
+pub(super) fn place_of(input: &OsStr) -> Place {
     match input.to_str() {
         Some("-") => Place::Stdin,
         Some(text) if text.starts_with("file://") => Place::Path(text.trim_start_matches("file://").into()),
@@ -83,7 +92,7 @@ fn place_of(input: &OsStr) -> Place {
 }
 
 /// The input's name in messages: readable, without secrets.
-fn name_of(input: &OsStr) -> String {
+pub(super) fn name_of(input: &OsStr) -> String {
     match input.to_str() {
         Some("-") => "standard input".into(),
         Some(text) if is_url(text) => redact(text),

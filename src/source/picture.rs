@@ -41,6 +41,14 @@ pub enum Rotation {
     ThreeQuarters,
 }
 
+impl Rotation {
+    /// Both turns, one after the other.
+    pub fn then(self, other: Self) -> Self {
+        const TURNS: [Rotation; 4] = [Rotation::None, Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters];
+        TURNS[(self as usize + other as usize) % 4]
+    }
+}
+
 /// Pixel storage. Slices hold at least `stride * (rows - 1) + row bytes` bytes.
 #[derive(Clone, Copy, Debug)]
 pub enum Pixels<'a> {

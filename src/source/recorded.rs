@@ -7,7 +7,7 @@ use crate::{Error, Result};
 pub(super) type Wanted<'a> = dyn Fn(u64, Seconds) -> bool + 'a;
 
 /// Slack when a time is compared: half a millisecond.
-const TIME_TOLERANCE_S: Seconds = 0.0005;
+pub(super) const TIME_TOLERANCE_S: Seconds = 0.0005;
 
 /// Moves forward through a source's frames.
 pub(super) trait Reader {

@@ -2,21 +2,30 @@
 
 use std::time::Duration;
 
-/// The first wait, which doubles up to [`LONGEST`].
-const SHORTEST: Duration = Duration::from_millis(500);
-/// Short enough that a camera plugged in again is soon seen.
-const LONGEST: Duration = Duration::from_secs(15);
-
 /// Waits that double while tries fail.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(in crate::source) struct Backoff {
+    shortest: Duration,
+    longest: Duration,
     failures: u32,
 }
 
+impl Default for Backoff {
+    /// Half a second to 15 s: short enough that a camera plugged in again is soon seen.
+    fn default() -> Self {
+        Self::new(Duration::from_millis(500), Duration::from_secs(15))
+    }
+}
+
 impl Backoff {
+    /// From `shortest` to `longest`.
+    pub fn new(shortest: Duration, longest: Duration) -> Self {
+        Self { shortest, longest, failures: 0 }
+    }
+
     /// The wait after one more failure.
     pub fn failed(&mut self) -> Duration {
-        let wait = SHORTEST.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST);
+        let wait = self.shortest.saturating_mul(2_u32.saturating_pow(self.failures)).min(self.longest);
         self.failures = self.failures.saturating_add(1);
         wait
     }
@@ -36,8 +45,8 @@ mod tests {
         let mut backoff = Backoff::default();
         let waits: Vec<f64> = (0..8).map(|_| backoff.failed().as_secs_f64()).collect();
         assert_eq!(waits, [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0]);
-        (0..100).for_each(|_| assert!(backoff.failed() == LONGEST));
+        (0..100).for_each(|_| assert!(backoff.failed() == Duration::from_secs(15)));
         backoff.recovered();
-        assert_eq!(backoff.failed(), SHORTEST);
+        assert_eq!(backoff.failed(), Duration::from_millis(500));
     }
 }

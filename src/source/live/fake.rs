@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::backoff::Backoff;
 use super::{Live, LiveCounts, Loss, Moment};
 use crate::Result;
-use crate::source::recorded::{Reader, Recording};
+use crate::source::recorded::{Reader, Recording, TIME_TOLERANCE_S};
 use crate::source::y4m::Y4mFile;
 use crate::source::{ClipInfo, Frame, Matrix, Picture, Pixels, Rate, Rotation, Seconds};
 
@@ -174,7 +174,7 @@ impl Live for FakeCamera {
         &self.info
     }
 
-    fn newest(&mut self, wait: Duration) -> Result<Moment<'_>> {
+    fn newest(&mut self, from: Seconds, wait: Duration) -> Result<Moment<'_>> {
         self.now += self.busy;
         let deadline = self.now + wait.as_secs_f64();
         let mut found = false;
@@ -214,8 +214,13 @@ impl Live for FakeCamera {
                         self.script.clear();
                         break;
                     }
+                    let early = self.due() < from - TIME_TOLERANCE_S;
                     self.tick();
-                    self.counts.dropped += u64::from(std::mem::replace(&mut found, true));
+                    if early {
+                        self.counts.passed += 1;
+                    } else {
+                        self.counts.dropped += u64::from(std::mem::replace(&mut found, true));
+                    }
                 }
             }
         }
@@ -249,7 +254,7 @@ mod tests {
     fn story(camera: &mut FakeCamera) -> Vec<String> {
         let mut story = Vec::new();
         loop {
-            story.push(match camera.newest(WAIT).expect("goes on") {
+            story.push(match camera.newest(0.0, WAIT).expect("goes on") {
                 Moment::Frame(frame) => {
                     let Pixels::Rgb { data, .. } = frame.picture.pixels else { panic!("not RGB") };
                     format!("{}={} {:.1}", frame.index, data[0], frame.time)
@@ -276,6 +281,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_early_is_passed_over() {
+        let mut camera = camera(&[Act::Frames(10)]);
+        for from in [0.0, 0.3, 0.6, 0.9] {
+            let Moment::Frame(frame) = camera.newest(from, WAIT).expect("goes on") else { panic!("no frame") };
+            assert_eq!(frame.time, from);
+        }
+        assert_eq!(camera.counts(), LiveCounts { captured: 10, passed: 6, ..LiveCounts::default() });
+    }
+
+    #[test]
     fn bad_frames_are_counted_and_passed_over() {
         let mut camera = camera(&[Act::Frames(1), Act::Short(2), Act::Corrupt(1), Act::Frames(1)]);
         assert_eq!(story(&mut camera), ["0=0 0.0", "4=4 0.4"]);
@@ -299,10 +314,10 @@ mod tests {
         std::fs::write(file.path(), bytes).expect("written");
         let mut camera = FakeCamera::replay(file.path(), None, [Act::Rest]).expect("opens");
         for n in 0..5u64 {
-            let Moment::Frame(frame) = camera.newest(WAIT).expect("goes on") else { panic!("no frame {n}") };
+            let Moment::Frame(frame) = camera.newest(0.0, WAIT).expect("goes on") else { panic!("no frame {n}") };
             let Pixels::Yuv { planes, .. } = frame.picture.pixels else { panic!("not YUV") };
             assert_eq!((frame.index, frame.time, u64::from(planes[0][0])), (n, n as f64 * 1001.0 / 30000.0, n));
         }
-        assert!(matches!(camera.newest(WAIT).expect("goes on"), Moment::Ended));
+        assert!(matches!(camera.newest(0.0, WAIT).expect("goes on"), Moment::Ended));
     }
 }

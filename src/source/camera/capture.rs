@@ -1,0 +1,264 @@
+//! One open camera: its mode set, its buffers mapped, frames out of it.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use v4l::v4l_sys::*;
+use v4l::v4l2::vidioc;
+
+use super::choose::choose;
+use super::coding::{Told, layout};
+use super::find::{Found, MULTI_PLANAR};
+use super::format::CameraFormat;
+use super::modes::{interval, modes, rate_of};
+use super::node::{CAPTURE, Mapped, Node, Plain};
+use super::wish::CameraWish;
+use crate::Error;
+use crate::source::limits::{MAX_VIDEO_PIXELS, check_size};
+use crate::source::live::keeper::{Came, Device, Fault, Got};
+use crate::source::live::shot::{Coding, Layout, jpeg_in};
+use crate::source::{ClipInfo, Matrix, Rate};
+
+/// Buffers that the driver fills in turn: at 30 frames a second a reader may be away for a tenth of a second.
+const BUFFERS: u32 = 4;
+/// Most buffers that are taken where the driver insists on more.
+const MOST_BUFFERS: u32 = 32;
+
+/// One open camera. Closing the file, which is the last thing that happens when it is dropped, stops it.
+pub(super) struct Camera {
+    mode: Mode,
+    layout: Layout,
+    buffers: Vec<Mapped>,
+    /// The driver's number of the last frame.
+    sequence: Option<u32>,
+    node: Node,
+}
+
+/// What the camera was set to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mode {
+    format: CameraFormat,
+    size: (u32, u32),
+    rate: Option<Rate>,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}x{}", self.format, self.size.0, self.size.1)?;
+        match self.rate {
+            Some(rate) => write!(f, " at {:.1} frames a second", rate.fps()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Camera {
+    /// Opens a camera, sets its mode and starts it.
+    ///
+    /// # Errors
+    /// [`Fault::Refused`] where the camera cannot give what is wished for, [`Fault::Lost`] for all that may pass.
+    pub fn open(found: &Found, wish: &CameraWish, matrix: Option<Matrix>) -> Result<Self, Fault> {
+        let name = found.path.display().to_string();
+        let refused = |problem: String| Fault::Refused(Error::input(&name, problem));
+        if !found.single_planar {
+            return Err(refused(MULTI_PLANAR.into()));
+        }
+        let node = Node::open(&found.path).map_err(|e| lost("opening it", &e))?;
+        let (modes, foreign) = modes(&node);
+        if modes.is_empty() {
+            let offers = if foreign.is_empty() { "none".into() } else { foreign.join(", ") };
+            return Err(refused(format!("offers no format that is read here (it offers {offers})")));
+        }
+        let choice = choose(&modes, wish).map_err(refused)?;
+        let (layout, format) = set_format(&node, choice.format, choice.size, matrix)?;
+        let size = (layout.width, layout.height);
+        check_size(size.0, size.1, MAX_VIDEO_PIXELS).map_err(refused)?;
+        if wish.size.is_some_and(|wish| wish != size) || wish.format.is_some_and(|wish| wish != format) {
+            let (width, height) = choice.size;
+            let given = format!("{format} {}x{}", size.0, size.1);
+            return Err(refused(format!("was asked for {} {width}x{height} and gives {given}", choice.format)));
+        }
+        let rate = set_rate(&node, choice.fps);
+        let buffers = map_buffers(&node)?;
+        node.stream(true).map_err(|e| lost("starting it", &e))?;
+        Ok(Self { mode: Mode { format, size, rate }, layout, buffers, sequence: None, node })
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    pub fn size(&self) -> (u32, u32) {
+        self.mode.size
+    }
+
+    /// Takes a filled buffer from the driver; `None` where there is none yet.
+    fn dequeue(&self) -> Result<Option<v4l2_buffer>, Fault> {
+        let mut buffer = v4l2_buffer { type_: CAPTURE, memory: MMAP, ..v4l2_buffer::zeroed() };
+        match self.node.call(vidioc::VIDIOC_DQBUF, &mut buffer) {
+            Ok(()) if (buffer.index as usize) < self.buffers.len() => Ok(Some(buffer)),
+            Ok(()) => Err(Fault::Lost(format!("its driver handed over a buffer {} that there is not", buffer.index))),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(e) => Err(lost("taking a frame", &e)),
+        }
+    }
+
+    fn queue(&self, index: u32) -> Result<(), Fault> {
+        let mut buffer = v4l2_buffer { type_: CAPTURE, memory: MMAP, index, ..v4l2_buffer::zeroed() };
+        self.node.call(vidioc::VIDIOC_QBUF, &mut buffer).map_err(|e| lost("giving a buffer back", &e))
+    }
+
+    /// What a filled buffer holds, copied to `into`.
+    fn look(&self, buffer: &v4l2_buffer, into: &mut Vec<u8>) -> Got {
+        if buffer.flags & V4L2_BUF_FLAG_ERROR != 0 {
+            return Got::Corrupt;
+        }
+        let mapped = &self.buffers[buffer.index as usize];
+        // Some drivers leave the length of frames of a fixed size open.
+        let bytes = if buffer.bytesused == 0 { 0 } else { (buffer.bytesused as usize).min(mapped.len()) };
+        if self.layout.coding == Coding::Mjpeg {
+            mapped.copy(bytes, into);
+            match jpeg_in(into).map(<[u8]>::len) {
+                None => return if bytes == 0 { Got::Short } else { Got::Corrupt },
+                Some(0) => return Got::Short,
+                Some(length) => into.truncate(length),
+            }
+        } else if bytes < self.layout.bytes() {
+            return Got::Short;
+        } else {
+            mapped.copy(self.layout.bytes(), into);
+        }
+        let monotonic = buffer.flags & V4L2_BUF_FLAG_TIMESTAMP_MASK == V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
+        let seconds = buffer.timestamp.tv_sec as f64 + buffer.timestamp.tv_usec as f64 / 1e6;
+        let clock_s = (monotonic && seconds > 0.0).then_some(seconds);
+        Got::Frame(Came { layout: self.layout, clock_s, passed: 0, lost: 0 })
+    }
+}
+
+const MMAP: u32 = v4l2_memory_V4L2_MEMORY_MMAP;
+
+impl Device for Camera {
+    fn info(&self) -> ClipInfo {
+        let (width, height) = self.mode.size;
+        let fps = self.mode.rate.map(Rate::fps);
+        ClipInfo { format: format!("camera, {}", self.mode.format), width, height, fps, duration_s: None }
+    }
+
+    fn next(&mut self, wait: Duration, into: &mut Vec<u8>) -> Result<Got, Fault> {
+        if !self.node.wait(wait).map_err(|e| lost("waiting for a frame", &e))? {
+            return Ok(Got::Nothing);
+        }
+        let Some(mut newest) = self.dequeue()? else { return Ok(Got::Nothing) };
+        // What came while we were away is passed over for the newest.
+        let mut passed = 0;
+        let first = newest.sequence;
+        while passed < u64::from(MOST_BUFFERS)
+            && let Some(newer) = self.dequeue()?
+        {
+            self.queue(newest.index)?;
+            newest = newer;
+            passed += 1;
+        }
+        // Numbers that were left out are frames that the driver had no buffer for.
+        let expected = self.sequence.replace(newest.sequence).map_or(first, |last| last.wrapping_add(1));
+        let numbered = u64::from(newest.sequence.wrapping_sub(expected));
+        let lost = if numbered < 1 << 16 { numbered.saturating_sub(passed) } else { 0 };
+        let got = self.look(&newest, into);
+        self.queue(newest.index)?;
+        Ok(match got {
+            Got::Frame(came) => Got::Frame(Came { passed, lost, ..came }),
+            other => other,
+        })
+    }
+}
+
+/// A fault of a call that trying again later may mend.
+fn lost(doing: &str, e: &io::Error) -> Fault {
+    Fault::Lost(match e.raw_os_error() {
+        Some(libc::ENODEV | libc::ENOENT | libc::ENXIO) => "it was unplugged".into(),
+        Some(libc::EBUSY) => "another program is using it".into(),
+        Some(libc::EIO) => format!("{doing} failed: the driver met an error it cannot mend"),
+        Some(libc::EACCES) => {
+            "may not be opened by this user; add the user to the group video: sudo usermod -aG video $USER".into()
+        }
+        _ => format!("{doing} failed: {e}"),
+    })
+}
+
+fn set_format(
+    node: &Node,
+    format: CameraFormat,
+    (width, height): (u32, u32),
+    matrix: Option<Matrix>,
+) -> Result<(Layout, CameraFormat), Fault> {
+    let mut told = v4l2_format { type_: CAPTURE, ..v4l2_format::zeroed() };
+    told.fmt.pix = v4l2_pix_format {
+        width,
+        height,
+        pixelformat: format.number(),
+        field: v4l2_field_V4L2_FIELD_NONE,
+        // SAFETY: whole numbers, for which zeros are a value.
+        ..unsafe { std::mem::zeroed() }
+    };
+    node.call(vidioc::VIDIOC_S_FMT, &mut told).map_err(|e| lost("setting its format", &e))?;
+    // SAFETY: the type says which part of the union is set, and it is made of whole numbers.
+    let pix = unsafe { told.fmt.pix };
+    let code = pix.pixelformat;
+    let given = CameraFormat::of_number(code)
+        .ok_or_else(|| Fault::Lost(format!("it gives format {:?} unasked", super::node::text(&code.to_le_bytes()))))?;
+    if pix.field == v4l2_field_V4L2_FIELD_ALTERNATE {
+        return Err(Fault::Lost("it gives single fields of interlaced video, which are not read here".into()));
+    }
+    // SAFETY: either name of the union is a whole number.
+    let ycbcr_encoding = unsafe { pix.__bindgen_anon_1.ycbcr_enc };
+    let told = Told {
+        format: given,
+        width: pix.width,
+        height: pix.height,
+        bytes_per_line: pix.bytesperline,
+        colorspace: pix.colorspace,
+        ycbcr_encoding,
+        quantization: pix.quantization,
+    };
+    let layout = layout(&told, matrix).map_err(Fault::Lost)?;
+    Ok((layout, given))
+}
+
+/// Sets the rate where the driver takes one; what it then is.
+fn set_rate(node: &Node, fps: Option<f64>) -> Option<Rate> {
+    let mut told = v4l2_streamparm { type_: CAPTURE, ..v4l2_streamparm::zeroed() };
+    if let Some(fps) = fps {
+        told.parm.capture.timeperframe = interval(fps);
+        // A driver that does not take a rate keeps its own.
+        if let Err(e) = node.call(vidioc::VIDIOC_S_PARM, &mut told) {
+            log::debug!("the camera takes no rate: {e}");
+        }
+    }
+    node.call(vidioc::VIDIOC_G_PARM, &mut told).ok()?;
+    // SAFETY: the type says which part of the union is set, and it is made of whole numbers.
+    rate_of(unsafe { told.parm.capture.timeperframe })
+}
+
+/// Asks for buffers, maps them and gives them to the driver.
+fn map_buffers(node: &Node) -> Result<Vec<Mapped>, Fault> {
+    let mut request =
+        v4l2_requestbuffers { count: BUFFERS, type_: CAPTURE, memory: MMAP, ..v4l2_requestbuffers::zeroed() };
+    node.call(vidioc::VIDIOC_REQBUFS, &mut request).map_err(|e| lost("asking for its buffers", &e))?;
+    if !(1..=MOST_BUFFERS).contains(&request.count) {
+        return Err(Fault::Lost(format!("its driver gives {} buffers, which cannot be used", request.count)));
+    }
+    let mut buffers = Vec::new();
+    for index in 0..request.count {
+        let mut buffer = v4l2_buffer { type_: CAPTURE, memory: MMAP, index, ..v4l2_buffer::zeroed() };
+        node.call(vidioc::VIDIOC_QUERYBUF, &mut buffer).map_err(|e| lost("asking for its buffers", &e))?;
+        // SAFETY: the memory type says which part of the union is set, a whole number.
+        let offset = unsafe { buffer.m.offset };
+        buffers.push(node.map(offset, buffer.length as usize).map_err(|e| lost("mapping its buffers", &e))?);
+    }
+    for index in 0..request.count {
+        let mut buffer = v4l2_buffer { type_: CAPTURE, memory: MMAP, index, ..v4l2_buffer::zeroed() };
+        node.call(vidioc::VIDIOC_QBUF, &mut buffer).map_err(|e| lost("giving it its buffers", &e))?;
+    }
+    Ok(buffers)
+}

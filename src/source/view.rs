@@ -1,0 +1,199 @@
+//! How a source's pictures are to be seen: turned upright, and with private parts blacked out.
+//!
+//! This is the last thing a source does and the first that anyone can see of it, so that what is masked is nowhere: not
+//! in a crop, not in a snapshot, not in what decides whether the picture changed.
+
+use super::{Clip, ClipInfo, Frame, Mask, Picture, Pixels, Rotation, Seconds, Stream, Subsampling, Visit};
+use crate::{Error, Result};
+
+/// How pictures are to be seen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct View {
+    /// Blacked out, in pixels of the picture as shown.
+    pub masks: Vec<Mask>,
+    /// A clockwise turn on top of what the source says of itself.
+    pub rotate: Rotation,
+}
+
+/// Shows pictures as a [`View`] says; keeps its buffer.
+#[derive(Default)]
+pub(super) struct Viewer {
+    view: View,
+    /// Size of the first masked picture as stored.
+    size: Option<(u32, u32)>,
+    buffer: Vec<u8>,
+}
+
+impl Viewer {
+    pub fn new(view: View) -> Self {
+        Self { view, ..Self::default() }
+    }
+
+    /// Whether pictures are shown as they are.
+    pub fn is_plain(&self) -> bool {
+        self.view == View::default()
+    }
+
+    /// What is known of a source whose pictures are seen so.
+    pub fn info(&self, info: ClipInfo) -> ClipInfo {
+        match self.view.rotate {
+            Rotation::None | Rotation::Half => info,
+            Rotation::Quarter | Rotation::ThreeQuarters => ClipInfo { width: info.height, height: info.width, ..info },
+        }
+    }
+
+    /// The picture as it may be seen.
+    ///
+    /// # Errors
+    /// A mask outside the picture; a picture of another size than the first, where there are masks.
+    pub fn look<'a>(&'a mut self, picture: Picture<'a>) -> Result<Picture<'a>> {
+        let picture = Picture { rotation: picture.rotation.then(self.view.rotate), ..picture };
+        if self.view.masks.is_empty() {
+            return Ok(picture);
+        }
+        let stored = (picture.width, picture.height);
+        let first = *self.size.get_or_insert(stored);
+        if first != stored {
+            return Err(Error::Usage(format!(
+                "the picture was {}x{} and is now {}x{}, which --mask was not meant for; start again with masks for the \
+                 new size, or fix the source's size",
+                first.0, first.1, stored.0, stored.1
+            )));
+        }
+        self.buffer.clear();
+        let masks = self.view.masks.iter().map(|mask| mask.to_stored(picture.rotation, stored));
+        let masks: Vec<Mask> = masks.collect::<Result<_>>()?;
+        let pixels = self.masked(&picture, &masks)?;
+        Ok(Picture { pixels, ..picture })
+    }
+
+    /// The pixels, copied, with `masks` (as stored) in black.
+    fn masked(&mut self, picture: &Picture<'_>, masks: &[Mask]) -> Result<Pixels<'_>> {
+        let (width, height) = (picture.width as usize, picture.height as usize);
+        match picture.pixels {
+            Pixels::Rgb { data, stride } => {
+                self.copy(data, stride, width * 3, height)?;
+                for mask in masks {
+                    blacken(&mut self.buffer, width * 3, [mask.x * 3, mask.w * 3, mask.y, mask.h], 0);
+                }
+                Ok(Pixels::Rgb { data: &self.buffer, stride: width * 3 })
+            }
+            Pixels::Yuv { planes, strides, subsampling, full_range, matrix } => {
+                let (step_x, step_y) = match subsampling {
+                    Subsampling::S420 => (2, 2),
+                    Subsampling::S422 => (2, 1),
+                    Subsampling::S444 | Subsampling::Gray => (1, 1),
+                };
+                let (half, rows) = match subsampling {
+                    Subsampling::Gray => (0, 0),
+                    _ => (width.div_ceil(step_x), height.div_ceil(step_y)),
+                };
+                self.copy(planes[0], strides[0], width, height)?;
+                self.copy(planes[1], strides[1], half, rows)?;
+                self.copy(planes[2], strides[2], half, rows)?;
+                let (luma, chroma) = self.buffer.split_at_mut(width * height);
+                let (u, v) = chroma.split_at_mut(half * rows);
+                for mask in masks {
+                    blacken(luma, width, [mask.x, mask.w, mask.y, mask.h], if full_range { 0 } else { 16 });
+                    // Every chroma sample that a masked pixel has a share in.
+                    let part = |start: u32, length: u32, step: usize| {
+                        let (first, end) = (start / step as u32, (start + length).div_ceil(step as u32));
+                        [first, end - first]
+                    };
+                    let ([x, w], [y, h]) = (part(mask.x, mask.w, step_x), part(mask.y, mask.h, step_y));
+                    if half > 0 {
+                        blacken(u, half, [x, w, y, h], 128);
+                        blacken(v, half, [x, w, y, h], 128);
+                    }
+                }
+                let planes = [&*luma, &*u, &*v];
+                Ok(Pixels::Yuv { planes, strides: [width, half, half], subsampling, full_range, matrix })
+            }
+        }
+    }
+
+    /// Copies a plane behind what is in the buffer, without gaps.
+    fn copy(&mut self, data: &[u8], stride: usize, row: usize, rows: usize) -> Result<()> {
+        for y in 0..rows {
+            let row = data.get(y * stride..).and_then(|rest| rest.get(..row));
+            let row = row.ok_or_else(|| Error::Internal("a decoded picture is smaller than it says".into()))?;
+            self.buffer.extend_from_slice(row);
+        }
+        Ok(())
+    }
+}
+
+/// Fills `[x, w, y, h]` of a plane, in samples, with `level`.
+fn blacken(plane: &mut [u8], stride: usize, [x, w, y, h]: [u32; 4], level: u8) {
+    for row in plane.chunks_exact_mut(stride).skip(y as usize).take(h as usize) {
+        row[x as usize..][..w as usize].fill(level);
+    }
+}
+
+/// A source whose pictures are seen through a [`View`].
+pub(super) struct Viewed<S> {
+    source: S,
+    info: ClipInfo,
+    viewer: Viewer,
+}
+
+/// A clip seen through `view`.
+pub(super) fn clip(source: Box<dyn Clip>, view: &View) -> Box<dyn Clip> {
+    let viewer = Viewer::new(view.clone());
+    if viewer.is_plain() {
+        return source;
+    }
+    let info = viewer.info(source.info().clone());
+    Box::new(Viewed { source, info, viewer })
+}
+
+/// A stream seen through `view`.
+pub(super) fn stream(source: Box<dyn Stream>, view: &View) -> Box<dyn Stream> {
+    let viewer = Viewer::new(view.clone());
+    if viewer.is_plain() {
+        return source;
+    }
+    let info = viewer.info(source.info().clone());
+    Box::new(Viewed { source, info, viewer })
+}
+
+impl Clip for Viewed<Box<dyn Clip>> {
+    fn info(&self) -> &ClipInfo {
+        &self.info
+    }
+
+    fn frame_count(&mut self) -> Result<u64> {
+        let count = self.source.frame_count()?;
+        self.info = self.viewer.info(self.source.info().clone());
+        Ok(count)
+    }
+
+    fn visit(&mut self, wanted: &[u64], visit: &mut dyn FnMut(Frame<'_>) -> Result<()>) -> Result<Visit> {
+        let Self { source, viewer, .. } = self;
+        source.visit(wanted, &mut |frame| {
+            let picture = viewer.look(frame.picture)?;
+            visit(Frame { picture, ..frame })
+        })
+    }
+
+    fn warnings(&self) -> &[String] {
+        self.source.warnings()
+    }
+}
+
+impl Stream for Viewed<Box<dyn Stream>> {
+    fn info(&self) -> &ClipInfo {
+        &self.info
+    }
+
+    fn first_at_or_after(&mut self, t: Seconds) -> Result<Option<Frame<'_>>> {
+        match self.source.first_at_or_after(t)? {
+            Some(frame) => Ok(Some(Frame { picture: self.viewer.look(frame.picture)?, ..frame })),
+            None => Ok(None),
+        }
+    }
+
+    fn warnings(&self) -> &[String] {
+        self.source.warnings()
+    }
+}
