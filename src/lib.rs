@@ -9,9 +9,10 @@
 //! - [`events`]: scores over time become events
 //! - [`sink`]: answers and events become a table or JSON Lines
 //!
-//! [`live`] puts them together for a camera. Beside the way: [`bundle`] (what the model is), [`config`] (what this board and user want), [`table`] (embedding
-//! tables used where they lie), [`health`] (what this machine has), [`error`], [`logging`]. [`cli`] is what was typed
-//! and [`commands`] what is done about it.
+//! [`live`] puts them together for a camera, and [`service`] does so for many, for weeks. Beside the way: [`bundle`]
+//! (what the model is), [`config`] (what this board and user want), [`table`] (embedding tables used where they lie),
+//! [`health`] (what this machine has), [`error`], [`logging`]. [`cli`] is what was typed and [`commands`] what is done
+//! about it.
 
 pub mod bundle;
 pub mod cli;

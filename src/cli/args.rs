@@ -12,6 +12,7 @@ Examples:
   bike-edge classify clip.mp4 --categories 'riding a bicycle,driving a car'
   bike-edge watch clip.mp4                             what goes on in it, from when to when
   ffmpeg -i rtsp://camera/1 -pix_fmt yuv420p -f yuv4mpegpipe - | bike-edge watch -
+  bike-edge run --config bike-edge.toml                cameras to events, as a service
   bike-edge bundle inspect embedded --lexicon bicycle  which phrases can be used as categories
   bike-edge doctor                                     what this machine has
 
@@ -58,6 +59,14 @@ pub enum Command {
     Classify(ClassifyArgs),
     /// Say what goes on in a clip or stream, as events in JSON Lines.
     Watch(WatchArgs),
+    /// Run as a service: cameras to events, as a configuration says.
+    Run(RunArgs),
+    /// Check a configuration of the service, and say what was understood.
+    CheckConfig {
+        /// The file.
+        #[arg(value_name = "FILE", default_value = CONFIG_PATH, value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
     /// Measure top-1 and top-5 over a list of labelled clips.
     Eval(EvalArgs),
     /// Measure the speed of each stage on this machine.
@@ -529,9 +538,27 @@ pub enum CameraCommand {
     },
 }
 
+/// Where the service's configuration is, if nowhere else is said.
+pub const CONFIG_PATH: &str = "/etc/bike-edge/bike-edge.toml";
+
+/// `run`
+#[derive(Args, Debug)]
+#[command(after_help = "Signals: SIGTERM and SIGINT end what goes on and stop, SIGHUP reads the configuration again.
+Example:
+  bike-edge check-config bike-edge.toml && bike-edge run --config bike-edge.toml")]
+pub struct RunArgs {
+    /// The configuration; docs/service.md and the example explain every key.
+    #[arg(long, value_name = "FILE", default_value = CONFIG_PATH, value_hint = ValueHint::FilePath)]
+    pub config: PathBuf,
+}
+
 /// `doctor`
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
+    /// Check this machine against a board's profile: auto, rpi4, rpi5, rk3588, jetson-orin or generic.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub profile: String,
+
     /// JSON instead of text.
     #[arg(long)]
     pub json: bool,

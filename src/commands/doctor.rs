@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::doctor_profile::Fit;
 use crate::bundle::{Bundle, BundleRef};
 use crate::cli::args::DoctorArgs;
 use crate::error::Result;
@@ -18,6 +19,7 @@ struct Report {
     #[serde(flatten)]
     machine: Machine,
     h264: bool,
+    fit: Fit,
     /// The bundle inside this binary, or why it cannot be used.
     bundle: std::result::Result<String, String>,
 }
@@ -27,10 +29,12 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let bundle = Bundle::open(&BundleRef::Embedded);
     let bundle = bundle.map(|b| format!("{} {}", b.manifest.name, b.manifest.version)).map_err(|e| e.to_string());
     let sound = bundle.is_ok();
+    let machine = Machine::look();
     let report = Report {
         schema: 1,
         version: env!("CARGO_PKG_VERSION"),
-        machine: Machine::look(),
+        fit: Fit::new(&args.profile, &machine)?,
+        machine,
         h264: cfg!(feature = "h264"),
         bundle,
     };
@@ -39,7 +43,9 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     } else {
         print(&report).map_err(output_error)?;
     }
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    // A profile that was asked for is a promise to be kept; the one that was guessed is a hint.
+    let fits = args.profile == "auto" || report.fit.is_met();
+    Ok(if sound && fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn print(report: &Report) -> std::io::Result<()> {
@@ -67,6 +73,10 @@ fn print(report: &Report) -> std::io::Result<()> {
     let cameras: Vec<_> = machine.cameras.iter().map(|c| format!("{} ({})", c.device, c.name)).collect();
     line("cameras", &or_none(cameras.join(", "), "none; this version reads cameras through ffmpeg alone"))?;
     line("gpu", &or_none(machine.gpus.join(", "), "none; this version runs on the CPU"))?;
+    line("profile", &format!("{} ({})", report.fit.profile, report.fit.title))?;
+    for check in &report.fit.checks {
+        line(&format!("  {}", check.what), &format!("{}{}", if check.met { "" } else { "NOT MET: " }, check.told))?;
+    }
     match &report.bundle {
         Ok(name) => line("bundle", &format!("{name}, sound")),
         Err(problem) => line("bundle", problem),

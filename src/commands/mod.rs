@@ -3,10 +3,12 @@
 mod bench;
 mod bundle;
 mod camera;
+mod check_config;
 mod classify;
 mod clip_answer;
 mod completions;
 mod doctor;
+mod doctor_profile;
 mod eval;
 mod pipeline;
 mod watch;
@@ -18,7 +20,7 @@ use crate::cli::Cli;
 use crate::cli::args::Command;
 use crate::encoder::force_kernel;
 use crate::error::{Error, Result};
-use crate::source;
+use crate::{service, source};
 
 /// Names the integer kernel to use instead of the best one this processor has; for tests and comparisons.
 const KERNEL_VARIABLE: &str = "BIKE_EDGE_KERNEL";
@@ -36,6 +38,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Classify(args) => classify::run(&args, voice),
         Command::Watch(args) => watch::run(&args),
+        Command::Run(args) => service::run(&args.config),
+        Command::CheckConfig { file } => check_config::run(&file),
         Command::Eval(args) => eval::run(&args, voice),
         Command::Bench(args) => bench::run(&args, voice),
         Command::Bundle(command) => bundle::run(&command),

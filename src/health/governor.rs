@@ -97,7 +97,16 @@ impl Governor {
     /// At full rate.
     pub fn new(spec: GovernorSpec) -> Self {
         let slowest = FACTORS.iter().rposition(|factor| *factor <= spec.slowest).unwrap_or(0);
-        Self { spec, level: 0, slowest, looked: None, calm_since: None, raised: None, patience_s: spec.calm_s, changes: 0 }
+        Self {
+            spec,
+            level: 0,
+            slowest,
+            looked: None,
+            calm_since: None,
+            raised: None,
+            patience_s: spec.calm_s,
+            changes: 0,
+        }
     }
 
     /// By how much the stride is stretched now.
@@ -222,7 +231,10 @@ mod tests {
     #[test]
     fn heat_slows_step_by_step_and_calm_speeds_up_again() {
         let (mut governor, mut at) = (Governor::new(SPEC), 0.0);
-        assert_eq!(factors(&mut governor, &mut at, &[(60.0, 0.3), (80.0, 0.3), (81.0, 0.3), (79.0, 0.3)]), [1.0, 1.5, 2.0, 2.0]);
+        assert_eq!(
+            factors(&mut governor, &mut at, &[(60.0, 0.3), (80.0, 0.3), (81.0, 0.3), (79.0, 0.3)]),
+            [1.0, 1.5, 2.0, 2.0]
+        );
         // Between cool and hot nothing changes, however long.
         assert_eq!(factors(&mut governor, &mut at, &[(75.0, 0.3); 50]), [2.0; 50]);
         let back = factors(&mut governor, &mut at, &[(65.0, 0.3); 14]);

@@ -67,8 +67,11 @@ impl Camera {
         wait: Duration,
         tell: &mut dyn FnMut(Told<'_>) -> Result<()>,
     ) -> Result<Flow> {
-        let over = self.session.next_time().is_none();
-        let lost = match if over { Moment::Ended } else { self.source.newest(wait)? } {
+        let moment = match self.session.next_time() {
+            Some(next) => self.source.newest(next, wait)?,
+            None => Moment::Ended,
+        };
+        let lost = match moment {
             Moment::Frame(frame) => {
                 self.heard = Instant::now();
                 let captured = self.clock.captured(frame.time, self.heard);

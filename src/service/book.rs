@@ -70,7 +70,7 @@ impl Book {
         let captured = SystemTime::now().checked_sub(captured.elapsed());
         for event in events {
             let line = EventLine::new(event, source, captured);
-            let id = event.id.as_str();
+            let id = &event.id.to_string();
             let kept = || serde_json::to_value(&line).map_err(|e| Error::Internal(format!("JSON: {e}")));
             match event.kind {
                 EventKind::New => self.state.begun(id, kept()?),

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::config::service::read_config;
+use crate::config::service::{ServiceConfig, read_config};
 use crate::error::Result;
 use crate::live::Engine;
 use crate::logging;
@@ -30,6 +30,16 @@ use signals::Signals;
 use systemd::Systemd;
 use watched::{Shared, Watched};
 use work::{Service, Turn};
+
+/// Makes all that a configuration asks for but opening cameras and files.
+///
+/// # Errors
+/// What would make it impossible to start.
+pub fn rehearse(config: &ServiceConfig) -> Result<()> {
+    let engine = Engine::load(&config.model)?;
+    let shared = Shared::new(config, &engine)?;
+    config.cameras.iter().try_for_each(|camera| Watched::new(camera, &shared, &engine).map(drop))
+}
 
 /// Starts, works until it is told to stop, and stops.
 ///
@@ -47,7 +57,20 @@ pub fn run(path: &Path) -> Result<ExitCode> {
     let cameras = config.cameras.iter().map(|camera| Watched::new(camera, &shared, &engine)).collect::<Result<_>>()?;
     let book = Book::open(&config)?;
     let pace = Pace::new(&config);
-    let mut service = Service { path: path.to_owned(), began, config, systemd, engine, shared, cameras, book, pace, reloads: (0, 0), last_frame: began, due: work::Due::new(began) };
+    let mut service = Service {
+        path: path.to_owned(),
+        began,
+        config,
+        systemd,
+        engine,
+        shared,
+        cameras,
+        book,
+        pace,
+        reloads: (0, 0),
+        last_frame: began,
+        due: work::Due::new(began),
+    };
     service.announce();
     loop {
         match signals.heard() {

@@ -99,7 +99,10 @@ impl State {
         match write_whole(path, &bytes, Lasting::PowerCuts) {
             Ok(()) => self.failing = false,
             Err(e) if !std::mem::replace(&mut self.failing, true) => {
-                log::error!("{}: cannot be written ({e}); a restart will not know which events went on", path.display());
+                log::error!(
+                    "{}: cannot be written ({e}); a restart will not know which events went on",
+                    path.display()
+                );
             }
             Err(_) => {}
         }

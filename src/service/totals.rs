@@ -47,6 +47,7 @@ impl Totals {
 fn sum(a: LiveCounts, b: LiveCounts) -> LiveCounts {
     LiveCounts {
         captured: a.captured + b.captured,
+        passed: a.passed + b.passed,
         dropped: a.dropped + b.dropped,
         corrupt: a.corrupt + b.corrupt,
         short: a.short + b.short,

@@ -82,13 +82,21 @@ impl Watched {
     ///
     /// # Errors
     /// A reader of stdout that has gone, or a fault of ours.
-    pub fn turn(&mut self, engine: &mut Engine, shared: &Shared, book: &mut Book, stride: Seconds, wait: Duration) -> Result<()> {
+    pub fn turn(
+        &mut self,
+        engine: &mut Engine,
+        shared: &Shared,
+        book: &mut Book,
+        stride: Seconds,
+        wait: Duration,
+    ) -> Result<()> {
         if self.live.is_none() && !self.open(engine, shared, stride)? {
             std::thread::sleep(wait);
             return Ok(());
         }
         let Some(live) = &mut self.live else { return Ok(()) };
-        let (past, stepped, input, camera) = (&mut self.past, &mut self.stepped, self.input.as_str(), self.config.name.as_str());
+        let (past, stepped, input, camera) =
+            (&mut self.past, &mut self.stepped, self.input.as_str(), self.config.name.as_str());
         let source = EventSource { camera, input, categories: &shared.categories, phrases: shared.phrases() };
         // Whether an error is the output's, which ends the service, or the camera's, which does not.
         let mut output = Ok(());

@@ -194,7 +194,8 @@ impl Service {
         use Kind::{Counter, Gauge};
         let mut m = Metrics::default();
         let bundle = &self.engine.bundle.manifest;
-        let versions = [("version", env!("CARGO_PKG_VERSION")), ("bundle", &bundle.name), ("bundle_version", &bundle.version)];
+        let versions =
+            [("version", env!("CARGO_PKG_VERSION")), ("bundle", &bundle.name), ("bundle_version", &bundle.version)];
         m.add(Gauge, "info", "What runs.", &versions, 1);
         m.add(Gauge, "up_seconds", "Time since the start.", &[], self.began.elapsed().as_secs());
         let (starts, ended) = self.book.lifetime();
@@ -233,6 +234,7 @@ impl Service {
         each(Gauge, "camera_up", "Whether frames come.", None, &|camera, _| f64::from(u8::from(self.is_up(camera))));
         let frames = "Frames of the source, by what became of them.";
         each(Counter, "frames_total", frames, Some(("what", "captured")), &|_, t| t.source.captured as f64);
+        each(Counter, "frames_total", frames, Some(("what", "passed")), &|_, t| t.source.passed as f64);
         each(Counter, "frames_total", frames, Some(("what", "dropped")), &|_, t| t.source.dropped as f64);
         each(Counter, "frames_total", frames, Some(("what", "corrupt")), &|_, t| t.source.corrupt as f64);
         each(Counter, "frames_total", frames, Some(("what", "short")), &|_, t| t.source.short as f64);

@@ -143,7 +143,7 @@ fn open_mended(path: &Path) -> io::Result<Open> {
     let from = bytes.saturating_sub(TAIL);
     let mut tail = Vec::new();
     file.seek(SeekFrom::Start(from))?;
-    file.by_ref().take(TAIL).read_to_end(&mut tail)?;
+    Read::by_ref(&mut file).take(TAIL).read_to_end(&mut tail)?;
     // A file that lost its blocks in a power cut ends in zeros; they go with the half line.
     let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at as u64 + 1);
     let keep = if tail.is_empty() { bytes } else { from + whole };

@@ -10,7 +10,7 @@ use crate::cli::args::WatchArgs;
 use crate::config::{PictureSettings, event_spec};
 use crate::error::{Error, Result};
 use crate::live::{Engine, GateSpec, Sampler, Session, SessionSpec, TraceReader};
-use crate::source::{Seconds, Stream, open_stream};
+use crate::source::{Stream, open_stream};
 use teller::{Names, Teller};
 
 /// Samples the stream, takes each frame through a session, tells what comes of it.

@@ -71,7 +71,7 @@ impl CameraConfig {
     pub fn options(&self) -> LiveOptions {
         let source =
             SourceOptions { io_timeout_s: self.timeout_s, view: self.view.clone(), ..SourceOptions::default() };
-        LiveOptions { source, camera: self.wish.clone() }
+        LiveOptions { source, camera: self.wish.clone(), awaited: true }
     }
 }
 

@@ -108,7 +108,10 @@ fn listed(names: &[String]) -> Result<String, Problem> {
     match names.iter().find(|name| name.contains(',') || name.trim().is_empty()) {
         Some(name) => wrong(
             "model.categories",
-            format!("`{}`: empty names and names with a comma go into a file; see categories_file", name.escape_debug()),
+            format!(
+                "`{}`: empty names and names with a comma go into a file; see categories_file",
+                name.escape_debug()
+            ),
         ),
         // The comma at the end keeps a single name from being taken for a file.
         None => Ok(names.join(",") + ","),
@@ -133,7 +136,10 @@ fn cameras(from: &ServiceFile) -> Result<Vec<CameraConfig>, Problem> {
         let problem = |(key, message)| Problem::new(KeyPath::camera(index, key), message);
         let camera = CameraConfig::new(file, credentials.as_deref()).map_err(problem)?;
         if cameras.iter().any(|other| other.name == camera.name) {
-            return Err(problem(("name", format!("`{}`: another camera has this name; give each its own", camera.name))));
+            return Err(problem((
+                "name",
+                format!("`{}`: another camera has this name; give each its own", camera.name),
+            )));
         }
         cameras.push(camera);
     }

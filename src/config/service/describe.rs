@@ -11,32 +11,50 @@ pub fn describe(config: &ServiceConfig) -> Vec<(String, String)> {
     line("config", config.file.clone());
     line("profile", config.profile.clone());
     line("log", format!("{:?}", config.log).to_lowercase());
-    line("state", config.state.as_ref().map_or("$STATE_DIRECTORY/state.json".into(), |path| path.display().to_string()));
+    line(
+        "state",
+        config.state.as_ref().map_or("$STATE_DIRECTORY/state.json".into(), |path| path.display().to_string()),
+    );
     let model = &config.model;
     line("bundle", model.bundle.to_string_lossy().into_owned());
     let bundles = |value: Option<String>| value.unwrap_or_else(|| "the bundle's".into());
-    line("categories", bundles(model.categories.as_ref().map(|c| c.to_string_lossy().trim_end_matches(',').to_owned())));
+    line(
+        "categories",
+        bundles(model.categories.as_ref().map(|c| c.to_string_lossy().trim_end_matches(',').to_owned())),
+    );
     line("threads", model.threads.map_or("this machine's cores, at most 4".into(), |n| n.to_string()));
     line("window", bundles(model.window.map(|n| format!("{n} frames"))));
     line("stride", bundles(config.stride_s.map(|s| format!("{s} s"))));
-    line("lambda, tau", format!("{}, {}", bundles(model.lambda.map(|x| x.to_string())), bundles(model.tau.map(|x| x.to_string()))));
+    line(
+        "lambda, tau",
+        format!("{}, {}", bundles(model.lambda.map(|x| x.to_string())), bundles(model.tau.map(|x| x.to_string()))),
+    );
     for camera in &config.cameras {
         line("camera", described(camera));
     }
     let gate = &config.gate;
-    line("gate", if gate.enabled { format!("still pictures are encoded every {} s", gate.refresh_s) } else { "off".into() });
+    line(
+        "gate",
+        if gate.enabled { format!("still pictures are encoded every {} s", gate.refresh_s) } else { "off".into() },
+    );
     line("governor", governed(config));
     line("events", format!("{} categories with settings of their own", config.events.category.len()));
-    line("output", match &config.output {
-        OutputConfig::Stdout => "stdout".into(),
-        OutputConfig::File { path, max_bytes, files } => {
-            format!("{}, {files} files of {max_bytes} bytes at most", path.display())
-        }
-    });
-    line("metrics", match &config.metrics {
-        None => "none".into(),
-        Some(metrics) => format!("{} every {} s", metrics.path.display(), metrics.every_s),
-    });
+    line(
+        "output",
+        match &config.output {
+            OutputConfig::Stdout => "stdout".into(),
+            OutputConfig::File { path, max_bytes, files } => {
+                format!("{}, {files} files of {max_bytes} bytes at most", path.display())
+            }
+        },
+    );
+    line(
+        "metrics",
+        match &config.metrics {
+            None => "none".into(),
+            Some(metrics) => format!("{} every {} s", metrics.path.display(), metrics.every_s),
+        },
+    );
     lines
 }
 

@@ -19,6 +19,6 @@ pub use camera::CameraConfig;
 pub use describe::describe;
 pub use file::{CameraFile, EVERY_SECTION, ServiceFile};
 pub use profile::{Needs, Profile, profile_names};
-pub use read::{DEFAULT_PATH, parse_config, read_config};
+pub use read::{parse_config, read_config};
 pub use secret::Address;
 pub use settings::{LogLevel, MetricsConfig, OutputConfig, ServiceConfig};

@@ -85,7 +85,11 @@ impl Profile {
 
 fn unknown(name: &str) -> Error {
     let known: Vec<_> = profile_names().collect();
-    Error::Usage(format!("profile `{}`: there is none of that name; there are {AUTO}, {}", name.escape_debug(), known.join(", ")))
+    Error::Usage(format!(
+        "profile `{}`: there is none of that name; there are {AUTO}, {}",
+        name.escape_debug(),
+        known.join(", ")
+    ))
 }
 
 #[cfg(test)]

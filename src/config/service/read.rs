@@ -12,9 +12,7 @@ use super::profile::Profile;
 use super::settings::ServiceConfig;
 use crate::error::{Error, Result};
 use crate::health::board_model;
-
-/// Where the service looks for its configuration.
-pub const DEFAULT_PATH: &str = "/etc/bike-edge/bike-edge.toml";
+use crate::source::redact;
 
 /// Longest configuration that is read, bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -89,18 +87,18 @@ fn unreadable(file: &str, text: &str, error: &toml::de::Error) -> Error {
         let line = before.matches('\n').count();
         place(line + 1, text.lines().nth(line).unwrap_or(""))
     });
-    Error::input(file, format!("{place}{message}; {HELP}"))
+    Error::input(file, redact(&format!("{place}{message}; {HELP}")))
 }
 
 /// A value that cannot be used, with its line where it stands in this file.
 fn located(file: &str, text: &str, problem: Problem) -> Error {
     let Problem { key, message } = problem;
     let place = key.line(text).map_or(String::new(), |(number, line)| place(number, line));
-    Error::input(file, format!("{place}{key}: {message}"))
+    Error::input(file, redact(&format!("{place}{key}: {message}")))
 }
 
 fn place(number: usize, line: &str) -> String {
-    // The line is shown, but for what may be a password in it.
-    let shown: String = crate::source::redact(line.trim()).escape_debug().take(80).collect();
-    format!("line {number}, `{}`: ", shown.replace("\\\"", "\""))
+    // What may be a password in it goes first, so that none is left in what is cut off.
+    let shown: String = redact(line.trim()).chars().filter(|c| !c.is_control()).take(80).collect();
+    format!("line {number}, `{shown}`: ")
 }

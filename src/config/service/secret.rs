@@ -79,7 +79,10 @@ mod tests {
     fn an_address_is_shown_without_its_secrets() {
         let address = Address::new("rtsp://me:hush@cam/1?key=hush");
         assert!(address.has_secrets() && !Address::new("/dev/video0").has_secrets());
-        assert_eq!((address.to_string(), format!("{address:?}")), ("rtsp://cam/1?...".into(), "\"rtsp://cam/1?...\"".into()));
+        assert_eq!(
+            (address.to_string(), format!("{address:?}")),
+            ("rtsp://cam/1?...".into(), "\"rtsp://cam/1?...\"".into())
+        );
         assert_eq!(address.reveal(), "rtsp://me:hush@cam/1?key=hush");
     }
 

@@ -125,8 +125,10 @@ const CAMERA: &str = "[[camera]]\nname = \"a\"\nsource = \"/dev/video0\"\n";
 
 #[test]
 fn a_profile_lies_under_the_file_and_defaults_under_cameras() {
-    let text = format!("profile = \"rpi4\"\n[governor]\nhot_c = 70.0\ncool_c = 60.0\n[camera_defaults]\nrotate = 90\n{CAMERA}\
-                        [[camera]]\nname = \"b\"\nsource = \"/dev/video1\"\nrotate = 180\nrate = 5.0\n");
+    let text = format!(
+        "profile = \"rpi4\"\n[governor]\nhot_c = 70.0\ncool_c = 60.0\n[camera_defaults]\nrotate = 90\n{CAMERA}\
+                        [[camera]]\nname = \"b\"\nsource = \"/dev/video1\"\nrotate = 180\nrate = 5.0\n"
+    );
     let config = parse_config("x", &text).unwrap();
     assert_eq!((config.profile.as_str(), config.model.threads), ("rpi4", Some(4)));
     assert_eq!((config.governor.hot_c, config.governor.slowest), (70.0, 16.0));
@@ -186,7 +188,10 @@ fn cameras_that_cannot_be_used_are_refused() {
         ("name = \"a\"\nsource = \"x\"\nsize = \"big\"", &["line 4", "camera[0].size"]),
         ("name = \"a\"\nsource = \"x\"\nrate = 0.0", &["line 4", "camera[0].rate"]),
         ("name = \"a\"\nsource = \"x\"\nfit = \"bend\"", &["line 4", "bend"]),
-        ("name = \"a\"\nsource = \"x\"\n[[camera]]\nname = \"a\"\nsource = \"y\"", &["line 5", "camera[1].name", "another"]),
+        (
+            "name = \"a\"\nsource = \"x\"\n[[camera]]\nname = \"a\"\nsource = \"y\"",
+            &["line 5", "camera[1].name", "another"],
+        ),
     ] {
         let problem = parse_config("f", &format!("[[camera]]\n{text}\n")).unwrap_err().to_string();
         for word in told {
@@ -211,6 +216,7 @@ fn no_secret_is_told() {
     // Nor where the line itself is at fault.
     let problem = parse_config("f", &format!("[[camera]]\nname = \"a\"\nsources = \"{secret}\"\n")).unwrap_err();
     assert!(problem.to_string().contains("line 3") && !problem.to_string().contains("hush"), "{problem}");
-    let problem = parse_config("f", &format!("[[camera]]\nname = \"a\"\nroi = \"{secret}\"\nsource = \"x\"")).unwrap_err();
+    let problem =
+        parse_config("f", &format!("[[camera]]\nname = \"a\"\nroi = \"{secret}\"\nsource = \"x\"")).unwrap_err();
     assert!(!problem.to_string().contains("hush"), "{problem}");
 }
