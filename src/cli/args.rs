@@ -105,7 +105,7 @@ pub enum Shell {
 }
 
 /// The model, and what it answers with.
-#[derive(Args, Clone, Debug, PartialEq)]
+#[derive(Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
     /// Bundle folder or packed file; `embedded` is the one inside this binary.

@@ -14,6 +14,9 @@ use crate::recognition::Lexicon;
 use crate::sink::EventSource;
 use crate::source::{Seconds, open_live};
 
+/// So many sampled frames after an opening are a recovery.
+const STEADY_STEPS: u64 = 10;
+
 /// What all cameras have in common.
 pub(super) struct Shared {
     /// Seconds between sampled frames at full rate.
@@ -81,7 +84,7 @@ impl Watched {
     /// Waits at most `wait` for a frame and tells what comes of it. What fails is tried again later.
     ///
     /// # Errors
-    /// A reader of stdout that has gone, or a fault of ours.
+    /// A reader of stdout that has gone.
     pub fn turn(
         &mut self,
         engine: &mut Engine,
@@ -115,14 +118,21 @@ impl Watched {
                 }
             };
             past.events += events.iter().filter(|event| event.kind == EventKind::New).count() as u64;
-            output = book.tell(events, source, captured);
+            if output.is_ok() {
+                output = book.tell(events, source, captured);
+            }
             Ok(())
         });
         output?;
         match polled {
-            Ok(Flow::GoesOn) => Ok(()),
+            Ok(Flow::GoesOn) => {
+                // A few frames may come of what soon fails again.
+                if live.session().steps() == STEADY_STEPS {
+                    self.retry.worked(&self.config.name);
+                }
+                Ok(())
+            }
             Ok(Flow::Over) => self.fail(shared, book, "its stream ended".into()),
-            Err(e @ (Error::PipeClosed | Error::Internal(_))) => Err(e),
             Err(e) => self.fail(shared, book, e.to_string()),
         }
     }
@@ -189,10 +199,6 @@ impl Watched {
     }
 
     fn fail(&mut self, shared: &Shared, book: &mut Book, problem: String) -> Result<()> {
-        // Frames for long are a recovery; what comes then is a new failure.
-        if self.live.as_ref().is_some_and(|live| live.session().steps() > 10) {
-            self.retry.worked(&self.config.name);
-        }
         self.close(shared, book)?;
         self.retry.failed(&self.config.name, problem);
         Ok(())

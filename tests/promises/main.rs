@@ -16,6 +16,10 @@ mod bundles;
 mod command_line;
 mod network_goldens;
 mod preparing_a_frame_allocates_no_picture;
+#[cfg(target_os = "linux")]
+mod service;
+#[cfg(target_os = "linux")]
+mod soak;
 mod sources;
 mod spotting_equals_bike;
 mod spotting_properties;
