@@ -10,12 +10,13 @@ PYTHON := $(VENV)/bin/python
 HOST_PYTHON ?= python3
 PYTEST = cd models/export && OMP_NUM_THREADS=$$(nproc) BIKE_EDGE=$(if $(wildcard $(BIN)),$(abspath $(BIN))) .venv/bin/python -m pytest -q
 
-.PHONY: help setup build demo test lint fmt ci dist install bench export-env demo-bundle test-export test-export-full picture check-cli deb test-deb soak clean
+# No target is a file but the stamp of the Python environment.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(MAKEFILE_LIST))
 
 help:            ## Say what there is
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
-setup:           ## Check Rust, install a C++ compiler and nasm where they are missing
+setup:           ## Check Rust, install a C++ compiler, libclang and nasm where they are missing
 	@./board/setup.sh
 
 build: setup     ## Build the binary, target/release/bike-edge
@@ -56,6 +57,11 @@ check-cli: build ## Run the binary as a person would
 	$(BIN) watch tests/data/clip.mp4 --top 1
 	$(BIN) bench --runs 10
 
+test-camera: setup ## Run the ARM binary on a virtual V4L2 camera: Debian's kernel and vivid in an emulator
+	board/toolchain.sh setup aarch64
+	board/toolchain.sh cargo aarch64 build --release --locked --bin bike-edge
+	board/test-camera/run.sh arm64 $(TARGET)/aarch64-unknown-linux-gnu/release/bike-edge
+
 dist: setup      ## Build the smaller binary that is shipped, target/dist/bike-edge
 	$(CARGO) build --profile dist --locked
 	@ls -l $(TARGET)/dist/bike-edge
@@ -72,6 +78,16 @@ bench: setup     ## Measure: stages, spotting, retrieval, preprocessing (docs/pe
 	$(MAKE) build
 	$(BIN) bench --threads 1
 	$(BIN) bench --threads 2
+
+bench-networks: setup export-env ## Measure networks against onnxruntime and rten in turns, into docs/performance.md
+	$(CARGO) bench --profile release --locked --bench network --no-run --message-format json | \
+		sed -n 's/.*"executable":"\([^"]*network-[^"]*\)".*/\1/p' | tail -1 > $(TARGET)/network-bench
+	cd benches/rten && $(CARGO) build --release --locked --target-dir $(abspath $(TARGET))/rten
+	$(PYTHON) benches/make_vit.py $(TARGET)/vit b32 b16 header demo > $(TARGET)/vit.log 2>&1
+	$(PYTHON) benches/table.py $(TARGET)/vit --ours "$$(cat $(TARGET)/network-bench)" --rten $(TARGET)/rten/release/rten-runner --write docs/performance.md
+
+bench-clips: build export-env ## Measure whole clips against the reference's steps in PyTorch: make bench-clips CLIPS=...
+	$(PYTHON) benches/whole_clip.py $(or $(CLIPS),tests/data/clip.mp4) --binary $(BIN)
 
 picture: build   ## Draw docs/terminal.svg anew
 	cp "$$(./board/demo-clip.sh)" $(TARGET)/street.mp4

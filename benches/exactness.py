@@ -71,8 +71,11 @@ def main():
         xs = list(inputs(item.shape, options.inputs))
         run = lambda s, xs: [s.run(None, {item.name: x})[0].ravel() for x in xs]
         theirs, exact = run(int8, xs), run(fp32, xs)
-        full = ours([options.ours, str(path), "--no-pruning", "--full-precision"], xs)
-        fast = ours([options.ours, str(path)], xs)
+        command = [options.ours, str(path)]
+        if len(item.shape) == 3:
+            command += ["--window", str(item.shape[1]), "--width", str(item.shape[2])]
+        full = ours([*command, "--no-pruning", "--full-precision"], xs)
+        fast = ours(command, xs)
         say(name, "ours / onnxruntime int8", full, theirs)
         say(name, "ours with pruning and bf16 / onnxruntime int8", fast, theirs)
         say(name, "onnxruntime, input changed by 1e-6 / itself", run(int8, [x * np.float32(1 + 1e-6) for x in xs]), theirs)

@@ -5,7 +5,8 @@
 
 For each shape NAME.fp32.onnx and NAME.int8.onnx are written: the same weights, once as f32 MatMul and once as dynamic int8
 linears (DynamicQuantizeLinear, MatMulInteger, Cast, Mul, Add), the form the exporter writes. Attention, norms, softmax
-and the patch embedding are f32 in both. `--golden` also writes an input and onnxruntime's answers to it as raw
+and the patch embedding are f32 in both. `demo` writes the demo model in onnxruntime's own forms: weights in f32, and
+quantised statically (QOperator, calibrated on noise: for its speed alone). `--golden` also writes an input and onnxruntime's answers to it as raw
 little-endian f32: NAME.input.f32, NAME.fp32.f32, NAME.int8.f32.
 """
 import argparse
@@ -149,14 +150,62 @@ def temporal_header(s, int8, seed=0):
     )
 
 
+def demo(folder):
+    """demo.fp32.onnx and demo.int8.onnx of models/demo/visual.onnx, whose weights are stored as int8 or f16."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    model = onnx.load(pathlib.Path(__file__).resolve().parent.parent / "models/demo/visual.onnx")
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    kept = []
+    for node in model.graph.node:
+        if node.input[0] not in stored or node.op_type not in ("DequantizeLinear", "Cast"):
+            kept.append(node)
+            continue
+        values = stored[node.input[0]].astype(np.float32)
+        if node.op_type == "DequantizeLinear":
+            axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+            scale = stored[node.input[1]]
+            shape = [-1 if i == axis else 1 for i in range(values.ndim)] if scale.ndim else []
+            values = values * scale.reshape(shape)
+        model.graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), node.output[0]))
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    used = {name for node in kept for name in node.input}
+    weights = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(weights)
+    onnx.checker.check_model(model)
+    plain = folder / "demo.fp32.onnx"
+    onnx.save(model, plain)
+
+    class Noise(CalibrationDataReader):
+        def __init__(self):
+            random = np.random.default_rng(3)
+            item = model.graph.input[0]
+            shape = [dim.dim_value for dim in item.type.tensor_type.shape.dim]
+            self.frames = iter([{item.name: random.standard_normal(shape).astype(np.float32)} for _ in range(4)])
+
+        def get_next(self):
+            return next(self.frames, None)
+
+    quantize_static(
+        plain, folder / "demo.int8.onnx", Noise(), quant_format=QuantFormat.QOperator, per_channel=True,
+        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv", "Add", "Clip"],
+    )
+    print(plain, plain.stat().st_size)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("names", nargs="+", metavar="NAME", help=", ".join(SHAPES))
+    parser.add_argument("names", nargs="+", metavar="NAME", help=", ".join([*SHAPES, "demo"]))
     parser.add_argument("--golden", action="store_true", help="also write an input and onnxruntime's answers to it")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     for name in options.names:
+        if name == "demo":
+            demo(options.folder)
+            continue
         shape = SHAPES[name]
         make = frame_encoder if shape.image else temporal_header
         for form in ["fp32", "int8"]:

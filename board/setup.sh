@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sees to what a build needs on Debian and Ubuntu: a Rust that is new enough, a C++ compiler (OpenH264 is built from
-# source) and, for faster H.264, nasm. Installs Debian packages after naming them; asks for sudo where it must.
+# source), libclang (reads the kernel's headers for cameras) and, for faster H.264, nasm. Installs Debian packages after naming them; asks for sudo where it must.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -20,6 +20,14 @@ fi
 
 packages=""
 command -v c++ >/dev/null 2>&1 && command -v cc >/dev/null 2>&1 || packages="$packages build-essential"
+# Found where the build looks for it: LIBCLANG_PATH, the linker's list, or a folder of LLVM's.
+has_libclang() {
+    [ -n "${LIBCLANG_PATH:-}" ] || ldconfig -p 2>/dev/null | grep -q 'libclang[-.]' ||
+        ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib64/libclang*.so* >/dev/null 2>&1
+}
+case "$(uname -s)" in
+    Linux) has_libclang || packages="$packages libclang-dev" ;;
+esac
 case "$(uname -m)" in
     x86_64) command -v nasm >/dev/null 2>&1 || packages="$packages nasm" ;;
 esac
@@ -27,13 +35,13 @@ esac
 
 if ! command -v apt-get >/dev/null 2>&1; then
     say "setup: please install these by your system's own means:$packages"
-    case "$packages" in *build-essential*) exit 1 ;; *) exit 0 ;; esac
+    case "$packages" in *build-essential* | *libclang*) exit 1 ;; *) exit 0 ;; esac
 fi
 sudo=""
 if [ "$(id -u)" -ne 0 ]; then
     if ! command -v sudo >/dev/null 2>&1; then
         say "setup: please run as root: apt-get install -y$packages"
-        case "$packages" in *build-essential*) exit 1 ;; *) exit 0 ;; esac
+        case "$packages" in *build-essential* | *libclang*) exit 1 ;; *) exit 0 ;; esac
     fi
     sudo="sudo"
 fi
@@ -42,7 +50,7 @@ say "setup: installing Debian packages:$packages"
 install() { $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages >&2; }
 install || { $sudo apt-get update >&2 && install; } || {
     case "$packages" in
-        *build-essential*) say "setup: apt-get could not install$packages"; exit 1 ;;
+        *build-essential* | *libclang*) say "setup: apt-get could not install$packages"; exit 1 ;;
         *) say "setup: going on without$packages; H.264 will decode more slowly" ;;
     esac
 }

@@ -5,14 +5,15 @@
 //! - [`source`]: clips and streams become frames
 //! - [`frame`]: a frame becomes a normalised crop `[3, S, S]`
 //! - [`encoder`]: a crop becomes an embedding `[D]`
+//! - [`text`]: any text becomes embeddings of the same space
 //! - [`recognition`]: a window of embeddings becomes scores, saliency and attributes
 //! - [`events`]: scores over time become events
 //! - [`sink`]: answers and events become a table or JSON Lines
 //!
 //! [`live`] puts them together for a camera, and [`service`] does so for many, for weeks. Beside the way: [`bundle`]
 //! (what the model is), [`config`] (what this board and user want), [`table`] (embedding tables used where they lie),
-//! [`health`] (what this machine has), [`error`], [`logging`]. [`cli`] is what was typed and [`commands`] what is done
-//! about it.
+//! [`health`] (what this machine has), [`quality`] (how well events fit what was shown), [`error`], [`logging`]. [`cli`]
+//! is what was typed and [`commands`] what is done about it.
 
 pub mod bundle;
 pub mod cli;
@@ -25,10 +26,12 @@ pub mod frame;
 pub mod health;
 pub mod live;
 pub mod logging;
+pub mod quality;
 pub mod recognition;
 pub mod service;
 pub mod sink;
 pub mod source;
 pub mod table;
+pub mod text;
 
 pub use error::{Error, Result};

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::Bundle;
-use super::manifest::{AttributeEncoder, AttributeSource, Header, Interaction};
+use super::manifest::{AttributeEncoder, AttributeScores, AttributeSource, Header, Interaction};
 use crate::table::{Dtype, Table};
 
 /// Writes what a bundle is, holds and can do.
@@ -52,11 +52,20 @@ pub fn describe(bundle: &Bundle, out: &mut dyn Write) -> io::Result<()> {
                 }
             };
             line("lexicon", format!("{} phrases, {}", lexicon.phrases.len(), dtype(&lexicon.retrieval)))?;
-            let how = if bundle.composer().is_some() { "a composer" } else { "the mean of the phrases" };
+            let how = match manifest.attribute_scores() {
+                AttributeScores::Composer => "a composer",
+                AttributeScores::Mean => "the mean of the phrases",
+                AttributeScores::Tower => "the text tower",
+            };
             line("attributes", format!("{} by {seen_by}, sentence by {how}", model.attributes_top_k))?;
         }
-        None => line("lexicon", "none: no attributes, no other categories".to_owned())?,
+        None => line("lexicon", "none: no attributes".to_owned())?,
     }
+    let text = match bundle.text() {
+        Some(_) => format!("a tower: any text can be a category, as \"{}\"", model.prompts.join("\", \"")),
+        None => "no tower: categories and phrases of the bundle alone".to_owned(),
+    };
+    line("text", text)?;
     for (name, value) in &manifest.quality {
         line("quality", format!("{name} {value}"))?;
     }

@@ -1,9 +1,10 @@
 //! A bundle's graphs: as bytes, and loaded.
 
 use super::Bundle;
-use crate::encoder::{Composer, EncoderOptions, FrameEncoder, TemporalHeader};
+use crate::encoder::{AttributeHead, Composer, EncoderOptions, FrameEncoder, TemporalHeader, TextTower};
 use crate::error::{Error, Result};
 use crate::table::Bytes;
+use crate::text::{Heads, TextEncoder, Tokenizer};
 
 impl Bundle {
     /// visual.onnx, the frame encoder.
@@ -70,6 +71,46 @@ impl Bundle {
         let (phrases, width) = (model.attributes_top_k, model.embedding_dim);
         let load = |onnx: &Bytes| Composer::load(onnx, phrases, width, self.options("composer.onnx", threads));
         self.composer().map(load).transpose()
+    }
+
+    /// Loads the text tower with its tokenizer and heads, where there is one.
+    ///
+    /// # Errors
+    /// As [`Bundle::load_visual`]; also for a tokenizer that cannot be used, and where categories are seen through a
+    /// trained head and the bundle carries none, or the other way round.
+    pub fn load_text(&self, threads: usize) -> Result<Option<TextEncoder>> {
+        let Some(onnx) = self.text() else { return Ok(None) };
+        let problem = |problem: String| Error::bundle(self.place().to_string(), problem);
+        let heads = self.load_heads(threads)?;
+        if heads.is_some() != self.categories().attribute.is_some() {
+            return Err(problem(
+                "categories.safetensors has `category_attribute` without sentence_head.onnx and query_head.onnx, or they \
+                 are there without it; export the bundle with both"
+                    .into(),
+            ));
+        }
+        let tokenizer = self.load_tokenizer().map_err(problem)?;
+        let width = self.manifest.model.embedding_dim;
+        let tower = TextTower::load(onnx, width, self.options("text.onnx", threads))?;
+        let prompts = self.manifest.model.prompts.clone();
+        Ok(Some(TextEncoder::new(tokenizer, tower, heads, prompts, width, self.place().to_string())))
+    }
+
+    /// Reads tokenizer.txt. Errors are sentences that begin with the file.
+    pub(super) fn load_tokenizer(&self) -> Result<Tokenizer, String> {
+        let missing = "tokenizer.txt is not listed under [files] of bundle.toml; add its entry";
+        let text = self.file("tokenizer.txt").ok_or(missing)?;
+        Tokenizer::parse(text).map_err(|problem| format!("tokenizer.txt: {problem}"))
+    }
+
+    fn load_heads(&self, threads: usize) -> Result<Option<Heads>> {
+        let head = |name: &str| {
+            let width = self.manifest.model.embedding_dim;
+            let load = |onnx: &Bytes| AttributeHead::load(onnx, width, self.options(name, threads));
+            self.file(name).map(load).transpose()
+        };
+        let heads = head("sentence_head.onnx")?.zip(head("query_head.onnx")?);
+        Ok(heads.map(|(sentence, query)| Heads { sentence, query }))
     }
 
     fn options(&self, file: &str, threads: usize) -> EncoderOptions {

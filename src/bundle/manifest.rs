@@ -67,6 +67,10 @@ pub struct Model {
     pub attribute_source: AttributeSource,
     /// How the attribute sentence is made; [`Manifest::attribute_scores`] resolves what is left out.
     pub attribute_scores: Option<AttributeScores>,
+    /// Sentences for a name, `{}` where it goes, with text.onnx: what its tables were made with. Embeddings are averaged
+    /// over them; words and attribute sentences come from the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prompts: Vec<String>,
 }
 
 fn default_top_k() -> usize {

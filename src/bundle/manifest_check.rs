@@ -12,7 +12,23 @@ impl Manifest {
         self.check_preprocess()?;
         self.check_defaults()?;
         self.check_files()?;
+        self.check_prompts()?;
         self.check_parts()
+    }
+
+    fn check_prompts(&self) -> Result<(), String> {
+        let prompts = &self.model.prompts;
+        if prompts.len() > limits::PROMPTS {
+            let most = limits::PROMPTS;
+            return Err(format!("model.prompts has {} prompts, and {most} are the most allowed", prompts.len()));
+        }
+        for (i, prompt) in prompts.iter().enumerate() {
+            check_line(&format!("model.prompts[{i}]"), prompt, limits::NAME_BYTES)?;
+            if prompt.matches("{}").count() != 1 {
+                return Err(format!("model.prompts[{i}] needs {{}} once, where the name goes"));
+            }
+        }
+        Ok(())
     }
 
     fn check_head(&self) -> Result<(), String> {
@@ -122,14 +138,24 @@ impl Manifest {
             }
             AttributeEncoder::Same => {}
         }
+        if self.lists("text.onnx") {
+            need("tokenizer.txt", "text.onnx needs it")?;
+            if model.prompts.is_empty() {
+                return Err("model.prompts is missing, and text.onnx needs it: how its tables were prompted, as \
+                            [\"This is a video about {}\"]; add it"
+                    .into());
+            }
+        }
+        if self.lists("sentence_head.onnx") || self.lists("query_head.onnx") {
+            need("text.onnx", "sentence_head.onnx and query_head.onnx go with it")?;
+            need("sentence_head.onnx", "query_head.onnx goes with it")?;
+            need("query_head.onnx", "sentence_head.onnx goes with it")?;
+        }
         match model.attribute_scores {
             Some(AttributeScores::Composer) => {
                 need("composer.onnx", "model.attribute_scores = \"composer\" needs it (\"mean\" needs no file)")
             }
-            Some(AttributeScores::Tower) => {
-                need("text.onnx", "model.attribute_scores = \"tower\" needs it")?;
-                need("tokenizer.txt", "model.attribute_scores = \"tower\" needs it")
-            }
+            Some(AttributeScores::Tower) => need("text.onnx", "model.attribute_scores = \"tower\" needs it"),
             Some(AttributeScores::Mean) | None => Ok(()),
         }
     }

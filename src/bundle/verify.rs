@@ -76,8 +76,13 @@ impl Report<'_> {
             let mut out = vec![0.0; width];
             self.check("composer.onnx runs", composer.compose(&phrases, &mut out).map_err(problem));
         }
-        if let Some(text) = bundle.text() {
-            self.check("text.onnx", crate::encoder::check_graph(text));
+        if bundle.text().is_some() {
+            self.check("tokenizer.txt", bundle.load_tokenizer().map(drop));
+        }
+        if let Some(Some(mut text)) = optional(self, "text.onnx loads", bundle.load_text(1).map_err(problem)) {
+            let mut sentence = vec![0.0; width];
+            self.check("text.onnx runs", text.category("a name").map(drop).map_err(problem));
+            self.check("attribute sentences", text.sentence(&["a phrase"], &mut sentence).map_err(problem));
         }
     }
 }

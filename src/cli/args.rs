@@ -69,6 +69,10 @@ pub enum Command {
     },
     /// Measure top-1 and top-5 over a list of labelled clips.
     Eval(EvalArgs),
+    /// Measure how well events fit, on streams glued from a list of labelled clips.
+    Quality(QualityArgs),
+    /// Set the thresholds of events from a list of labelled clips.
+    Calibrate(CalibrateArgs),
     /// Measure the speed of each stage on this machine.
     Bench(BenchArgs),
     /// Look into, check, pack and unpack bundles.
@@ -113,7 +117,8 @@ pub struct ModelArgs {
     pub bundle: OsString,
 
     /// Categories to choose from, instead of the bundle's: names separated by commas, or a file with one name a
-    /// line or a CSV with the columns id,name. Any phrase of the bundle's lexicon can be one.
+    /// line or a CSV with the columns id,name. Any phrase of the bundle's lexicon can be one; any text at all where the
+    /// bundle has a text tower (`bundle inspect` says so).
     #[arg(long, value_name = "FILE|A,B,C")]
     pub categories: Option<OsString>,
 
@@ -125,6 +130,11 @@ pub struct ModelArgs {
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub lambda: Option<f32>,
 
+    /// What makes the sentence of a window's attributes: the text `tower` of the bundle (exact; runs for every new set
+    /// of phrases), its `composer` or the `mean` of the phrases (fast stand-ins), or what the bundle says.
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub attributes: AttributesArg,
+
     /// Temperature of concept spotting; smaller trusts fewer frames. [default: the bundle's]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub tau: Option<f32>,
@@ -132,6 +142,16 @@ pub struct ModelArgs {
     /// CPU threads for the model. [default: this machine's cores, at most 4]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+}
+
+/// What makes the sentence of a window's attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum AttributesArg {
+    Auto,
+    Tower,
+    Composer,
+    Mean,
 }
 
 /// How clips are read.
@@ -278,13 +298,22 @@ Examples:
   bike-edge watch clip.mp4 --steps                          what the window shows at every step
   ffmpeg -i rtsp://camera/1 -pix_fmt yuv420p -f yuv4mpegpipe - | bike-edge watch - --camera hall --stats")]
 pub struct WatchArgs {
-    /// A clip, a URL for ffmpeg, or `-` for y4m through a pipe.
+    /// A clip, a camera (`/dev/video0`, `camera:ID`), a URL for ffmpeg, or `-` for y4m through a pipe.
     #[arg(value_name = "INPUT", value_hint = ValueHint::AnyPath)]
     pub input: OsString,
+
+    /// Read a pipe or URL as a camera is read: the newest frame counts, late ones are dropped, a URL that breaks off is
+    /// opened again.
+    #[arg(long)]
+    pub live: bool,
 
     /// Seconds between sampled frames. [default: the bundle's, else 10 / T]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub stride: Option<f64>,
+
+    /// The camera's name in events, a part of their ids.
+    #[arg(long, value_name = "NAME", default_value = "camera")]
+    pub camera: String,
 
     /// Instead of events, a line for every sampled frame: what the window shows.
     #[arg(long)]
@@ -315,6 +344,10 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub events: EventArgs,
 
+    /// The camera's mode.
+    #[command(flatten)]
+    pub mode: CameraArgs,
+
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
@@ -328,10 +361,6 @@ pub struct WatchArgs {
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Events")]
 pub struct EventArgs {
-    /// The camera's name in events, a part of their ids.
-    #[arg(long, value_name = "NAME", default_value = "camera")]
-    pub camera: String,
-
     /// Settings of events from a TOML file, also for single categories; flags stand over it.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub thresholds: Option<PathBuf>,
@@ -392,6 +421,114 @@ pub struct EvalArgs {
     /// How frames are sampled.
     #[command(flatten)]
     pub sampling: SamplingArgs,
+
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// The picture.
+    #[command(flatten)]
+    pub picture: PictureArgs,
+}
+
+const MARKED_LISTS: &str = "\
+LIST is one of:
+  a CSV with the columns path,label: label is a category, several with `;` between
+  them (any is right), or nothing or `-` for a clip that shows none of them
+  a folder with such a list named clips.csv, or with one folder of clips a category";
+
+/// `quality`
+#[derive(Args, Debug)]
+#[command(after_help = MARKED_LISTS)]
+pub struct QualityArgs {
+    /// The list, see below.
+    #[arg(value_name = "LIST", value_hint = ValueHint::AnyPath)]
+    pub list: PathBuf,
+
+    /// Folder that the list's paths start from. [default: the list's own folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub root: Option<PathBuf>,
+
+    /// Streams to glue, each of all clips in an order of its own.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub rounds: u64,
+
+    /// Changes the orders.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Seconds after which a clip is cut.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20.0, allow_negative_numbers = true)]
+    pub most: f64,
+
+    /// Seconds for which the last picture of a clip is held, with a camera's noise: what the gate saves there.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub hold: f64,
+
+    /// Fail where the precision is less.
+    #[arg(long, value_name = "X")]
+    pub least_precision: Option<f64>,
+
+    /// Fail where the recall is less.
+    #[arg(long, value_name = "X")]
+    pub least_recall: Option<f64>,
+
+    /// Write the figures to this file.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub json: Option<PathBuf>,
+
+    /// Seconds between sampled frames. [default: the bundle's, else 10 / T]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub stride: Option<f64>,
+
+    /// When a category becomes an event.
+    #[command(flatten)]
+    pub events: EventArgs,
+
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+
+    /// The picture.
+    #[command(flatten)]
+    pub picture: PictureArgs,
+}
+
+/// `calibrate`
+#[derive(Args, Debug)]
+#[command(after_help = MARKED_LISTS)]
+pub struct CalibrateArgs {
+    /// The list, see below.
+    #[arg(value_name = "LIST", value_hint = ValueHint::AnyPath)]
+    pub list: PathBuf,
+
+    /// The file to write, for `watch --thresholds` and the [events] of a configuration.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: PathBuf,
+
+    /// Folder that the list's paths start from. [default: the list's own folder]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub root: Option<PathBuf>,
+
+    /// Clips that must show a category for it to have a threshold of its own.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub min_positives: usize,
+
+    /// Seconds after which a clip is cut.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20.0, allow_negative_numbers = true)]
+    pub most: f64,
+
+    /// Seconds between sampled frames. [default: the bundle's, else 10 / T]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub stride: Option<f64>,
+
+    /// Time constant with which confidences are smoothed, here and where the file is used. [default: 1]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub smoothing: Option<f64>,
+
+    /// As `watch --background`.
+    #[arg(long, value_name = "A,B,C")]
+    pub background: Option<String>,
 
     /// The model.
     #[command(flatten)]

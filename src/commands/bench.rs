@@ -84,7 +84,8 @@ pub fn run(args: &BenchArgs, voice: Voice) -> Result<ExitCode> {
     }
     let mut pipeline = Pipeline::load(&args.model, &args.picture)?;
     let load = pipeline.engine.spent.load;
-    let mut video_alone = recognizer(&pipeline.engine.bundle, &pipeline.engine.model, false)?;
+    let vocabulary = pipeline.recognizer.vocabulary().clone();
+    let mut video_alone = recognizer(&pipeline.engine.bundle, &pipeline.engine.model, vocabulary, false)?;
     let clip = Clip::new(args.input.as_deref())?;
     let mut stream = clip.open(&pipeline)?;
     let mut times = Times::default();

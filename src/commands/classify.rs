@@ -4,12 +4,11 @@ use std::ffi::OsStr;
 use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use super::Voice;
 use super::clip_answer::score_clip;
 use super::pipeline::Pipeline;
 use crate::cli::args::ClassifyArgs;
+use crate::cli::progress_bar;
 use crate::config::SamplingPlan;
 use crate::error::{Error, Result};
 use crate::sink::{Answer, JsonLines, Terminal};
@@ -85,10 +84,4 @@ fn classify(
         log::warn!("{}: {warning}", super::shown(input));
     }
     scores.answer(pipeline, super::shown(input), args.top, args.raw)
-}
-
-/// A bar over `all` steps on stderr.
-pub fn progress_bar(all: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {msg} {eta_precise}");
-    ProgressBar::new(all as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

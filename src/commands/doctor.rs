@@ -71,7 +71,7 @@ fn print(report: &Report) -> std::io::Result<()> {
     let no_ffmpeg = "not found; install it for AVI, MKV, WebM and RTSP (apt install ffmpeg)";
     line("ffmpeg", machine.ffmpeg.as_deref().unwrap_or(no_ffmpeg))?;
     let cameras: Vec<_> = machine.cameras.iter().map(|c| format!("{} ({})", c.device, c.name)).collect();
-    line("cameras", &or_none(cameras.join(", "), "none; this version reads cameras through ffmpeg alone"))?;
+    line("cameras", &or_none(cameras.join(", "), "none that Linux drives; `bike-edge camera list` says more"))?;
     line("gpu", &or_none(machine.gpus.join(", "), "none; this version runs on the CPU"))?;
     line("profile", &format!("{} ({})", report.fit.profile, report.fit.title))?;
     for check in &report.fit.checks {

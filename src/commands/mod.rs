@@ -2,6 +2,7 @@
 
 mod bench;
 mod bundle;
+mod calibrate;
 mod camera;
 mod check_config;
 mod classify;
@@ -10,8 +11,11 @@ mod completions;
 mod doctor;
 mod doctor_profile;
 mod eval;
+mod labelled;
 mod pipeline;
+mod quality;
 mod watch;
+mod whole_file;
 
 use std::ffi::OsStr;
 use std::process::ExitCode;
@@ -41,6 +45,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Run(args) => service::run(&args.config),
         Command::CheckConfig { file } => check_config::run(&file),
         Command::Eval(args) => eval::run(&args, voice),
+        Command::Quality(args) => quality::run(&args, voice),
+        Command::Calibrate(args) => calibrate::run(&args, voice),
         Command::Bench(args) => bench::run(&args, voice),
         Command::Bundle(command) => bundle::run(&command),
         Command::Camera(command) => camera::run(&command),

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::bundle::manifest::{self, Manifest};
-use crate::cli::args::{FitArg, MatrixArg, ModelArgs, PictureArgs, RotateArg};
+use crate::cli::args::{AttributesArg, FitArg, MatrixArg, ModelArgs, PictureArgs, RotateArg};
 use crate::config::{CategoryChoice, parse_size};
 use crate::error::{Error, Result};
 use crate::frame::{Fit, PreprocessSpec, Roi};
@@ -22,6 +22,8 @@ pub struct ModelSettings {
     pub window: usize,
     /// Weight of the video branch, 0..=1.
     pub lambda: f32,
+    /// How attribute sentences are made.
+    pub attribute_scores: AttributeScores,
     /// Temperature of concept spotting, > 0.
     pub tau: f32,
     /// CPU threads, >= 1.
@@ -42,11 +44,7 @@ impl ModelSettings {
         if !(0.0..=1.0).contains(&lambda) {
             return Err(Error::Usage(format!("--lambda {lambda}: give a weight from 0 to 1")));
         }
-        if lambda < 1.0 && manifest.attribute_scores() == manifest::AttributeScores::Tower {
-            let problem = "bundle.toml: model.attribute_scores = \"tower\" needs the text tower, which this version does \
-                           not run; use --lambda 1, or export the bundle with a composer";
-            return Err(Error::bundle(&manifest.name, problem));
-        }
+        let attribute_scores = attribute_scores(args.attributes, manifest)?;
         let tau = args.tau.unwrap_or(manifest.model.tau);
         if !(1e-4..=1e4).contains(&tau) {
             return Err(Error::Usage(format!("--tau {tau}: give a temperature above 0, as 0.01")));
@@ -57,7 +55,7 @@ impl ModelSettings {
             return Err(Error::Usage(format!("--threads {threads}: give a number from 1 to 256")));
         }
         let categories = CategoryChoice::from_flag(args.categories.as_deref())?;
-        Ok(Self { categories, window, lambda, tau, threads })
+        Ok(Self { categories, window, lambda, attribute_scores, tau, threads })
     }
 
     /// How embeddings are compared: these settings and the manifest's rest.
@@ -73,11 +71,28 @@ impl ModelSettings {
             lambda: self.lambda,
             logit_scale: model.logit_scale,
             top_k: model.attributes_top_k,
-            attribute_scores: match manifest.attribute_scores() {
-                manifest::AttributeScores::Composer => AttributeScores::Composer,
-                manifest::AttributeScores::Mean | manifest::AttributeScores::Tower => AttributeScores::Mean,
-            },
+            attribute_scores: self.attribute_scores,
         }
+    }
+}
+
+/// As asked for, or as the bundle says.
+fn attribute_scores(asked: AttributesArg, manifest: &Manifest) -> Result<AttributeScores> {
+    let need = |file: &str, scores, remedy: &str| match manifest.lists(file) {
+        true => Ok(scores),
+        false => Err(Error::Usage(format!("--attributes: bundle {} has no {file}; {remedy}", manifest.name))),
+    };
+    match asked {
+        AttributesArg::Auto => Ok(match manifest.attribute_scores() {
+            manifest::AttributeScores::Composer => AttributeScores::Composer,
+            manifest::AttributeScores::Mean => AttributeScores::Mean,
+            manifest::AttributeScores::Tower => AttributeScores::Tower,
+        }),
+        AttributesArg::Tower => {
+            need("text.onnx", AttributeScores::Tower, "export it with --keep-text, or leave --attributes out")
+        }
+        AttributesArg::Composer => need("composer.onnx", AttributeScores::Composer, "use --attributes mean or tower"),
+        AttributesArg::Mean => Ok(AttributeScores::Mean),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::EncoderOptions;
 use super::load::load;
 use super::runner::Runner;
-use super::shapes::{Dim, Shape};
+use super::shapes::{Dim, Numbers, Shape};
 use crate::error::Result;
 
 /// Makes sentence embeddings from phrase embeddings.
@@ -18,8 +18,11 @@ impl Composer {
     /// [`crate::Error::Bundle`] with what is wrong with the graph and the remedy.
     pub fn load(onnx: &[u8], phrases: usize, dim: usize, options: EncoderOptions) -> Result<Self> {
         let count = Dim::Asked { name: "the number of phrases", value: phrases };
-        let shape =
-            Shape { input: &[Dim::Fixed(1), count, Dim::Fixed(dim)], output: &[Dim::Fixed(1), Dim::Fixed(dim)] };
+        let shape = Shape {
+            numbers: Numbers::F32,
+            input: &[Dim::Fixed(1), count, Dim::Fixed(dim)],
+            output: &[Dim::Fixed(1), Dim::Fixed(dim)],
+        };
         Ok(Self { runner: load(onnx, &shape, options)? })
     }
 

@@ -2,7 +2,7 @@
 
 use super::load::load;
 use super::runner::Runner;
-use super::shapes::{Dim, Shape};
+use super::shapes::{Dim, Numbers, Shape};
 use super::{EncoderOptions, limits};
 use crate::error::Result;
 
@@ -21,6 +21,7 @@ impl FrameEncoder {
     pub fn load(onnx: &[u8], options: EncoderOptions) -> Result<Self> {
         let side = Dim::Free { name: "S", most: limits::SIDE };
         let shape = Shape {
+            numbers: Numbers::F32,
             input: &[Dim::Fixed(1), Dim::Fixed(3), side, side],
             output: &[Dim::Fixed(1), Dim::Free { name: "D", most: limits::WIDTH }],
         };

@@ -16,7 +16,7 @@ use super::weights::Weights;
 use super::{EncoderOptions, constants, guard, limits, ops, traps};
 use crate::error::Result;
 
-/// Loads a graph of one f32 input and one f32 output whose shapes are as given.
+/// Loads a graph of one input and one f32 output whose shapes are as given.
 ///
 /// # Errors
 /// [`crate::Error::Bundle`] with what is wrong with the graph and the remedy.
@@ -46,7 +46,7 @@ fn steps(onnx: &[u8], shape: &Shape<'_>, options: EncoderOptions) -> Result<Runn
     clock.step("optimised");
     let threads = RunOptions { executor: Some(executor(options.threads)), ..Default::default() };
     let plan = model.into_runnable_with_options(&threads).map_err(unsupported)?;
-    let runner = Runner::new(plan, input_shape, output_shape, options).map_err(unsupported)?;
+    let runner = Runner::new(plan, shape.numbers, input_shape, output_shape, options).map_err(unsupported)?;
     release_memory();
     clock.step("ready");
     Ok(runner)
@@ -56,7 +56,7 @@ fn steps(onnx: &[u8], shape: &Shape<'_>, options: EncoderOptions) -> Result<Runn
 fn prepare(proto: &mut ModelProto, shape: &Shape<'_>) -> Result<Vec<usize>, String> {
     let graph = proto.graph.as_mut().ok_or("it holds no graph; export or download it again")?;
     let at = guard::inputs(graph).next().ok_or("it has no input; export it with one")?;
-    let input_shape = shapes::resolve_input(&graph.input[at], shape.input)?;
+    let input_shape = shapes::resolve_input(&graph.input[at], shape)?;
     shapes::set_input(&mut graph.input[at], &input_shape);
     // Hints that may name other shapes than the one that was just fixed.
     graph.value_info.clear();

@@ -20,6 +20,7 @@ mod runner;
 mod shapes;
 mod temporal;
 mod tensors;
+mod text;
 mod traps;
 mod weights;
 
@@ -28,6 +29,7 @@ pub use frame::FrameEncoder;
 pub use guard::check_graph;
 pub use ops::{Precision, Pruning, force_kernel};
 pub use temporal::TemporalHeader;
+pub use text::{AttributeHead, TEXT_POSITIONS, TextTower};
 
 use crate::error::Error;
 

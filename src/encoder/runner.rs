@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use tract_onnx::prelude::{TValue, Tensor, TractResult, TypedSimplePlan, TypedSimpleState, tvec};
+use tract_onnx::prelude::{Datum, TValue, Tensor, TractResult, TypedSimplePlan, TypedSimpleState, tvec};
 
 use super::EncoderOptions;
 use super::caught::{caught, one_line};
+use super::shapes::Numbers;
 use crate::error::{Error, Result};
 
-/// A network of one f32 input and one f32 output. State and input tensor are kept from run to run.
+/// A network of one input and one f32 output. State and input tensor are kept from run to run.
 pub(super) struct Runner {
     state: TypedSimpleState,
     plan: Arc<TypedSimplePlan>,
@@ -22,12 +23,16 @@ pub(super) struct Runner {
 impl Runner {
     pub fn new(
         plan: Arc<TypedSimplePlan>,
+        numbers: Numbers,
         input_shape: Vec<usize>,
         output_shape: Vec<usize>,
         options: EncoderOptions,
     ) -> TractResult<Self> {
         let state = plan.spawn()?;
-        let input = Arc::new(Tensor::zero::<f32>(&input_shape)?);
+        let input = Arc::new(match numbers {
+            Numbers::F32 => Tensor::zero::<f32>(&input_shape)?,
+            Numbers::I64 => Tensor::zero::<i64>(&input_shape)?,
+        });
         Ok(Self { state, plan, input, input_shape, output_shape, options })
     }
 
@@ -39,8 +44,8 @@ impl Runner {
         &self.output_shape
     }
 
-    /// Runs the network over `from` into `to`, both as long as their shapes ask.
-    pub fn run(&mut self, from: &[f32], to: &mut [f32]) -> Result<()> {
+    /// Runs the network over `from`, numbers of the input's type, into `to`, both as long as their shapes ask.
+    pub fn run<T: Datum + Copy>(&mut self, from: &[T], to: &mut [f32]) -> Result<()> {
         let lengths = [(from.len(), &self.input_shape), (to.len(), &self.output_shape)];
         for (length, shape) in lengths {
             if length != shape.iter().product::<usize>() {
@@ -61,9 +66,9 @@ impl Runner {
         Ok(())
     }
 
-    fn forward(&mut self, from: &[f32], to: &mut [f32]) -> TractResult<()> {
+    fn forward<T: Datum + Copy>(&mut self, from: &[T], to: &mut [f32]) -> TractResult<()> {
         match Arc::get_mut(&mut self.input) {
-            Some(tensor) => tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?.copy_from_slice(from),
+            Some(tensor) => tensor.try_as_plain_ram_mut()?.as_slice_mut::<T>()?.copy_from_slice(from),
             None => self.input = Arc::new(Tensor::from_shape(&self.input_shape, from)?),
         }
         let input = TValue::from_const(self.input.clone());

@@ -24,8 +24,17 @@ pub(super) enum Dim {
     },
 }
 
+/// Of what type a graph's input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Numbers {
+    F32,
+    /// Token numbers.
+    I64,
+}
+
 /// What a graph's one input and one output must be.
 pub(super) struct Shape<'a> {
+    pub numbers: Numbers,
     pub input: &'a [Dim],
     pub output: &'a [Dim],
 }
@@ -48,15 +57,20 @@ fn describe(dims: &[Dim]) -> String {
 ///
 /// # Errors
 /// A sentence about what the graph says and what it must be.
-pub(super) fn resolve_input(declared: &pb::ValueInfoProto, expected: &[Dim]) -> Result<Vec<usize>, String> {
+pub(super) fn resolve_input(declared: &pb::ValueInfoProto, expected: &Shape<'_>) -> Result<Vec<usize>, String> {
     let name = declared.name.escape_debug();
+    let (kind, called) = match expected.numbers {
+        Numbers::F32 => (pb::tensor_proto::DataType::Float, "f32"),
+        Numbers::I64 => (pb::tensor_proto::DataType::Int64, "i64"),
+    };
+    let expected = expected.input;
     let wrong = |found: String| format!("input `{name}` is {found}, and {} was expected", describe(expected));
     let Some(pb::type_proto::Value::TensorType(tensor)) = declared.r#type.as_ref().and_then(|t| t.value.as_ref())
     else {
         return Err(format!("input `{name}` has no type; export the graph with its shapes"));
     };
-    if tensor.elem_type != pb::tensor_proto::DataType::Float as i32 {
-        return Err(format!("input `{name}` is not f32; export the graph with an f32 input"));
+    if tensor.elem_type != kind as i32 {
+        return Err(format!("input `{name}` is not {called}; export the graph with an {called} input"));
     }
     let dims = &tensor.shape.as_ref().ok_or_else(|| format!("input `{name}` has no shape; export it with one"))?.dim;
     if dims.len() != expected.len() {

@@ -3,7 +3,7 @@
 use super::EncoderOptions;
 use super::load::load;
 use super::runner::Runner;
-use super::shapes::{Dim, Shape};
+use super::shapes::{Dim, Numbers, Shape};
 use crate::error::Result;
 
 /// BIKE's `Transf` header, run over a whole window.
@@ -19,7 +19,7 @@ impl TemporalHeader {
     /// among them.
     pub fn load(onnx: &[u8], window: usize, dim: usize, options: EncoderOptions) -> Result<Self> {
         let shape = [Dim::Fixed(1), Dim::Asked { name: "the window", value: window }, Dim::Fixed(dim)];
-        Ok(Self { runner: load(onnx, &Shape { input: &shape, output: &shape }, options)? })
+        Ok(Self { runner: load(onnx, &Shape { numbers: Numbers::F32, input: &shape, output: &shape }, options)? })
     }
 
     /// Turns embeddings `[T, D]`, oldest first, into `out`, `[T, D]`; neither is normalised.

@@ -12,4 +12,4 @@ mod tracker;
 pub use event::{Event, EventId, EventKind, Salient};
 pub use settings::{CategorySettings, EventSettings};
 pub use spec::{CategorySpec, EventSpec};
-pub use tracker::{MAX_OPEN, Seen, Tracker};
+pub use tracker::{Edges, MAX_OPEN, Seen, Tracker};

@@ -19,9 +19,22 @@ pub enum Seen<'a> {
     Nothing,
 }
 
+/// How a window tells when its category began and ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edges {
+    /// By its saliency: frames at its ends that together hold next to none of the evidence are not part of it.
+    Salient,
+    /// All frames count the same, so that nothing is known but that the window was half full of it.
+    Middle,
+}
+
+/// The share of the evidence that may lie beyond an event's start, and beyond its end.
+const BEYOND: f32 = 0.1;
+
 /// Scores in, events out. After construction nothing is allocated.
 pub struct Tracker {
     camera: String,
+    edges: Edges,
     names: Vec<String>,
     update_s: Seconds,
     gap_s: Seconds,
@@ -50,8 +63,8 @@ struct Open {
     /// When its confidence came over `on`.
     risen: Seconds,
     start: Seconds,
-    /// The newest step with evidence for it: its confidence was not below `off`.
-    held: Seconds,
+    /// The newest frame that showed it, as far as is known: when it would have ended.
+    shown: Seconds,
     /// When it was last told.
     told: Seconds,
     sum: f64,
@@ -63,11 +76,11 @@ struct Open {
 }
 
 impl Tracker {
-    /// Follows the categories `names`, in the order of all scores, for one camera.
+    /// Follows the categories `names`, in the order of all scores, for one camera, whose id-giving name is `camera`.
     ///
     /// # Errors
     /// [`Error::Usage`] for a setting out of its range, or a category that is not among `names`.
-    pub fn new(spec: &EventSpec, names: &[String], camera: &str) -> Result<Self> {
+    pub fn new(spec: &EventSpec, names: &[String], camera: &str, edges: Edges) -> Result<Self> {
         spec.check()?;
         for name in spec.categories.keys().chain(&spec.background) {
             if !names.contains(name) {
@@ -82,6 +95,7 @@ impl Tracker {
         });
         Ok(Self {
             camera: camera.into(),
+            edges,
             tracks: tracks.collect(),
             names: names.to_vec(),
             update_s: spec.update_s,
@@ -93,7 +107,7 @@ impl Tracker {
         })
     }
 
-    /// Takes one step and returns what is to be told of it, in the order of their beginning. Steps come in the order
+    /// Takes one step and returns what is to be told of it, ends first. Steps come in the order
     /// of their times; one that does not is taken as if no time had passed.
     pub fn step(&mut self, stamp: FrameStamp, seen: Seen<'_>) -> &[Event] {
         self.told.clear();
@@ -102,7 +116,7 @@ impl Tracker {
         }
         self.smooth(stamp, seen);
         self.last = Some(stamp);
-        let background: f32 = self.tracks.iter().filter(|track| track.background).map(|track| track.smoothed).sum();
+        let background = self.background();
         self.go_on(stamp, seen, background);
         if let Seen::Scores(scores) = seen {
             self.begin(stamp, scores, background);
@@ -128,9 +142,12 @@ impl Tracker {
         &self.names
     }
 
-    /// The smoothed confidence of a category, 0..=1.
-    pub fn smoothed(&self, category: usize) -> f32 {
-        self.tracks.get(category).map_or(0.0, |track| track.smoothed)
+    /// The confidence that an event of the category would need to be judged by now: the smoothed one, or 0 where the
+    /// background is stronger or it is a part of that.
+    pub fn level(&self, category: usize) -> f32 {
+        let track = self.tracks.get(category).filter(|track| !track.background);
+        let background = self.background();
+        track.map(|track| track.smoothed).filter(|smoothed| *smoothed > background).unwrap_or(0.0)
     }
 
     /// Events that go on and have been told.
@@ -146,9 +163,14 @@ impl Tracker {
     fn break_off(&mut self) {
         if let Some(last) = self.last.take() {
             while !self.open.is_empty() {
-                self.end(0, last, last.time);
+                self.end(0, last);
             }
         }
+    }
+
+    /// Smoothed confidence of the background group together.
+    fn background(&self) -> f32 {
+        self.tracks.iter().filter(|track| track.background).map(|track| track.smoothed).sum()
     }
 
     fn smooth(&mut self, stamp: FrameStamp, seen: Seen<'_>) {
@@ -175,11 +197,10 @@ impl Tracker {
             let track = &self.tracks[open.category];
             let over = track.smoothed < track.spec.off || track.smoothed <= background;
             if over {
-                let held = open.held;
-                self.end(at, stamp, held);
+                self.end(at, stamp);
                 continue;
             }
-            open.see(stamp, track.smoothed, seen);
+            open.see(stamp, track.smoothed, seen, self.edges);
             at += 1;
         }
     }
@@ -194,13 +215,13 @@ impl Tracker {
             if self.open.iter().any(|open| open.category == k) {
                 continue;
             }
-            let start = onset(scores, k, stamp).max(track.quiet_until);
+            let start = self.edges.first(scores, k).unwrap_or(stamp.time).max(track.quiet_until);
             let mut open = Open {
                 category: k,
                 id: None,
                 risen: stamp.time,
                 start,
-                held: stamp.time,
+                shown: stamp.time,
                 told: stamp.time,
                 sum: 0.0,
                 steps: 0,
@@ -209,7 +230,7 @@ impl Tracker {
                 saliency: heapless::Vec::new(),
                 attributes: heapless::Vec::new(),
             };
-            open.see(stamp, track.smoothed, Seen::Scores(scores));
+            open.see(stamp, track.smoothed, Seen::Scores(scores), self.edges);
             if self.open.push(open).is_err() {
                 self.not_opened += 1;
             }
@@ -239,9 +260,9 @@ impl Tracker {
     }
 
     /// Ends the open event at a place of the list.
-    fn end(&mut self, at: usize, stamp: FrameStamp, end: Seconds) {
+    fn end(&mut self, at: usize, stamp: FrameStamp) {
         let open = self.open.remove(at);
-        let end = end.max(open.start);
+        let end = open.shown.max(open.start);
         if let Some(event) = open.event(EventKind::End, stamp, Some(end)) {
             let track = &mut self.tracks[open.category];
             track.quiet_until = end + track.spec.cool_down_s;
@@ -262,11 +283,11 @@ impl Seen<'_> {
 
 impl Open {
     /// Takes in a step that it is still going on at.
-    fn see(&mut self, stamp: FrameStamp, smoothed: f32, seen: Seen<'_>) {
+    fn see(&mut self, stamp: FrameStamp, smoothed: f32, seen: Seen<'_>, edges: Edges) {
         self.sum += f64::from(seen.confidence(self.category));
         self.steps += 1;
-        self.held = stamp.time;
         let Seen::Scores(scores) = seen else { return };
+        self.shown = edges.last(scores, self.category).unwrap_or(stamp.time);
         if smoothed > self.peak {
             (self.peak, self.peak_at) = (smoothed, stamp);
             let shares = scores.saliency.row(self.category);
@@ -294,10 +315,32 @@ impl Open {
     }
 }
 
-/// When an event began that has just come over its threshold.
-fn onset(scores: &Scores, category: usize, stamp: FrameStamp) -> Seconds {
-    let _ = category;
-    scores.frames.first().map_or(stamp.time, |first| (first.time + stamp.time) / 2.0)
+impl Edges {
+    /// The first frame of the window that shows the category.
+    fn first(self, scores: &Scores, category: usize) -> Option<Seconds> {
+        let places = 0..scores.frames.len();
+        self.edge(scores, category, places)
+    }
+
+    /// The last one.
+    fn last(self, scores: &Scores, category: usize) -> Option<Seconds> {
+        let places = (0..scores.frames.len()).rev();
+        self.edge(scores, category, places)
+    }
+
+    fn edge(self, scores: &Scores, category: usize, mut places: impl Iterator<Item = usize>) -> Option<Seconds> {
+        let (oldest, newest) = (scores.frames.first()?.time, scores.frames.last()?.time);
+        let shares = scores.saliency.row(category);
+        let mut beyond = 0.0;
+        let mut within = |place: &usize| {
+            beyond += shares[*place];
+            beyond > BEYOND
+        };
+        match self {
+            Self::Middle => Some((oldest + newest) / 2.0),
+            Self::Salient => scores.frames.get(places.find(&mut within)?).map(|frame| frame.time),
+        }
+    }
 }
 
 fn unknown(name: &str, names: &[String]) -> Error {

@@ -13,9 +13,20 @@ const ROWS_A_CELL: usize = 4;
 pub const UNITS: u16 = 64;
 
 /// Mean brightness of the cells of what the encoder sees, in 1/64 of a level of 0..255, rows as stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct LumaGrid {
     cells: Box<[u16; CELLS * CELLS]>,
+}
+
+impl Clone for LumaGrid {
+    fn clone(&self) -> Self {
+        Self { cells: self.cells.clone() }
+    }
+
+    /// Without allocating.
+    fn clone_from(&mut self, other: &Self) {
+        self.cells.copy_from_slice(&other.cells[..]);
+    }
 }
 
 impl Default for LumaGrid {

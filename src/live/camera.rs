@@ -6,7 +6,7 @@ use super::engine::Engine;
 use super::session::{Session, Step};
 use crate::error::Result;
 use crate::events::Event;
-use crate::source::{Live, LiveCounts, Loss, Moment, Seconds};
+use crate::source::{ClipInfo, Live, LiveCounts, Loss, Moment, Seconds};
 
 /// Seconds past the gap after which events of a silent source end, so that a frame on its way is not cut off.
 const GRACE_S: Seconds = 1.0;
@@ -114,6 +114,11 @@ impl Camera {
     /// Its session, to be changed.
     pub fn session_mut(&mut self) -> &mut Session {
         &mut self.session
+    }
+
+    /// What is known of the source.
+    pub fn info(&self) -> &ClipInfo {
+        self.source.info()
     }
 
     /// What happened to the source's frames.

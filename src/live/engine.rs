@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::any_text::AnyText;
 use crate::bundle::{Bundle, BundleRef};
 use crate::cli::args::ModelArgs;
 use crate::config::{self, CategoryChoice, ModelSettings};
@@ -10,7 +11,7 @@ use crate::encoder::FrameEncoder;
 use crate::error::Result;
 use crate::frame::{CropAt, Fit, Preprocessor, Roi};
 use crate::health::thread_cpu;
-use crate::recognition::{Compose, Header, Recognizer, Vocabulary};
+use crate::recognition::{AttributeScores, Compose, Header, Recognizer, Vocabulary};
 use crate::source::{Picture, Seconds};
 
 /// Seconds that a window spans by default: the models saw clips of this length.
@@ -26,6 +27,7 @@ pub struct Engine {
     pub spent: Spent,
     visual: FrameEncoder,
     attribute_visual: Option<FrameEncoder>,
+    vocabulary: Vocabulary,
     with_attributes: bool,
     pixels: Vec<f32>,
 }
@@ -76,9 +78,19 @@ impl Engine {
         let own_encoder = bundle.attribute_visual().is_some();
         let with_attributes = bundle.lexicon().is_some() && (model.lambda < 1.0 || !own_encoder);
         let attribute_visual = if with_attributes { bundle.load_attribute_visual(model.threads)? } else { None };
+        let vocabulary = vocabulary(&bundle, &model)?;
         let pixels = vec![0.0; 3 * visual.size() * visual.size()];
         let spent = Spent { load: began.elapsed(), ..Spent::default() };
-        Ok(Self { bundle, model, spent, visual, attribute_visual, with_attributes, pixels })
+        Ok(Self { bundle, model, spent, visual, attribute_visual, vocabulary, with_attributes, pixels })
+    }
+
+    /// Seconds between sampled frames: as asked for, or the bundle's for its own window, or as many as make the window
+    /// span the clips that models saw.
+    pub fn stride(&self, asked: Option<Seconds>) -> Seconds {
+        let manifest = &self.bundle.manifest;
+        let own_window = self.model.window == manifest.model.window;
+        let default = manifest.defaults.stride_s.filter(|_| own_window);
+        asked.or(default).unwrap_or(CLIP_S / self.model.window as Seconds)
     }
 
     /// Names of the categories it answers with, in the order of all scores.
@@ -86,15 +98,7 @@ impl Engine {
     /// # Errors
     /// Categories that the bundle does not know.
     pub fn categories(&self) -> Result<Vec<String>> {
-        Ok(vocabulary(&self.bundle, &self.model)?.names().to_vec())
-    }
-
-    /// Seconds between sampled frames: as `said`, or the bundle's, or as many as spread its window over a clip.
-    pub fn stride(&self, said: Option<Seconds>) -> Seconds {
-        let manifest = &self.bundle.manifest;
-        // The bundle's stride is meant for its own window.
-        let own = manifest.defaults.stride_s.filter(|_| self.model.window == manifest.model.window);
-        said.or(own).unwrap_or(CLIP_S / self.model.window as Seconds)
+        Ok(self.vocabulary.names().to_vec())
     }
 
     /// What scores windows, for one camera.
@@ -102,7 +106,7 @@ impl Engine {
     /// # Errors
     /// As [`recognizer`].
     pub fn recognizer(&self) -> Result<Recognizer> {
-        recognizer(&self.bundle, &self.model, self.with_attributes)
+        recognizer(&self.bundle, &self.model, self.vocabulary.clone(), self.with_attributes)
     }
 
     /// What cuts pictures for the encoders, for one camera.
@@ -145,27 +149,45 @@ impl Engine {
 /// What scores windows, for the model's settings; without attributes lambda is 1.
 ///
 /// # Errors
-/// A bundle that cannot be used, or categories it does not know.
-pub fn recognizer(bundle: &Bundle, model: &ModelSettings, with_attributes: bool) -> Result<Recognizer> {
+/// A bundle that cannot be used.
+pub fn recognizer(
+    bundle: &Bundle,
+    model: &ModelSettings,
+    vocabulary: Vocabulary,
+    with_attributes: bool,
+) -> Result<Recognizer> {
     let mut spec = model.recognition(&bundle.manifest);
     if !with_attributes {
         spec.lambda = 1.0;
     }
-    let vocabulary = vocabulary(bundle, model)?;
     let header = bundle.load_temporal(model.window, model.threads)?.map(|mut header| {
         Box::new(move |frames: &[f32], out: &mut [f32]| header.apply(frames, out)) as Box<dyn Header>
     });
-    let composer = if spec.lambda < 1.0 { bundle.load_composer(model.threads)? } else { None };
-    let composer = composer.map(|mut composer| {
-        Box::new(move |phrases: &[f32], out: &mut [f32]| composer.compose(phrases, out)) as Box<dyn Compose>
-    });
     let lexicon = bundle.lexicon().filter(|_| with_attributes).cloned();
-    Recognizer::new(spec, vocabulary, lexicon, header, composer)
+    let sentences: Option<Box<dyn Compose>> = match (spec.attribute_scores, &lexicon) {
+        _ if spec.lambda == 1.0 => None,
+        (AttributeScores::Tower, Some(lexicon)) => {
+            Some(Box::new(AnyText::new(bundle, model.threads).sentences(Arc::clone(lexicon))?))
+        }
+        (AttributeScores::Composer, _) => bundle.load_composer(model.threads)?.map(|mut composer| {
+            Box::new(move |phrases: &[f32], out: &mut [f32]| composer.compose(phrases, out)) as Box<dyn Compose>
+        }),
+        _ => None,
+    };
+    Recognizer::new(spec, vocabulary, lexicon, header, sentences)
 }
 
+/// The categories to choose from: any text where the bundle has a text tower, else what its tables know.
+///
+/// # Errors
+/// Categories that the bundle does not know or its tower cannot read, or a tower that cannot be used.
 fn vocabulary(bundle: &Bundle, model: &ModelSettings) -> Result<Vocabulary> {
     match &model.categories {
         CategoryChoice::Bundle => Ok(Vocabulary::from_categories(bundle.categories())),
+        CategoryChoice::Names(names) if bundle.text().is_some() => {
+            let mut text = AnyText::new(bundle, model.threads);
+            Vocabulary::read(names, bundle.categories(), &mut |texts| text.categories(texts))
+        }
         CategoryChoice::Names(names) => {
             Vocabulary::select(names, bundle.categories(), bundle.lexicon().map(Arc::as_ref))
         }

@@ -14,7 +14,7 @@ pub struct GateSpec {
     pub still_mean: f32,
     /// and none by more than this.
     pub still_most: f32,
-    /// Even a still picture is encoded again after so long.
+    /// Even such a picture is encoded again after so long.
     pub refresh_s: Seconds,
     /// A picture is dark where no cell is brighter.
     pub dark: f32,
@@ -30,16 +30,36 @@ impl Default for GateSpec {
 }
 
 /// What is to be done about a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// Whether it is encoded, or the embedding of the last encoded one is taken for its own.
+    pub verdict: Verdict,
+    /// Whether there is anything to see in it.
+    pub sight: Sight,
+}
+
+/// Whether a frame is encoded, or why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Encode it.
+    /// It is encoded.
     Encode,
-    /// It is as the last encoded one: take that one's embedding.
+    /// It is as the last encoded one.
     Still,
-    /// It shows nothing, being dark.
+    /// It is dark, as the last encoded one was.
     Dark,
-    /// It shows nothing, being of one colour.
+    /// It is of one colour, as the last encoded one was.
+    Flat,
+}
+
+/// Whether there is anything to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// There is.
+    Clear,
+    /// No part of it is bright.
+    Dark,
+    /// All of it is of one colour.
     Flat,
 }
 
@@ -59,14 +79,23 @@ pub struct GateCounts {
 /// Compares pictures with the last encoded one.
 pub struct Gate {
     spec: GateSpec,
-    encoded: Option<(LumaGrid, Seconds)>,
+    encoded: Encoded,
     counts: GateCounts,
+}
+
+/// The last encoded picture.
+struct Encoded {
+    grid: LumaGrid,
+    /// `None` where there is none.
+    time: Option<Seconds>,
+    sight: Sight,
 }
 
 impl Gate {
     /// A gate that has seen nothing.
     pub fn new(spec: GateSpec) -> Self {
-        Self { spec, encoded: None, counts: GateCounts::default() }
+        let encoded = Encoded { grid: LumaGrid::default(), time: None, sight: Sight::Clear };
+        Self { spec, encoded, counts: GateCounts::default() }
     }
 
     /// False where every frame is encoded and no grid need be made.
@@ -74,9 +103,14 @@ impl Gate {
         self.spec.enabled
     }
 
-    /// What is to be done about a frame. Where it is [`Verdict::Encode`], the frame is taken for encoded.
-    pub fn judge(&mut self, grid: &LumaGrid, time: Seconds) -> Verdict {
-        let verdict = self.verdict(grid, time);
+    /// What is to be done about a frame. Where it is to be encoded, it is taken for encoded.
+    pub fn judge(&mut self, grid: &LumaGrid, time: Seconds) -> Judgement {
+        if !self.spec.enabled {
+            self.counts.encoded += 1;
+            return Judgement { verdict: Verdict::Encode, sight: Sight::Clear };
+        }
+        let sight = self.sight(grid);
+        let verdict = self.verdict(grid, time, sight);
         let count = match verdict {
             Verdict::Encode => &mut self.counts.encoded,
             Verdict::Still => &mut self.counts.still,
@@ -84,16 +118,11 @@ impl Gate {
             Verdict::Flat => &mut self.counts.flat,
         };
         *count += 1;
-        if verdict == Verdict::Encode && self.spec.enabled {
-            match &mut self.encoded {
-                Some((known, when)) => {
-                    known.clone_from(grid);
-                    *when = time;
-                }
-                None => self.encoded = Some((grid.clone(), time)),
-            }
+        if verdict == Verdict::Encode {
+            self.encoded.grid.clone_from(grid);
+            (self.encoded.time, self.encoded.sight) = (Some(time), sight);
         }
-        verdict
+        Judgement { verdict, sight }
     }
 
     /// How often each verdict was given.
@@ -103,32 +132,46 @@ impl Gate {
 
     /// Forgets the last encoded picture: the next one is encoded.
     pub fn forget(&mut self) {
-        self.encoded = None;
+        self.encoded.time = None;
     }
 
-    fn verdict(&self, grid: &LumaGrid, time: Seconds) -> Verdict {
-        let spec = &self.spec;
-        // Without an earlier embedding there is nothing to take in its place.
-        let Some((known, when)) = self.encoded.as_ref().filter(|_| spec.enabled) else { return Verdict::Encode };
+    fn sight(&self, grid: &LumaGrid) -> Sight {
         let (mut least, mut most) = (u16::MAX, 0);
         for &cell in grid.cells() {
             (least, most) = (least.min(cell), most.max(cell));
         }
-        if f32::from(most) < spec.dark * f32::from(UNITS) {
-            return Verdict::Dark;
+        if f32::from(most) < self.spec.dark * f32::from(UNITS) {
+            Sight::Dark
+        } else if f32::from(most - least) < self.spec.flat * f32::from(UNITS) {
+            Sight::Flat
+        } else {
+            Sight::Clear
         }
-        if f32::from(most - least) < spec.flat * f32::from(UNITS) {
-            return Verdict::Flat;
+    }
+
+    fn verdict(&self, grid: &LumaGrid, time: Seconds, sight: Sight) -> Verdict {
+        let (spec, known) = (&self.spec, &self.encoded);
+        // Without an earlier embedding there is nothing to take in its place, and an old one is not trusted.
+        let fresh = known.time.is_some_and(|when| (0.0..spec.refresh_s).contains(&(time - when)));
+        if !fresh || sight != known.sight {
+            return Verdict::Encode;
         }
+        match sight {
+            Sight::Dark => Verdict::Dark,
+            Sight::Flat => Verdict::Flat,
+            Sight::Clear if self.is_still(grid) => Verdict::Still,
+            Sight::Clear => Verdict::Encode,
+        }
+    }
+
+    fn is_still(&self, grid: &LumaGrid) -> bool {
         let (mut sum, mut largest) = (0u32, 0u16);
-        for (cell, known) in grid.cells().iter().zip(known.cells()) {
+        for (cell, known) in grid.cells().iter().zip(self.encoded.grid.cells()) {
             let change = cell.abs_diff(*known);
             sum += u32::from(change);
             largest = largest.max(change);
         }
         let mean = sum as f32 / (CELLS * CELLS) as f32 / f32::from(UNITS);
-        let still = mean < spec.still_mean && f32::from(largest) <= spec.still_most * f32::from(UNITS);
-        let fresh = (0.0..spec.refresh_s).contains(&(time - when));
-        if still && fresh { Verdict::Still } else { Verdict::Encode }
+        mean < self.spec.still_mean && f32::from(largest) <= self.spec.still_most * f32::from(UNITS)
     }
 }

@@ -6,6 +6,7 @@
 //! What comes out depends on frames and their times alone, never on the clock of the machine, so that the same frames
 //! always give the same events. A [`Camera`] feeds a session from a live source, [`Stats`] say what it costs.
 
+mod any_text;
 mod camera;
 mod engine;
 mod gate;
@@ -16,7 +17,7 @@ mod trace;
 
 pub use camera::{Camera, Flow, Told};
 pub use engine::{Embedding, Engine, Spent, recognizer};
-pub use gate::{Gate, GateCounts, GateSpec, Verdict};
+pub use gate::{Gate, GateCounts, GateSpec, Judgement, Sight, Verdict};
 pub use sampler::Sampler;
 pub use session::{Session, SessionSpec, Step, Took};
 pub use stats::{Spread, Stats, StatsReport};

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::engine::{Embedding, Engine};
-use super::gate::{Gate, GateCounts, GateSpec, Verdict};
+use super::gate::{Gate, GateCounts, GateSpec, Judgement, Sight, Verdict};
 use super::sampler::Sampler;
 use crate::error::Result;
-use crate::events::{Event, EventSpec, Seen, Tracker};
+use crate::events::{Edges, Event, EventSpec, Seen, Tracker};
 use crate::frame::{CropAt, Fit, LumaGrid, Preprocessor, Roi};
-use crate::recognition::{FrameStamp, Recognizer, Scores};
+use crate::recognition::{FrameStamp, Interaction, Recognizer, Scores};
 use crate::source::{Frame, Seconds};
 
 /// What belongs to one camera.
@@ -74,7 +74,11 @@ impl Session {
     /// Settings out of their range, or categories that the model does not answer with.
     pub fn new(engine: &Engine, spec: &SessionSpec, sampler: Sampler) -> Result<Self> {
         let recognizer = engine.recognizer()?;
-        let tracker = Tracker::new(&spec.events, recognizer.vocabulary().names(), &spec.camera)?;
+        let edges = match recognizer.spec().interaction {
+            Interaction::Vcs => Edges::Salient,
+            Interaction::Dp => Edges::Middle,
+        };
+        let tracker = Tracker::new(&spec.events, recognizer.vocabulary().names(), &spec.camera, edges)?;
         Ok(Self {
             gap_s: spec.events.gap_s,
             sampler,
@@ -108,7 +112,7 @@ impl Session {
             self.gate.forget();
         }
         let began = Instant::now();
-        let verdict = self.judge(frame, stamp)?;
+        let Judgement { verdict, sight } = self.judge(frame, stamp)?;
         let judged = Instant::now();
         if verdict == Verdict::Encode {
             let encoded = engine.embed(&mut self.preprocessor, &frame.picture, CropAt::Centre, &mut self.embedding);
@@ -118,9 +122,9 @@ impl Session {
         let encoded = Instant::now();
         self.recognizer.push(stamp, &self.embedding.video, self.embedding.own_attribute())?;
         let scores = self.recognizer.scores()?;
-        let seen = match verdict {
-            Verdict::Encode | Verdict::Still => Seen::Scores(scores),
-            Verdict::Dark | Verdict::Flat => Seen::Nothing,
+        let seen = match sight {
+            Sight::Clear => Seen::Scores(scores),
+            Sight::Dark | Sight::Flat => Seen::Nothing,
         };
         let events = self.tracker.step(stamp, seen);
         self.last = Some(stamp);
@@ -155,6 +159,11 @@ impl Session {
         self.tracker.camera()
     }
 
+    /// As [`Tracker::level`].
+    pub fn level(&self, category: usize) -> f32 {
+        self.tracker.level(category)
+    }
+
     /// Frames sampled.
     pub fn steps(&self) -> u64 {
         self.steps
@@ -180,7 +189,7 @@ impl Session {
         self.tracker.open()
     }
 
-    fn judge(&mut self, frame: &Frame<'_>, stamp: FrameStamp) -> Result<Verdict> {
+    fn judge(&mut self, frame: &Frame<'_>, stamp: FrameStamp) -> Result<Judgement> {
         if self.gate.enabled() {
             self.preprocessor.luma(&frame.picture, &mut self.grid)?;
         }

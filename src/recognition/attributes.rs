@@ -13,18 +13,28 @@ use crate::table::{RowSet, Table};
 /// A phrase's place in the lexicon, and its cosine with the window's mean.
 pub type Attribute = (u32, f32);
 
-/// Makes an attribute sentence's embedding from those of its phrases, standing in for a text tower.
+/// Phrases of an attribute sentence, nearest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Phrases<'a> {
+    /// Their places in the lexicon.
+    pub nearest: &'a [Attribute],
+    /// Their embeddings, `[k, D]`, each of length 1.
+    pub rows: &'a [f32],
+}
+
+/// Makes an attribute sentence's embedding: a composer from those of its phrases, a text tower from their names.
 pub trait Compose {
-    /// Phrases `[k, D]`, nearest first, each of length 1, to `out`, `[D]`, of any length.
+    /// Phrases to `out`, `[D]`, of any length.
     ///
     /// # Errors
     /// Where the network fails.
-    fn compose(&mut self, phrases: &[f32], out: &mut [f32]) -> Result<()>;
+    fn compose(&mut self, phrases: Phrases<'_>, out: &mut [f32]) -> Result<()>;
 }
 
+/// A composer knows the embeddings alone.
 impl<F: FnMut(&[f32], &mut [f32]) -> Result<()>> Compose for F {
-    fn compose(&mut self, phrases: &[f32], out: &mut [f32]) -> Result<()> {
-        self(phrases, out)
+    fn compose(&mut self, phrases: Phrases<'_>, out: &mut [f32]) -> Result<()> {
+        self(phrases.rows, out)
     }
 }
 
@@ -46,7 +56,10 @@ pub(super) struct Attributes {
 }
 
 struct Scoring {
+    /// None for the mean.
     composer: Option<Box<dyn Compose>>,
+    /// What errors of the composer are about.
+    file: &'static str,
     /// Categories as the attribute branch sees them.
     categories: RowSet,
     /// `[k, D]`.
@@ -113,15 +126,16 @@ impl Scoring {
         composer: Option<Box<dyn Compose>>,
     ) -> Result<Self> {
         let width = lexicon.sentences().width();
-        let composer = match spec.attribute_scores {
-            AttributeScores::Composer if composer.is_none() => {
-                return Err(bundle_fault(
-                    "attribute_scores = \"composer\" needs composer.onnx; use \"mean\" without one",
-                ));
-            }
-            AttributeScores::Composer => composer,
-            AttributeScores::Mean => None,
+        let (composer, file) = match spec.attribute_scores {
+            AttributeScores::Mean => (None, ""),
+            AttributeScores::Composer => (composer, "composer.onnx"),
+            AttributeScores::Tower => (composer, "text.onnx"),
         };
+        if composer.is_none() && !file.is_empty() {
+            return Err(bundle_fault(format!(
+                "attributes are to be scored by {file}, which is not there; use \"mean\""
+            )));
+        }
         if lexicon.sentences().rows() != lexicon.retrieval.rows()
             || lexicon.sentence_mean.as_ref().is_some_and(|mean| mean.len() != width)
         {
@@ -135,6 +149,13 @@ impl Scoring {
                     .into(),
             ));
         }
+        if own != 0 && spec.attribute_scores == AttributeScores::Mean {
+            return Err(Error::Usage(
+                "--attributes mean: the bundle's attributes have trained heads, which the mean of phrases does not go \
+                 through; use --attributes auto, or --lambda 1"
+                    .into(),
+            ));
+        }
         if let Some(source) = vocabulary.sources.iter().find(|source| source.attribute.width() != width) {
             let other = source.attribute.width();
             return Err(bundle_fault(format!(
@@ -143,7 +164,7 @@ impl Scoring {
         }
         let mut categories = RowSet::default();
         add_categories(&mut categories, vocabulary, |source| &source.attribute)?;
-        Ok(Self { composer, categories, phrases: vec![0.0; spec.top_k * width], sentence: vec![0.0; width] })
+        Ok(Self { composer, file, categories, phrases: vec![0.0; spec.top_k * width], sentence: vec![0.0; width] })
     }
 
     fn score(&mut self, lexicon: &Lexicon, nearest: &[Attribute], s_a: &mut [f32]) -> Result<()> {
@@ -153,9 +174,10 @@ impl Scoring {
         }
         match &mut self.composer {
             Some(composer) => {
-                composer.compose(&self.phrases, &mut self.sentence)?;
+                composer.compose(Phrases { nearest, rows: &self.phrases }, &mut self.sentence)?;
+                let file = self.file;
                 normalise(&mut self.sentence)
-                    .ok_or_else(|| bundle_fault("composer.onnx gave zeros or numbers that are not finite"))?;
+                    .ok_or_else(|| bundle_fault(format!("{file} gave zeros or numbers that are not finite")))?;
             }
             None => {
                 if let Some(mean) = &lexicon.sentence_mean {

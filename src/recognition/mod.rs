@@ -10,6 +10,7 @@
 //! - `window`: the ring of frames
 //! - `spotting`: concept spotting, and the plain dot product
 //! - `attributes`: phrases, the attribute sentence and its scores
+//! - `sentences`: attribute sentences of a text tower, kept for when they come again
 //! - `fusion`: softmax, ranks, fusion
 //! - `recognizer`: all of these together
 //! - `views`: several views of one clip
@@ -18,33 +19,25 @@ mod attributes;
 mod fusion;
 mod nearest;
 mod recognizer;
+mod sentences;
 mod spec;
 mod spotting;
 mod views;
 mod vocabulary;
 mod window;
 
-pub use attributes::{Attribute, Compose};
+pub use attributes::{Attribute, Compose, Phrases};
 pub use fusion::{softmax, top_n};
 pub(crate) use nearest::nearest;
 pub use recognizer::{Header, Recognizer, Scores};
+pub use sentences::Sentences;
 pub use spec::{AttributeScores, Interaction, MAX_ATTRIBUTES, RecognitionSpec};
 pub use views::ViewAverage;
 pub use vocabulary::{CategorySet, Lexicon, Vocabulary, WordTable};
 pub use window::{FrameStamp, MAX_WINDOW};
 
 use crate::error::Error;
-
-/// Brings `x` to length 1; `None` where it has no direction: a number is not finite, or all are zero.
-fn normalise(x: &mut [f32]) -> Option<()> {
-    let square: f64 = x.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
-    if !square.is_finite() || square == 0.0 {
-        return None;
-    }
-    let inverse = 1.0 / square.sqrt();
-    x.iter_mut().for_each(|x| *x = (f64::from(*x) * inverse) as f32);
-    Some(())
-}
+use crate::table::normalise;
 
 /// Mean of vectors `[n, D]` at length 1 into `out`, `[D]`; `None` where it has no direction.
 fn mean_direction(vectors: &[f32], out: &mut [f32]) -> Option<()> {

@@ -15,13 +15,15 @@ pub enum Interaction {
     Dp,
 }
 
-/// How an attribute sentence's embedding is had without a text tower.
+/// How an attribute sentence's embedding is had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttributeScores {
     /// A small network over the phrases' embeddings.
     Composer,
     /// Their mean, less the mean of the whole lexicon where that is known.
     Mean,
+    /// The text tower reads the sentence itself.
+    Tower,
 }
 
 /// How embeddings are compared.

@@ -108,6 +108,12 @@ impl From<&Lexicon> for Source {
 /// The longest name that neighbours are looked for.
 const MAX_NAME: usize = 200;
 
+/// The most texts that are read for categories; each takes 160 kB at D = 512, and a second on a small board.
+const MAX_TEXTS: usize = 1024;
+
+/// The longest text that is read for a category, in bytes.
+const MAX_TEXT: usize = 512;
+
 impl Vocabulary {
     /// All of a model's own categories.
     pub fn from_categories(set: &CategorySet) -> Self {
@@ -124,41 +130,10 @@ impl Vocabulary {
     /// # Errors
     /// Where there are no names, one is given twice, or one is unknown; the nearest known ones are named.
     pub fn select(names: &[String], set: &CategorySet, lexicon: Option<&Lexicon>) -> Result<Self> {
-        let mut wanted: HashMap<String, usize> = HashMap::with_capacity(names.len());
-        for (place, name) in names.iter().enumerate() {
-            if name.trim().is_empty() {
-                return Err(Error::Usage("--categories: a name is empty; leave it out".into()));
-            }
-            if wanted.insert(key(name), place).is_some() {
-                let name = shortened(name);
-                return Err(Error::Usage(format!("--categories: \"{name}\" is named twice; leave one out")));
-            }
-        }
-        if names.is_empty() {
-            return Err(Error::Usage("--categories: no names; give at least one".into()));
-        }
-
         let phrases = lexicon.map_or(&[][..], |lexicon| &lexicon.phrases);
-        let mut found: Vec<Option<(Pick, &str)>> = vec![None; names.len()];
-        for (source, known) in [&set.names[..], phrases].into_iter().enumerate() {
-            for (row, known) in known.iter().enumerate() {
-                let Some(&place) = wanted.get(&key(known)) else { continue };
-                let better = match found[place] {
-                    None => true,
-                    Some((pick, earlier)) => {
-                        let asked = names[place].trim();
-                        pick.source == source && earlier != asked && known == asked
-                    }
-                };
-                if better {
-                    found[place] = Some((Pick { source, row }, known));
-                }
-            }
-        }
-
         let mut picks = Vec::with_capacity(names.len());
         let mut chosen = Vec::with_capacity(names.len());
-        for (name, found) in names.iter().zip(found) {
+        for (name, found) in names.iter().zip(find(names, [&set.names, phrases])?) {
             let Some((pick, known)) = found else { return Err(unknown(name, &set.names, phrases)) };
             picks.push(pick);
             chosen.push(known.to_owned());
@@ -166,6 +141,38 @@ impl Vocabulary {
         let mut sources = vec![Source::from(set)];
         sources.extend(lexicon.filter(|_| picks.iter().any(|pick| pick.source == 1)).map(Source::from));
         Ok(Self { names: chosen, sources, picks })
+    }
+
+    /// Categories by name or any other text, in the order given: those of `set` as [`Self::select`] finds them, all
+    /// others by `read`, which gets the texts that no category is called by and makes a set of them, in their order.
+    ///
+    /// # Errors
+    /// Where there are no names, one is given twice, texts are too many or cannot be printed; as `read`.
+    pub fn read(
+        names: &[String],
+        set: &CategorySet,
+        read: &mut dyn FnMut(&[&str]) -> Result<CategorySet>,
+    ) -> Result<Self> {
+        let found = find(names, [&set.names, &[]])?;
+        let others = names.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(name, _)| name.trim());
+        let texts: Vec<&str> = others.collect();
+        check_texts(&texts)?;
+        let mut sources = vec![Source::from(set)];
+        if !texts.is_empty() {
+            let made = read(&texts)?;
+            if made.category.rows() != texts.len() {
+                return Err(Error::Internal("the text tower made another number of categories than texts".into()));
+            }
+            sources.push(Source::from(&made));
+        }
+        let mut rows = 0..;
+        let pick = |found: Option<(Pick, &str)>| {
+            found.map_or_else(|| Pick { source: 1, row: rows.next().unwrap_or(0) }, |(pick, _)| pick)
+        };
+        let chosen =
+            names.iter().zip(&found).map(|(name, found)| found.map_or(name.trim(), |(_, known)| known).to_owned());
+        let names = chosen.collect();
+        Ok(Self { names, sources, picks: found.into_iter().map(pick).collect() })
     }
 
     /// Names of the categories, in the order of all scores.
@@ -225,6 +232,60 @@ impl Vocabulary {
     }
 }
 
+/// Where each name is known: in the first of the lists that has it.
+///
+/// # Errors
+/// Where there are no names, or one is empty or given twice.
+fn find<'a>(names: &[String], lists: [&'a [String]; 2]) -> Result<Vec<Option<(Pick, &'a str)>>> {
+    let mut wanted: HashMap<String, usize> = HashMap::with_capacity(names.len());
+    for (place, name) in names.iter().enumerate() {
+        if name.trim().is_empty() {
+            return Err(Error::Usage("--categories: a name is empty; leave it out".into()));
+        }
+        if wanted.insert(key(name), place).is_some() {
+            let name = shortened(name);
+            return Err(Error::Usage(format!("--categories: \"{name}\" is named twice; leave one out")));
+        }
+    }
+    if names.is_empty() {
+        return Err(Error::Usage("--categories: no names; give at least one".into()));
+    }
+    let mut found: Vec<Option<(Pick, &str)>> = vec![None; names.len()];
+    for (source, known) in lists.into_iter().enumerate() {
+        for (row, known) in known.iter().enumerate() {
+            let Some(&place) = wanted.get(&key(known)) else { continue };
+            let better = match found[place] {
+                None => true,
+                Some((pick, earlier)) => {
+                    let asked = names[place].trim();
+                    pick.source == source && earlier != asked && known == asked
+                }
+            };
+            if better {
+                found[place] = Some((Pick { source, row }, known));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Texts become rows of memory and of time, and are printed.
+fn check_texts(texts: &[&str]) -> Result<()> {
+    if texts.len() > MAX_TEXTS {
+        return Err(Error::Usage(format!(
+            "--categories: {} names are no category of the bundle, and {MAX_TEXTS} are the most that its text tower \
+             reads; export a bundle with them (`python -m bike_export relabel`)",
+            texts.len()
+        )));
+    }
+    let unfit = |text: &&&str| text.len() > MAX_TEXT || text.contains(|c: char| c.is_control() || c == '\u{feff}');
+    texts.iter().find(unfit).map_or(Ok(()), |text| {
+        let shown: String = text.escape_debug().take(MAX_NAME).collect();
+        let problem = format!("has more than {MAX_TEXT} bytes or a control character; write it as one short line");
+        Err(Error::Usage(format!("--categories: \"{shown}\" {problem}")))
+    })
+}
+
 /// What makes two names the same.
 fn key(name: &str) -> String {
     name.trim().to_lowercase()
@@ -243,5 +304,8 @@ fn unknown(name: &str, categories: &[String], phrases: &[String]) -> Error {
         let near: Vec<String> = near.iter().map(|near| format!("\"{near}\"")).collect();
         format!("nearest: {}", near.join(", "))
     };
-    Error::Usage(format!("--categories: \"{name}\" is not among the bundle's categories and phrases; {remedy}"))
+    Error::Usage(format!(
+        "--categories: \"{name}\" is not among the bundle's categories and phrases; {remedy}; a bundle exported \
+         with --keep-text takes any text"
+    ))
 }

@@ -87,12 +87,7 @@ fn special(input: &str, meta: &fs::Metadata) -> Result<Kind> {
     if kind.is_fifo() {
         Ok(Kind::Pipe)
     } else if kind.is_char_device() {
-        Err(Error::input(
-            input,
-            format!(
-                "is a device, which is not read here directly; try: ffmpeg -f v4l2 -i {input} -f yuv4mpegpipe - | bike-edge watch -"
-            ),
-        ))
+        Err(Error::input(input, "is a device; cameras are read by `bike-edge watch`, which needs no clip's end"))
     } else {
         Err(Error::input(input, "is neither a file nor a folder nor a pipe"))
     }

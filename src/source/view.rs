@@ -197,3 +197,83 @@ impl Stream for Viewed<Box<dyn Stream>> {
         self.source.warnings()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Matrix;
+
+    fn looked(picture: Picture<'_>, masks: &[&str], rotate: Rotation) -> Result<Vec<u8>> {
+        let masks = masks.iter().map(|mask| mask.parse()).collect::<Result<_>>()?;
+        let mut viewer = Viewer::new(View { masks, rotate });
+        let picture = viewer.look(picture)?;
+        Ok(match picture.pixels {
+            Pixels::Rgb { data, .. } => data.to_vec(),
+            Pixels::Yuv { planes, .. } => planes.concat(),
+        })
+    }
+
+    fn rgb(data: &[u8]) -> Picture<'_> {
+        Picture { width: 4, height: 3, rotation: Rotation::None, pixels: Pixels::Rgb { data, stride: 15 } }
+    }
+
+    /// Indices of the black pixels of a masked 4 x 3 picture.
+    fn black(rotation: Rotation, rotate: Rotation, mask: &str) -> Vec<usize> {
+        let data = [200; 45];
+        let seen = looked(Picture { rotation, ..rgb(&data) }, &[mask], rotate).expect("a picture");
+        assert_eq!(seen.len(), 36);
+        (0..12).filter(|i| seen[i * 3..][..3] == [0; 3]).collect()
+    }
+
+    #[test]
+    fn masks_lie_where_the_picture_as_shown_says() {
+        use Rotation::*;
+        assert_eq!(black(None, None, "1,0,2,1"), [1, 2]);
+        // Turned clockwise the picture is 3 x 4, its top left the bottom left as stored.
+        assert_eq!(black(None, Quarter, "0,0,1,1"), [8]);
+        assert_eq!(black(Quarter, None, "2,0,1,2"), [0, 1]);
+        assert_eq!(black(None, Half, "0,0,2,1"), [10, 11]);
+        assert_eq!(black(None, ThreeQuarters, "0,0,1,1"), [3]);
+        assert_eq!(black(Quarter, Quarter, "0,0,2,1"), [10, 11], "the file's own turn and the wished one add up");
+        assert_eq!(black(Quarter, ThreeQuarters, "0,0,2,1"), [0, 1]);
+    }
+
+    #[test]
+    fn chroma_under_a_mask_goes_with_it() {
+        let planes = [&[200; 16][..], &[90; 4], &[90; 4]];
+        for (full_range, level) in [(true, 0), (false, 16)] {
+            let subsampling = Subsampling::S420;
+            let pixels = Pixels::Yuv { planes, strides: [4, 2, 2], subsampling, full_range, matrix: Matrix::Bt601 };
+            let picture = Picture { width: 4, height: 4, rotation: Rotation::None, pixels };
+            let seen = looked(picture, &["1,0,1,1"], Rotation::None).expect("a picture");
+            let mut expected = [[200; 16].to_vec(), vec![128, 90, 90, 90, 128, 90, 90, 90]].concat();
+            expected[1] = level;
+            assert_eq!(seen, expected);
+        }
+    }
+
+    #[test]
+    fn a_mask_that_does_not_fit_shows_nothing() {
+        let data = [200; 45];
+        let error = looked(rgb(&data), &["0,0,5,1"], Rotation::None).expect_err("refused").to_string();
+        assert!(error.contains("--mask 0,0,5,1") && error.contains("4x3"), "{error}");
+        assert!(looked(rgb(&data), &["0,0,3,4"], Rotation::Quarter).is_ok());
+        for wrong in ["", "1,2,3", "1,2,3,4,5", "a,0,1,1", "0,0,0,1", "-1,0,1,1", "4294967295,0,4294967295,1"] {
+            assert!(looked(rgb(&data), &[wrong], Rotation::None).is_err(), "{wrong}");
+        }
+        let view = View { masks: vec!["0,0,1,1".parse().expect("a mask")], rotate: Rotation::None };
+        let mut viewer = Viewer::new(view);
+        viewer.look(rgb(&data)).expect("a picture");
+        let error = viewer.look(Picture { height: 2, ..rgb(&data) }).expect_err("refused").to_string();
+        assert!(error.contains("was 4x3 and is now 4x2"), "{error}");
+    }
+
+    #[test]
+    fn without_masks_nothing_is_copied() {
+        let data = [200; 45];
+        let mut viewer = Viewer::new(View { masks: Vec::new(), rotate: Rotation::Half });
+        let picture = viewer.look(rgb(&data)).expect("a picture");
+        let Pixels::Rgb { data: seen, .. } = picture.pixels else { panic!("not RGB") };
+        assert!(std::ptr::eq(seen, &data[..]) && picture.rotation == Rotation::Half);
+    }
+}

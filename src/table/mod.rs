@@ -10,6 +10,17 @@ pub use kernel::{Group, LANES, MAX_COLUMNS, SoftmaxSums};
 pub use row_set::{RowSet, TableId};
 pub use rows::{Dtype, Rows, Table};
 
+/// Brings `x` to length 1; `None` where it has no direction: a number is not finite, or all are zero.
+pub(crate) fn normalise(x: &mut [f32]) -> Option<()> {
+    let square: f64 = x.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
+    if !square.is_finite() || square == 0.0 {
+        return None;
+    }
+    let inverse = 1.0 / square.sqrt();
+    x.iter_mut().for_each(|x| *x = (f64::from(*x) * inverse) as f32);
+    Some(())
+}
+
 /// The instruction set that tables are searched with on this CPU.
 pub fn instruction_set() -> &'static str {
     kernel::kernels().name

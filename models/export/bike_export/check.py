@@ -9,7 +9,7 @@ import numpy as np
 KEYS = {
     "": {"format", "name", "version", "licence", "provenance", "model", "preprocess", "defaults", "quality", "files"},
     "model": {"embedding_dim", "attribute_dim", "window", "header", "interaction", "tau", "logit_scale", "lambda",
-              "attributes_top_k", "attribute_encoder", "attribute_source", "attribute_scores"},
+              "attributes_top_k", "attribute_encoder", "attribute_source", "attribute_scores", "prompts"},
     "preprocess": {"resize", "crop", "mean", "std"},
     "defaults": {"stride_s", "background"},
 }
@@ -52,8 +52,10 @@ def check_bundle(folder: Path) -> list[str]:
     if "text.onnx" in files:
         problems += check_graph(folder / "text.onnx", [1, 77], [1, 77, d])
         problems += [] if "tokenizer.txt" in files else ["tokenizer.txt: not listed, and text.onnx needs it"]
-    if "sentence_head.onnx" in files:
-        problems += check_graph(folder / "sentence_head.onnx", [1, d], [1, None])
+        problems += [] if model.get("prompts") else ["bundle.toml: no model.prompts, and text.onnx needs them"]
+    for head in ("sentence_head.onnx", "query_head.onnx"):
+        if head in files:
+            problems += check_graph(folder / head, [1, d], [1, d])
     categories = read_names(folder / "categories.txt", problems)
     problems += check_tables(folder / "categories.safetensors", len(categories), {"category": d, "word": d}, {"category", "word"})
     if "lexicon.txt" in files:

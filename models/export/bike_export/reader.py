@@ -98,7 +98,7 @@ class Bundle:
     def attribute_scores(self, top: list[int], *, tower: bool) -> np.ndarray:
         """S_A [K] of these phrases: through the text tower, or without it by the composer or the centred mean."""
         if tower:
-            text = "This is a video about " + ",".join(self.phrases[i] for i in top)
+            text = self.model["prompts"][0].replace("{}", ",".join(self.phrases[i] for i in top))
             tokens = tokenize([text])
             sentence = self.run("text.onnx", tokens)[0][tokens[0].argmax()][None]
             if "sentence_head.onnx" in self.manifest["files"]:

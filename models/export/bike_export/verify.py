@@ -140,11 +140,13 @@ def knows_towers(binary: Path) -> bool:
     return "--attributes" in shown.stdout
 
 
-def by_binary(binary: Path, bundle: Path, clip: Path, *, tower: bool) -> Result:
-    """The program's own numbers for one view of the clip. `--top` is larger than any bundle, to get all scores."""
-    command = [str(binary), "classify", str(clip), "--bundle", str(bundle), "--json", "--raw", "--top", "65536"] + (
-        ["--attributes", "tower"] if tower else []
-    )
+def by_binary(binary: Path, bundle: Path, clip: Path, *, tower: bool, more: tuple[str, ...] = ()) -> Result:
+    """The program's own numbers for one view of the clip. `--top` is larger than any bundle, to get all scores.
+
+    Without `tower` S_A is made by what the bundle names; `more` are further options.
+    """
+    command = [str(binary), "classify", str(clip), "--bundle", str(bundle), "--json", "--raw", "--top", "65536", *more]
+    command += ["--attributes", "tower"] if tower else []
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip()}")
@@ -266,7 +268,7 @@ def compare(
         activation=activation,
     )
     branch = read_branch(o, video)
-    prompts = read_prompts(prompts)
+    prompts = read_prompts(prompts or b.model.get("prompts"))
     precision = precision_of(bundle / "visual.onnx")
     limits = dict(TOLERANCE[precision])
     if not b.exact_words:

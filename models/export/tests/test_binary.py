@@ -3,16 +3,24 @@
 Skipped where there is no program; BIKE_EDGE names one, and one in PATH or in target/release is found.
 """
 
+import json
 import os
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bike_export.__main__ import main
-from bike_export.verify import find_binary
-from test_bundles import EXACT
+from bike_export.checkpoint import load
+from bike_export.export.attributes import Branch
+from bike_export.model.frames import prepare, sample
+from bike_export.reader import Bundle
+from bike_export.text.tokenizer import TooLong, tokenize
+from bike_export.verify import best, by_binary, by_pytorch, find_binary, save_resized
+from test_bundles import EXACT, manifest
 
-CLIP = Path(__file__).resolve().parents[3] / "tests" / "data" / "clip.mp4"
+DATA = Path(__file__).resolve().parents[3] / "tests" / "data"
+CLIP = DATA / "clip.mp4"
 SMALL = ("--window", "8", "--resize", "64")
 
 
@@ -57,3 +65,61 @@ def test_attribute_encoder_of_its_own(made, export, program: Path):
     other = ("--attribute-clip", str(made["other-clip"]))
     bundle = export("bike", *EXACT, *SMALL, "--lexicon", str(made["lexicon"]), *other)
     assert agrees(program, bundle, str(made["bike"]), *other)
+
+
+def texts(prompts: list[str]) -> list[str]:
+    """Texts of all kinds that fit these prompts and can stand on a line of a list."""
+    written = [g["text"].strip() for g in json.loads((DATA / "text" / "tokens.json").read_text())]
+    # A line of a list is in one case, printable, and short.
+    unlike = {t.lower(): t for t in written if t and t.isprintable() and len(t.encode()) <= 512}
+    found = []
+    for text in unlike.values():
+        try:
+            tokenize([p.replace("{}", text) for p in prompts])
+            found.append(text)
+        except TooLong:
+            continue
+    return found
+
+
+ENSEMBLE = ["a film of {}, close", "This is a video about {}"]
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "heads", "prompts"),
+    [("bike-header", False, None), ("archive", False, ENSEMBLE), ("bike", True, None)],
+)
+def test_any_text_is_a_category(
+    made, export, program: Path, tmp_path: Path, checkpoint: str, heads: bool, prompts: list[str] | None
+):
+    """Categories that no table knows, S_A through tower and heads: PyTorch's numbers, with all of CLIP's merges."""
+    options = [f"--prompt={p}" for p in prompts or []] + ["--lexicon", str(made["lexicon"]), "--keep-text"]
+    options += ["--attribute-checkpoint", str(made["bike-attributes"])] if heads else []
+    folder = export(checkpoint, *EXACT, *SMALL, *options)
+    checked = subprocess.run([program, "bundle", "verify", folder], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+    b = Bundle(folder, manifest(folder))
+    b.categories = texts(b.model["prompts"])
+    assert len(b.categories) > 200
+    (tmp_path / "names.txt").write_text("\n".join(b.categories) + "\n", encoding="utf-8")
+    frames, images = sample(CLIP, 8)
+    size, p = 64, b.manifest["preprocess"]
+    pixels = np.stack([prepare(i, size, p["crop"], p["mean"], p["std"]) for i in images])
+    stills = save_resized(images, size, tmp_path / "stills")
+    found = by_binary(program, folder, stills, tower=True, more=("--categories", str(tmp_path / "names.txt")))
+    video = load(made[checkpoint])
+    branch = Branch(load(made["bike-attributes"]) if heads else video, video, False)
+    truth = by_pytorch(b, video, branch, b.model["prompts"], frames, pixels, found.phrases)
+    assert np.abs(found.s_v - truth.s_v).max() < 1e-4
+    assert np.abs(found.s_a - truth.s_a).max() < 1e-3
+    assert np.ptp(truth.s_v) > 0.01 and np.ptp(truth.s_a) > 0.01
+    for ours, theirs in ((found.s_v, truth.s_v), (found.s_a, truth.s_a), (found.scores, truth.scores)):
+        assert best(ours) == best(theirs)
+
+
+def test_a_bundle_that_names_its_tower_uses_it(made, export, program: Path):
+    folder = export("bike", *EXACT, *SMALL, "--lexicon", str(made["lexicon"]), "--keep-text")
+    told = by_binary(program, folder, CLIP, tower=True)
+    text = (folder / "bundle.toml").read_text()
+    (folder / "bundle.toml").write_text(text.replace('attribute_scores = "mean"', 'attribute_scores = "tower"'))
+    assert (by_binary(program, folder, CLIP, tower=False).s_a == told.s_a).all()

@@ -1,19 +1,17 @@
 //! `eval`: top-1 and top-5 over a list of labelled clips.
 
-mod list;
-
 use std::io::{IsTerminal, Write, stderr};
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use serde::Serialize;
 
-use super::Voice;
-use super::classify::progress_bar;
 use super::clip_answer::score_clip;
 use super::pipeline::Pipeline;
+use super::whole_file::WholeFile;
+use super::{Voice, labelled};
 use crate::cli::args::{EvalArgs, RankBy};
+use crate::cli::progress_bar;
 use crate::config::SamplingPlan;
 use crate::error::{Error, Result};
 use crate::recognition::top_n;
@@ -58,8 +56,8 @@ pub fn run(args: &EvalArgs, voice: Voice) -> Result<ExitCode> {
     let mut pipeline = Pipeline::load(&args.model, &args.picture)?;
     let plan = SamplingPlan::new(&args.sampling, pipeline.picture.fit)?;
     let names = pipeline.recognizer.vocabulary().names().to_vec();
-    let output = args.json.as_deref().map(JsonFile::new).transpose()?;
-    let clips = list::read(&args.list, args.root.as_deref(), &names)?;
+    let output = args.json.as_deref().map(|file| WholeFile::new("--json", file)).transpose()?;
+    let clips = labelled::read(&args.list, args.root.as_deref(), &names)?;
     let bar = (!voice.quiet && stderr().is_terminal()).then(|| progress_bar(clips.len()));
     let (mut answers, mut failures) = (Vec::new(), Vec::new());
     for clip in &clips {
@@ -106,7 +104,7 @@ pub fn run(args: &EvalArgs, voice: Voice) -> Result<ExitCode> {
     };
     print(&report).map_err(output_error)?;
     if let Some(output) = output {
-        output.write(&report)?;
+        output.write_json(&report)?;
     }
     Ok(if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -130,38 +128,6 @@ fn median_rank(answers: &[ClipRank]) -> Option<f64> {
         (0, _) => None,
         (n, half) if n % 2 == 1 => Some(ranks[half] as f64),
         (_, half) => Some((ranks[half - 1] + ranks[half]) as f64 / 2.0),
-    }
-}
-
-/// A file that is written beside its place and renamed, so that a full disk leaves no half file. Made before the
-/// work, so that what cannot be written is known before hours are spent.
-struct JsonFile<'a> {
-    file: &'a Path,
-    temporary: tempfile::NamedTempFile,
-}
-
-impl<'a> JsonFile<'a> {
-    fn new(file: &'a Path) -> Result<Self> {
-        if file.is_dir() {
-            return Err(Error::Output(format!("--json {}: is a folder; name a file in it", file.display())));
-        }
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let problem = |e: std::io::Error| {
-            let kind = e.kind();
-            Error::Output(format!("--json {}: {} cannot be written to ({kind})", file.display(), folder.display()))
-        };
-        Ok(Self { file, temporary: builder.tempfile_in(folder).map_err(problem)? })
-    }
-
-    fn write(mut self, report: &Report) -> Result<()> {
-        let failed = |problem: String| Error::Output(format!("--json {}: {problem}", self.file.display()));
-        serde_json::to_writer_pretty(&mut self.temporary, report).map_err(|e| failed(e.to_string()))?;
-        self.temporary.write_all(b"\n").map_err(|e| failed(e.to_string()))?;
-        self.temporary.persist(self.file).map_err(|e| failed(e.error.to_string()))?;
-        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! `watch`: what goes on in a clip or stream, as it goes.
 
+mod live;
 mod step_line;
 mod teller;
 
@@ -7,10 +8,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::cli::args::WatchArgs;
-use crate::config::{PictureSettings, event_spec};
+use crate::config::{PictureSettings, event_spec, live_options};
 use crate::error::{Error, Result};
-use crate::live::{Engine, GateSpec, Sampler, Session, SessionSpec, TraceReader};
-use crate::source::{Stream, open_stream};
+use crate::live::{Camera, Engine, GateSpec, Sampler, Session, SessionSpec, TraceReader};
+use crate::source::{Stream, is_camera, open_live, open_stream};
 use teller::{Names, Teller};
 
 /// Samples the stream, takes each frame through a session, tells what comes of it.
@@ -25,6 +26,11 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let mut engine = Engine::load(&args.model)?;
     let mut session = session(args, &engine, &picture)?;
     let input = super::shown(&args.input);
+    if args.live || is_camera(&args.input) {
+        let source = open_live(&args.input, &live_options(&args.mode, &picture.source)?)?;
+        let teller = Teller::new(args, &input, &engine, &session)?;
+        return live::follow(Camera::new(session, source), &mut engine, teller);
+    }
     let mut stream = open_stream(&args.input, &picture.source)?;
     let mut teller = Teller::new(args, &input, &engine, &session)?;
     follow(stream.as_mut(), &mut session, &mut engine, &mut teller)?;
@@ -59,7 +65,7 @@ fn session(args: &WatchArgs, engine: &Engine, picture: &PictureSettings) -> Resu
     };
     let categories = engine.categories()?;
     let spec = SessionSpec {
-        camera: args.events.camera.clone(),
+        camera: args.camera.clone(),
         fit: picture.fit,
         roi: picture.roi,
         events: event_spec(&args.events, &categories, &engine.bundle.manifest.defaults.background, stride)?,

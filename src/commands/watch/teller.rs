@@ -52,6 +52,11 @@ impl<'a> Teller<'a> {
         })
     }
 
+    /// The input's name, without credentials.
+    pub fn input(&self) -> &'a str {
+        self.input
+    }
+
     /// Tells a step whose frame was at hand at `captured`; `wall` is that moment's time of day, for live sources.
     pub fn step(&mut self, step: &Step<'_>, captured: Instant, wall: Option<SystemTime>) -> Result<()> {
         if let Some(trace) = &mut self.trace {
@@ -97,7 +102,7 @@ impl<'a> Teller<'a> {
 
     fn events(&mut self, events: &[Event], wall: Option<SystemTime>) -> Result<()> {
         let source = EventSource {
-            camera: &self.args.events.camera,
+            camera: &self.args.camera,
             input: self.input,
             categories: &self.names.categories,
             phrases: self.names.phrases(),

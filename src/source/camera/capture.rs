@@ -7,13 +7,12 @@ use std::time::Duration;
 use v4l::v4l_sys::*;
 use v4l::v4l2::vidioc;
 
-use super::choose::choose;
+use super::choose::{Ask, Choice, choose};
 use super::coding::{Told, layout};
 use super::find::{Found, MULTI_PLANAR};
 use super::format::CameraFormat;
 use super::modes::{interval, modes, rate_of};
 use super::node::{CAPTURE, Mapped, Node, Plain};
-use super::wish::CameraWish;
 use crate::Error;
 use crate::source::limits::{MAX_VIDEO_PIXELS, check_size};
 use crate::source::live::keeper::{Came, Device, Fault, Got};
@@ -27,6 +26,7 @@ const MOST_BUFFERS: u32 = 32;
 
 /// One open camera. Closing the file, which is the last thing that happens when it is dropped, stops it.
 pub(super) struct Camera {
+    choice: Choice,
     mode: Mode,
     layout: Layout,
     buffers: Vec<Mapped>,
@@ -58,7 +58,7 @@ impl Camera {
     ///
     /// # Errors
     /// [`Fault::Refused`] where the camera cannot give what is wished for, [`Fault::Lost`] for all that may pass.
-    pub fn open(found: &Found, wish: &CameraWish, matrix: Option<Matrix>) -> Result<Self, Fault> {
+    pub fn open(found: &Found, ask: &Ask<'_>, matrix: Option<Matrix>) -> Result<Self, Fault> {
         let name = found.path.display().to_string();
         let refused = |problem: String| Fault::Refused(Error::input(&name, problem));
         if !found.single_planar {
@@ -70,11 +70,15 @@ impl Camera {
             let offers = if foreign.is_empty() { "none".into() } else { foreign.join(", ") };
             return Err(refused(format!("offers no format that is read here (it offers {offers})")));
         }
-        let choice = choose(&modes, wish).map_err(refused)?;
+        let (choice, size_wish, format_wish) = match ask {
+            Ask::Wish(wish) => (choose(&modes, wish).map_err(refused)?, wish.size, wish.format),
+            // Masks and regions are in pixels of the size that it had.
+            Ask::Again(choice, size) => (*choice, Some(*size), None),
+        };
         let (layout, format) = set_format(&node, choice.format, choice.size, matrix)?;
         let size = (layout.width, layout.height);
         check_size(size.0, size.1, MAX_VIDEO_PIXELS).map_err(refused)?;
-        if wish.size.is_some_and(|wish| wish != size) || wish.format.is_some_and(|wish| wish != format) {
+        if size_wish.is_some_and(|wish| wish != size) || format_wish.is_some_and(|wish| wish != format) {
             let (width, height) = choice.size;
             let given = format!("{format} {}x{}", size.0, size.1);
             return Err(refused(format!("was asked for {} {width}x{height} and gives {given}", choice.format)));
@@ -82,15 +86,16 @@ impl Camera {
         let rate = set_rate(&node, choice.fps);
         let buffers = map_buffers(&node)?;
         node.stream(true).map_err(|e| lost("starting it", &e))?;
-        Ok(Self { mode: Mode { format, size, rate }, layout, buffers, sequence: None, node })
+        Ok(Self { choice, mode: Mode { format, size, rate }, layout, buffers, sequence: None, node })
     }
 
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
-    pub fn size(&self) -> (u32, u32) {
-        self.mode.size
+    /// What to ask for to have the same again.
+    pub fn again(&self) -> Ask<'static> {
+        Ask::Again(self.choice, self.mode.size)
     }
 
     /// Takes a filled buffer from the driver; `None` where there is none yet.

@@ -13,6 +13,14 @@ const AIM_FPS: f64 = 15.0;
 /// A mode slower than this is taken only where there is no other.
 const SLOW_FPS: f64 = 10.0;
 
+/// What is asked of a camera when it is opened.
+pub(super) enum Ask<'a> {
+    /// The best mode that fits.
+    Wish(&'a CameraWish),
+    /// The mode it had, in the same size.
+    Again(Choice, (u32, u32)),
+}
+
 /// A mode to ask the driver for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Choice {

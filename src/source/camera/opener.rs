@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use super::capture::Camera;
+use super::choose::Ask;
 use super::find::{self, Asked, Known};
 use super::wish::CameraWish;
 use crate::source::SourceOptions;
@@ -21,22 +22,21 @@ const SILENCE_S: f64 = 5.0;
 /// A name that no camera can have.
 pub fn open(input: &OsStr, name: String, wish: &CameraWish, options: &SourceOptions) -> Result<(Keeping, Open)> {
     let asked = input.to_str().ok_or_else(|| Error::input(&name, "is no name that a camera can have"))?;
-    let (asked, matrix, mut wish) = (Asked::new(asked), options.matrix, wish.clone());
-    let mut known: Option<Known> = None;
+    let (asked, matrix, wish) = (Asked::new(asked), options.matrix, wish.clone());
+    let mut known: Option<(Known, Ask<'static>)> = None;
     let open: Open = Box::new(move || {
-        let found = find::find(&asked, known.as_ref()).map_err(Fault::Lost)?;
-        let first = known.is_none();
-        let camera = Camera::open(&found, &wish, matrix).map_err(|fault| match fault {
-            // What it gave before it may give again: another program, or its own start, may be in the way now.
-            Fault::Refused(e) if !first => Fault::Lost(e.to_string()),
-            fault => fault,
-        })?;
-        if first {
-            log::info!("{}: {} at {}", found.card, camera.mode(), found.path.display());
-            // Masks and regions are in pixels of this size.
-            wish.size = Some(camera.size());
-            known = Some(found.known());
+        let found = find::find(&asked, known.as_ref().map(|(known, _)| known)).map_err(Fault::Lost)?;
+        if let Some((_, again)) = &known {
+            let camera = Camera::open(&found, again, matrix).map_err(|fault| match fault {
+                // What it gave before it may give again: another program, or its own start, may be in the way now.
+                Fault::Refused(e) => Fault::Lost(e.to_string()),
+                fault => fault,
+            })?;
+            return Ok(Box::new(camera) as Box<dyn Device>);
         }
+        let camera = Camera::open(&found, &Ask::Wish(&wish), matrix)?;
+        log::info!("{}: {} at {}", found.card, camera.mode(), found.path.display());
+        known = Some((found.known(), camera.again()));
         Ok(Box::new(camera) as Box<dyn Device>)
     });
     let silence = Duration::try_from_secs_f64(options.io_timeout_s.min(SILENCE_S)).unwrap_or(Duration::from_secs(5));

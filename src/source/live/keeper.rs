@@ -112,7 +112,6 @@ impl Kept {
             Self { keeping, latest, thread: Some(thread), info, shot: None, developer: Developer::default(), viewer };
         match kept.latest.wait_open() {
             Ok(info) => kept.info = kept.viewer.info(info),
-            Err(Some(loss)) if !kept.keeping.awaited => return Err(Error::input(&kept.keeping.name, loss.reason)),
             Err(Some(_)) => {}
             Err(None) => match kept.latest.take(0.0, Duration::ZERO, &mut kept.info) {
                 News::Failed(e) => return Err(e),
@@ -202,9 +201,11 @@ impl Keeper {
         let last_word = LastWord(self.latest.clone());
         let mut backoff = self.keeping.backoff.clone();
         let mut lost: Option<Instant> = None;
+        let mut awaited = self.keeping.awaited;
         while !self.latest.stopped() {
             let fault = match open() {
                 Ok(mut device) => {
+                    awaited = true;
                     self.latest.opened(device.info());
                     self.read(&mut *device, &mut lost, &mut backoff)
                 }
@@ -213,6 +214,9 @@ impl Keeper {
             match fault {
                 Fault::Ended => return self.latest.end(Ok(())),
                 Fault::Refused(e) => return self.latest.end(Err(e)),
+                Fault::Lost(reason) if !awaited => {
+                    return self.latest.end(Err(Error::input(&self.keeping.name, reason)));
+                }
                 Fault::Lost(reason) => {
                     let retry_in = backoff.failed();
                     if lost.is_none() {
@@ -258,7 +262,12 @@ impl Keeper {
                     counts.short += 1;
                 }),
                 Ok(Got::Nothing) => {}
-                Err(fault) => return fault,
+                Err(fault) => {
+                    // Sources with a patience of their own say so themselves.
+                    let silent = matches!(fault, Fault::Lost(_)) && since.elapsed() >= self.keeping.silence;
+                    self.latest.count(|counts| counts.timeouts += u64::from(silent));
+                    return fault;
+                }
             }
             if since.elapsed() >= self.keeping.silence {
                 self.latest.count(|counts| counts.timeouts += 1);
@@ -313,3 +322,6 @@ fn monotonic_s() -> f64 {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_secs_f64()
 }
+
+#[cfg(test)]
+mod tests;

@@ -265,3 +265,6 @@ pub(in crate::source) fn copy(picture: &Picture<'_>, into: &mut Vec<u8>) -> Layo
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

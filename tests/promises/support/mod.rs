@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod onnx;
+pub mod schema;
 
 /// Numbers in -1..1 that are exact in f32; tests/data/make_goldens_onnx.py makes the same.
 pub fn pattern(count: usize, seed: u64) -> Vec<f32> {

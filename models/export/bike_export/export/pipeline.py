@@ -9,7 +9,7 @@ import numpy as np
 
 from ..bundle import BundleWriter
 from ..checkpoint import Checkpoint, load
-from ..graphs.towers import write_sentence_head, write_temporal, write_text, write_visual
+from ..graphs.towers import write_head, write_temporal, write_text, write_visual
 from ..model.recognise import TAU
 from ..model.towers import encode_words
 from ..progress import counter, say
@@ -113,6 +113,8 @@ def manifest(
             "attribute_source": "fine-tuned" if c.fine_tuned and not branch.own_encoder else "plain",
             "attribute_scores": scores,
         }
+    if o.keep_text:
+        model["prompts"] = read_prompts(o.prompts)
     return {"model": model, "preprocess": {"resize": s.resize, "crop": s.crop, "mean": MEAN, "std": STD}}
 
 
@@ -154,9 +156,10 @@ def export(o: Options) -> dict[str, float]:
             write_text(b.path("text.onnx"), video, o.precision, about)
             b.path("tokenizer.txt").write_text(tokenizer_text(), encoding="utf-8")
             if branch.trained:
-                write_sentence_head(
-                    b.path("sentence_head.onnx"), branch.sentence, properties(name, o.licence, branch.sentence)
-                )
+                for head in ("sentence", "query"):
+                    write_head(
+                        b.path(f"{head}_head.onnx"), branch.sentence, head, properties(name, o.licence, branch.sentence)
+                    )
         say(f"graphs written, {o.precision}")
         tensors, judged, word_figures = category_tables(
             video, branch, names, prompts, windows, precision=o.precision, exact_words=o.exact_words, bound=o.word_bound

@@ -67,8 +67,8 @@ def relabel(
     """Makes the bundle at `out`; returns the figures of its new tables."""
     if out.exists() and not force:
         raise FileExistsError(f"{out}: is there already; --force replaces it")
-    names, prompts = read_labels(labels), read_prompts(prompts)
     manifest = read_manifest(bundle)
+    names, prompts = read_labels(labels), read_prompts(prompts or manifest["model"].get("prompts"))
     video = load(checkpoint, activation)
     same_source(bundle, video)
     m, p = manifest["model"], manifest["preprocess"]
@@ -93,6 +93,8 @@ def relabel(
         exact_words=exact_words,
         bound=word_bound,
     )
+    if "text.onnx" in manifest["files"]:
+        m["prompts"] = prompts
     with BundleWriter(out) as b:
         for file in manifest["files"]:
             if file not in REPLACED:

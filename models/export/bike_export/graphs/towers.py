@@ -108,16 +108,16 @@ def unit_rows_node(g: Graph, x: str, name: str) -> str:
 
 
 def sentence_head_nodes(g: Graph, x: str, heads: dict, name: str = "sentence_fc") -> str:
-    """The trained attribute branch's MLP over a sentence: normalise, Linear, ReLU, Linear."""
+    """One of the trained attribute branch's MLPs, sentence_fc or query_fc: normalise, Linear, ReLU, Linear."""
     x = unit_rows_node(g, x, f"{name}.unit")
-    x = g.linear(x, f"{name}.0", array(heads["sentence_fc.0.weight"]).T, array(heads["sentence_fc.0.bias"]))
+    x = g.linear(x, f"{name}.0", array(heads[f"{name}.0.weight"]).T, array(heads[f"{name}.0.bias"]))
     x = g.op("Relu", [x], f"{name}.relu")
-    return g.linear(x, f"{name}.2", array(heads["sentence_fc.2.weight"]).T, array(heads["sentence_fc.2.bias"]))
+    return g.linear(x, f"{name}.2", array(heads[f"{name}.2.weight"]).T, array(heads[f"{name}.2.bias"]))
 
 
-def write_sentence_head(path: Path, c: Checkpoint, properties: dict[str, str]) -> None:
-    """sentence [1, D] from the text tower -> [1, D] beside `category_attribute`. Small, so always f32."""
+def write_head(path: Path, c: Checkpoint, head: str, properties: dict[str, str]) -> None:
+    """One head, "sentence" or "query": [1, D] from the text tower -> [1, D]. Small, so always f32."""
     g = Graph("fp32")
-    g.out(sentence_head_nodes(g, "sentence", c.heads), "attribute")
-    width = np.shape(c.heads["sentence_fc.2.bias"])[0]
-    g.save(path, "sentence_head", ("sentence", "f32", [1, c.shape.embed]), ("attribute", [1, width]), properties)
+    g.out(sentence_head_nodes(g, head, c.heads, f"{head}_fc"), "attribute")
+    width = np.shape(c.heads[f"{head}_fc.2.bias"])[0]
+    g.save(path, f"{head}_head", (head, "f32", [1, c.shape.embed]), ("attribute", [1, width]), properties)

@@ -16,27 +16,64 @@ pub struct Labelled {
     pub category: usize,
 }
 
+/// A clip and the categories it shows, any of which is right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// The clip.
+    pub path: PathBuf,
+    /// Positions of its categories; empty where it shows none of them.
+    pub categories: Vec<usize>,
+}
+
 /// Reads a list: a folder a class, a CSV with `path,label`, or lines `path frames label` / `path label`.
 ///
 /// # Errors
 /// [`Error::Input`] naming the line that cannot be used.
 pub fn read(list: &Path, root: Option<&Path>, categories: &[String]) -> Result<Vec<Labelled>> {
-    let found = if list.is_dir() { folder_a_class(list, categories)? } else { text_list(list, root, categories)? };
+    let one = |path, label: &str| Ok(Labelled { path, category: category_of(label, categories)? });
+    read_as(list, root, &one)
+}
+
+/// Reads a list in the same forms, where a label may also be several with `;` between them, or `-` or nothing for a clip
+/// that shows none of the categories. A folder is a list of that name in it, `clips.csv`, where it holds one.
+///
+/// # Errors
+/// [`Error::Input`] naming the line that cannot be used.
+pub fn read_marked(list: &Path, root: Option<&Path>, categories: &[String]) -> Result<Vec<Marked>> {
+    let within = list.join(LIST_IN_FOLDER);
+    let list = if within.is_file() { &within } else { list };
+    let several = |path, label: &str| {
+        let labels = label.split(';').map(str::trim).filter(|label| !label.is_empty() && *label != "-");
+        let categories = labels.map(|label| category_of(label, categories)).collect::<Result<_, String>>()?;
+        Ok(Marked { path, categories })
+    };
+    read_as(list, root, &several)
+}
+
+/// A list that lies beside its clips.
+const LIST_IN_FOLDER: &str = "clips.csv";
+
+/// Makes an entry of a path and a label, or says what is wrong with the label.
+type Entry<'a, T> = dyn Fn(PathBuf, &str) -> Result<T, String> + 'a;
+
+fn read_as<T>(list: &Path, root: Option<&Path>, entry: &Entry<'_, T>) -> Result<Vec<T>> {
+    let found = if list.is_dir() { folder_a_class(list, entry)? } else { text_list(list, root, entry)? };
     if found.is_empty() {
         return Err(Error::input(list.display().to_string(), "it lists no clips"));
     }
     Ok(found)
 }
 
-fn folder_a_class(list: &Path, categories: &[String]) -> Result<Vec<Labelled>> {
+fn folder_a_class<T>(list: &Path, entry: &Entry<'_, T>) -> Result<Vec<T>> {
     let mut found = Vec::new();
     for class in sorted_entries(list)? {
         if !class.is_dir() {
             continue;
         }
         let name = class.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let category = category_of(&name, categories).map_err(|p| Error::input(class.display().to_string(), p))?;
-        found.extend(sorted_entries(&class)?.into_iter().map(|path| Labelled { path, category }));
+        for path in sorted_entries(&class)? {
+            found.push(entry(path, &name).map_err(|p| Error::input(class.display().to_string(), p))?);
+        }
     }
     Ok(found)
 }
@@ -52,7 +89,7 @@ fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(entries)
 }
 
-fn text_list(list: &Path, root: Option<&Path>, categories: &[String]) -> Result<Vec<Labelled>> {
+fn text_list<T>(list: &Path, root: Option<&Path>, entry: &Entry<'_, T>) -> Result<Vec<T>> {
     let shown = list.display().to_string();
     let bytes = std::fs::metadata(list).map_err(|e| Error::input(&shown, e.to_string()))?.len();
     if bytes > MAX_LIST {
@@ -69,7 +106,7 @@ fn text_list(list: &Path, root: Option<&Path>, categories: &[String]) -> Result<
     let labelled = |line| {
         let split = csv.as_ref().map_or_else(|| split_words(line), |columns| columns.split(line));
         let (path, label) = split.ok_or("not `path label`, `path frames label` or the CSV's columns")?;
-        Ok(Labelled { path: root.join(path), category: category_of(label, categories)? })
+        entry(root.join(path), label)
     };
     lines
         .map(|(number, line)| {
@@ -166,6 +203,19 @@ mod tests {
     fn a_csv_is_read_by_its_header() {
         let found = list_of("id,label,path\n1,cooking,\"a,b.mp4\"\n2,0,c.mp4\n").unwrap();
         assert_eq!(found, [labelled("a,b.mp4", 1), labelled("c.mp4", 0)]);
+    }
+
+    #[test]
+    fn a_clip_may_show_several_categories_or_none() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("clips.csv"), "path,label\na.mp4,Cooking; 0\nb.mp4,\nc.mp4,-\n").unwrap();
+        let found = read_marked(folder.path(), None, &categories()).unwrap();
+        let shown: Vec<_> =
+            found.iter().map(|m| (m.path.file_name().unwrap().to_str().unwrap(), &m.categories[..])).collect();
+        assert_eq!(shown, [("a.mp4", &[1, 0][..]), ("b.mp4", &[]), ("c.mp4", &[])]);
+        std::fs::write(folder.path().join("clips.csv"), "path,label\na.mp4,cooking;flying\n").unwrap();
+        let problem = read_marked(folder.path(), None, &categories()).unwrap_err().to_string();
+        assert!(problem.contains("clips.csv: line 2: `flying` is no category"), "{problem}");
     }
 
     #[test]

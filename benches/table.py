@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Measure bike-edge, onnxruntime and rten on the same networks in turns, and write the table into docs/performance.md.
+
+    table.py FOLDER --ours NETWORK --rten RTEN [--write docs/performance.md] [--rounds 12] [--threads 1,2]
+
+FOLDER holds NAME.fp32.onnx and NAME.int8.onnx as make_vit.py writes them; ours of the demo model is
+models/demo/visual.onnx. Times are medians (95th percentile) in ms; ratios are medians of each round's ratio to
+onnxruntime's int8 (for the demo model: to onnxruntime's fp32).
+"""
+import argparse
+import datetime
+import importlib.metadata
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+
+from runners import Runner, bike_edge, onnxruntime, percentile, take_turns
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- networks: begin -->", "<!-- networks: end -->"
+SHAPES = {"b32": (1, 3, 224, 224), "b16": (1, 3, 224, 224), "header": (1, 8, 512)}
+TITLES = {"b32": "ViT-B/32", "b16": "ViT-B/16", "header": "temporal header, T = 8", "demo": "demo model"}
+
+
+def networks(folder, options):
+    """Label and how to start each program, the one that ratios refer to last."""
+    for name, shape in SHAPES.items():
+        int8, fp32 = folder / f"{name}.int8.onnx", folder / f"{name}.fp32.onnx"
+        if int8.exists():
+            yield name, [
+                ("bike-edge int8", lambda n, f=int8: bike_edge(options.ours, f, n)),
+                ("rten int8", lambda n, f=int8, s=shape: Runner([options.rten, f, *s], n)),
+                ("onnxruntime fp32", lambda n, f=fp32: onnxruntime(f, n)),
+                ("onnxruntime int8", lambda n, f=int8: onnxruntime(f, n)),
+            ]
+    demo = ROOT / "models/demo/visual.onnx"
+    yield "demo", [
+        ("bike-edge", lambda n: bike_edge(options.ours, demo, n)),
+        ("rten", lambda n: Runner([options.rten, demo, 1, 3, 224, 224], n)),
+        ("onnxruntime static int8", lambda n: onnxruntime(folder / "demo.int8.onnx", n)),
+        ("onnxruntime fp32", lambda n: onnxruntime(folder / "demo.fp32.onnx", n)),
+    ]
+
+
+def rows(folder, options):
+    for name, programs in networks(folder, options):
+        for threads in options.threads:
+            runners = [start(threads) for _, start in programs]
+            times, ratios = take_turns(runners, options.rounds)
+            for (label, _), runner, values, ratio in zip(programs, runners, times, ratios):
+                resident, peak = runner.ask("memory")
+                middle = f"{statistics.median(values):.2f} ({percentile(values, 0.95):.2f})"
+                yield f"| {TITLES[name]} | {threads} | {label} | {middle} | {statistics.median(ratio):.2f} | {resident / 1024:.0f} ({peak / 1024:.0f}) | {runner.load_s:.2f} |"
+                print(name, threads, label, middle, f"{statistics.median(ratio):.3f}", flush=True)
+                runner.close()
+
+
+def machine():
+    model = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    flags = next(line for line in open("/proc/cpuinfo") if line.startswith("flags")).split()
+    best = [flag for flag in ("avx2", "avx_vnni", "avx512_vnni", "avx512_bf16") if flag in flags]
+    rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    load = os.getloadavg()[0]
+    return (
+        f"Measured {datetime.date.today()} by `make bench` on {model} ({', '.join(best)}), {os.cpu_count()} cores, "
+        f"{platform.system()} {platform.release().split('-')[0]}, Rust {rustc}, onnxruntime "
+        f"{importlib.metadata.version('onnxruntime')}, rten 0.27.0; {options.rounds} rounds, load average {load:.1f} besides."
+    )
+
+
+def write(path, text):
+    old = path.read_text()
+    before, rest = old.split(BEGIN)
+    after = rest.split(END)[1]
+    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--ours", required=True, help="the built `network` bench")
+    parser.add_argument("--rten", required=True, help="the built benches/rten")
+    parser.add_argument("--write", type=pathlib.Path, help="page with the two markers")
+    parser.add_argument("--threads", type=lambda text: [int(n) for n in text.split(",")], default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=12)
+    options = parser.parse_args()
+    said = machine()
+    head = "| network | threads | program | ms a run (p95) | ratio | RSS (peak), MB | load, s |\n|---|---|---|---|---|---|---|"
+    text = "\n".join([said, "", head, *rows(options.folder, options)])
+    print(text)
+    if options.write:
+        write(options.write, text)

@@ -1,0 +1,114 @@
+#!/bin/busybox sh
+# The only program of the guest: makes virtual cameras, runs bike-edge on them, and tells on the serial console what
+# came of it. Lines that begin with "T " are read by check.py.
+/bin/busybox mkdir -p /bin /sbin
+/bin/busybox --install -s /bin
+export PATH=/bin:/usr/bin:/sbin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs tmp /tmp
+cd /tmp
+
+for module in $(cat /modules/order); do
+    case $module in
+        # Three webcams of one kind, and a capture card with an HDMI input (type 3).
+        vivid) insmod /modules/vivid.ko n_devs=4 node_types=0x1,0x1,0x1,0x1 multiplanar=1,1,1,1 num_inputs=1,1,1,1 input_types=0x0,0x0,0x0,0x3 ;;
+        *) insmod "/modules/$module.ko" ;;
+    esac || echo "T fail insmod $module"
+done
+nonce=$(sed -n 's/.*nonce=\([^ ]*\).*/\1/p' /proc/cmdline)
+echo "T nonce $nonce"
+echo "T sha256 $(sha256sum /bin/bike-edge | cut -d ' ' -f 1)"
+
+for n in 0 1 2 3; do v4l2-ctl -d /dev/video$n --set-ctrl=osd_text_mode=2; done
+
+# run NAME COMMAND: its exit code and output.
+run() {
+    name=$1
+    shift
+    "$@" >"$name.out" 2>"$name.err"
+    echo "T rc $name $?"
+    sed "s/^/T out $name /" "$name.out"
+    sed "s/^/T err $name /" "$name.err"
+}
+# picture NAME FILE: the file itself.
+picture() { [ -e "$2" ] && echo "T file $1 $(base64 -w 0 "$2")"; }
+control() { v4l2-ctl -d "$1" --set-ctrl="$2" >/dev/null 2>&1 || echo "T fail control $2 on $1"; }
+
+run list bike-edge camera list
+run list_json bike-edge camera list --json
+
+# Every format, the right picture, on a stream that is started and stopped each time.
+for format in yuyv nv12 yu12 rgb3 bgr3; do
+    run "snapshot_$format" bike-edge camera snapshot camera:vivid-000 $format.png --camera-format $format --camera-size 320x180 --after 0
+    picture "snapshot_$format" $format.png
+done
+run snapshot_again bike-edge camera snapshot camera:vivid-000 yuyv.png
+run masked bike-edge camera snapshot camera:vivid-000 masked.png --camera-size 320x180 --after 0 --rotate 90 --mask 0,0,90,100 --roi 0,0,180,160
+picture masked masked.png
+run absent bike-edge camera snapshot camera:nothing none.png
+run two bike-edge camera snapshot camera:vivid two.png
+run unoffered bike-edge camera snapshot /dev/video0 none.png --camera-format mjpeg
+run negotiated bike-edge camera test /dev/video0 --seconds 1 --json
+
+# Faults, each on a camera of its own, at once.
+faults_0() {
+    bike-edge -v camera test camera:vivid-000 --camera-size 320x180 --seconds 9 --json >faults_0.out 2>faults_0.err &
+    sleep 1
+    bike-edge camera test /dev/video0 --seconds 1 --json >busy.out 2>busy.err
+    echo "T rc busy $?" >>late
+    control /dev/video0 inject_v4l2_buf_flag_error=1
+    sleep 1
+    control /dev/video0 inject_fatal_streaming_error=1
+    sleep 2
+    control /dev/video0 inject_disconnect=1
+    wait $!
+    echo "T rc faults_0 $?" >>late
+}
+# Frames stop coming, then most of them come again.
+faults_1() {
+    bike-edge -v camera test camera:vivid-001 --camera-size 320x180 --io-timeout 1 --seconds 9 --json >faults_1.out 2>faults_1.err &
+    sleep 2
+    control /dev/video1 percentage_of_dropped_buffers=100
+    sleep 3
+    control /dev/video1 percentage_of_dropped_buffers=30
+    wait $!
+    echo "T rc faults_1 $?" >>late
+    control /dev/video1 percentage_of_dropped_buffers=0
+}
+# The signal goes and comes back on a capture card.
+faults_3() {
+    bike-edge -v camera test camera:vivid-003 --seconds 6 --json >faults_3.out 2>faults_3.err &
+    sleep 2
+    control /dev/video3 dv_timings_signal_mode=1
+    sleep 2
+    control /dev/video3 dv_timings_signal_mode=0
+    wait $!
+    echo "T rc faults_3 $?" >>late
+}
+faults_0 & faults_1 & faults_3 &
+wait
+cat late
+for name in busy faults_0 faults_1 faults_3; do
+    sed "s/^/T out $name /" $name.out
+    sed "s/^/T err $name /" $name.err
+done
+
+# Unplugged while it is read, and back under another number, as something else still holds the old one.
+bike-edge -v camera test /dev/video2 --camera-size 320x180 --seconds 7 --json >replug.out 2>replug.err &
+sleep 2
+exec 3</dev/video2
+echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind
+sleep 1
+echo vivid.0 >/sys/bus/platform/drivers/vivid/bind
+echo "T devices $(echo /dev/video*)"
+wait $!
+echo "T rc replug $?"
+exec 3<&-
+sed "s/^/T out replug /" replug.out
+sed "s/^/T err replug /" replug.err
+
+echo "T frames $(cat *.out | tr ',{' '\n\n' | sed -n 's/^"captured":\([0-9]*\).*/\1/p' | awk '{ n += $1 } END { print n + 0 }')"
+echo "T done"
+poweroff -f

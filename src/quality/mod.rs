@@ -1,0 +1,8 @@
+//! How well events fit what was shown: streams glued from labelled clips, and the events found in them.
+
+mod glue;
+mod held;
+mod judge;
+
+pub use glue::{Glued, Piece};
+pub use judge::{Found, LEAST_OVERLAP, Measures, Shown, judge};
