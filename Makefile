@@ -66,6 +66,31 @@ dist: setup      ## Build the smaller binary that is shipped, target/dist/bike-e
 	$(CARGO) build --profile dist --locked
 	@ls -l $(TARGET)/dist/bike-edge
 
+cross: setup     ## Build for ARM boards, target/{aarch64-unknown-linux-gnu,armv7-unknown-linux-gnueabihf}/release/bike-edge
+	./board/toolchain.sh setup aarch64 armv7
+	./board/toolchain.sh cargo aarch64 build --release --locked
+	./board/toolchain.sh cargo armv7 build --release --locked
+	@ls -l $(TARGET)/*-linux-*/release/bike-edge
+
+test-arm: build  ## Test what computes on emulated ARM processors: NEON, SDOT, I8MM
+	./board/toolchain.sh setup aarch64
+	./board/test-arm.sh numeric
+
+arm-instructions: setup ## Count instructions a frame on ARM (docs/performance.md)
+	./board/arm-instructions.sh
+
+check-devices: setup ## Check that the builds for GPUs compile
+	$(CARGO) check --release --locked --features cuda-13000
+	$(CARGO) check --release --locked --features metal
+
+test-gpu: setup  ## Compare this machine's GPU with its CPU (CUDA=12000 for CUDA 12)
+	$(CARGO) test --release --locked --features $(if $(filter Darwin,$(shell uname)),metal,cuda-$(or $(CUDA),13000)) \
+		--test promises devices:: -- --nocapture
+
+test-arm-full: test-arm ## Test the rest on ARM too: whole suite, aarch64 and armv7
+	./board/toolchain.sh setup aarch64 armv7
+	./board/test-arm.sh whole
+
 install: build   ## Install binary, man pages and completions under PREFIX (/usr/local)
 	install -Dm755 $(BIN) $(DESTDIR)$(PREFIX)/bin/bike-edge
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions

@@ -4,10 +4,12 @@
 #   board/toolchain.sh setup  [aarch64|armv7 ...]   install what is missing (root), default aarch64
 #   board/toolchain.sh env     aarch64|armv7        print the environment of a cross build: eval "$(board/toolchain.sh env aarch64)"
 #   board/toolchain.sh cargo   aarch64|armv7 ARGS   cargo ARGS with that environment and --target
-#   board/toolchain.sh run     CPU PROGRAM ARGS     PROGRAM (aarch64) emulated; CPU: cortex-a72 (NEON), cortex-a76 (SDOT), max (I8MM)
+#   board/toolchain.sh run     CPU PROGRAM ARGS     PROGRAM emulated; CPU: cortex-a72 (NEON), cortex-a76 (SDOT), max (I8MM),
+#                                                   for armv7 cortex-a7 or cortex-a15
 #
-# Where rustup has the target, its compiler is used. Elsewhere Debian's rustc-web, unpacked below $BIKE_EDGE_TOOLS
-# (default /opt/bike-edge-tools), builds for ARM with the installed cargo. Everything comes from the distribution's signed archives.
+# Where rustup has the target or can fetch it, its compiler is used. Elsewhere Debian's rustc-web, unpacked below
+# $BIKE_EDGE_TOOLS (default /opt/bike-edge-tools), builds for ARM with the installed cargo; it comes from the
+# distribution's signed archive.
 set -euo pipefail
 
 tools=${BIKE_EDGE_TOOLS:-/opt/bike-edge-tools}
@@ -23,17 +25,22 @@ architecture() {
     esac
 }
 
+# A failure is no error: Debian's compiler does as well.
+add_rustup_target() { command -v rustup >/dev/null && timeout 180 rustup -q target add "$rust" >/dev/null 2>&1; }
+
 has_rustup_target() { command -v rustup >/dev/null && rustup target list --installed 2>/dev/null | grep -qx "$rust"; }
 
 retry() {
     local i
-    for i in 1 2 3; do "$@" && return; sleep $((i * 5)); done
-    die "failed three times: $*; is the package archive reachable?"
+    for i in 1 2 3; do "$@" && return; sleep $((i * 10)); done
+    die "failed three times: $*; if apt says \`Mirror sync in progress\`, the archive is being renewed: try again later; \
+else see whether it can be reached"
 }
 
-# apt with its own state, so that the host's architectures and lists stay as they are.
+# apt with its own state, so that the host's architectures and lists stay as they are, and an architecture whose index
+# cannot be had does not stop another.
 private_apt() {
-    local state=$tools/apt
+    local state=$tools/apt-$deb
     mkdir -p "$state/lists/partial" "$state/archives/partial"
     [ -e "$state/status" ] || : >"$state/status"
     apt-get -q -o APT::Architectures::=amd64 -o APT::Architectures::="$deb" \
@@ -57,9 +64,13 @@ setup() {
     fi
     for name in "${@:-aarch64}"; do
         architecture "$name"
-        has_rustup_target || rust_from_debian
+        if has_rustup_target || { add_rustup_target && has_rustup_target; }; then
+            echo "$name: $rust by rustup"
+        else
+            rust_from_debian
+            echo "$name: $rust by Debian's rustc-web, in $tools"
+        fi
     done
-    echo "toolchain ready in $tools"
 }
 
 # Unpacks Debian's newest rustc-web, for this host with the standard library of $rust.
@@ -87,9 +98,14 @@ environment() {
 }
 
 emulate() {
-    local cpu=$1
+    local cpu=$1 program=$2
     shift
-    exec qemu-aarch64-static -cpu "$cpu" -L /usr/aarch64-linux-gnu "$@"
+    # The machine an ELF file is for, its bytes 18 and 19.
+    case $(od -An -tx2 -j18 -N2 "$program" | tr -d ' ') in
+        00b7) exec qemu-aarch64-static -cpu "$cpu" -L /usr/aarch64-linux-gnu "$@" ;;
+        0028) exec qemu-arm-static -cpu "$cpu" -L /usr/arm-linux-gnueabihf "$@" ;;
+        *) die "$program is not a program for ARM" ;;
+    esac
 }
 
 command=${1:-}
@@ -99,5 +115,5 @@ case $command in
     env) environment "${1:?architecture}" ;;
     cargo) eval "$(environment "${1:?architecture}")"; shift; exec cargo "$@" ;;
     run) emulate "$@" ;;
-    *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

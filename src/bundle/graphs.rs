@@ -1,7 +1,7 @@
 //! A bundle's graphs: as bytes, and loaded.
 
 use super::Bundle;
-use crate::encoder::{AttributeHead, Composer, EncoderOptions, FrameEncoder, TemporalHeader, TextTower};
+use crate::encoder::{AttributeHead, Composer, Compute, EncoderOptions, FrameEncoder, TemporalHeader, TextTower};
 use crate::error::{Error, Result};
 use crate::table::Bytes;
 use crate::text::{Heads, TextEncoder, Tokenizer};
@@ -36,19 +36,20 @@ impl Bundle {
     ///
     /// # Errors
     /// [`Error::Bundle`] with what is wrong with the graph and the remedy.
-    pub fn load_visual(&self, threads: usize) -> Result<FrameEncoder> {
+    pub fn load_visual(&self, on: impl Into<Compute>) -> Result<FrameEncoder> {
         let model = &self.manifest.model;
-        self.frame_encoder("visual.onnx", self.visual(), "embedding_dim", model.embedding_dim, threads)
+        self.frame_encoder("visual.onnx", self.visual(), "embedding_dim", model.embedding_dim, on.into())
     }
 
     /// Loads the frame encoder of the attribute space, where it has one of its own.
     ///
     /// # Errors
     /// As [`Bundle::load_visual`].
-    pub fn load_attribute_visual(&self, threads: usize) -> Result<Option<FrameEncoder>> {
+    pub fn load_attribute_visual(&self, on: impl Into<Compute>) -> Result<Option<FrameEncoder>> {
+        let on = on.into();
         let width = self.manifest.attribute_dim();
         self.attribute_visual()
-            .map(|onnx| self.frame_encoder("attribute_visual.onnx", onnx, "attribute_dim", width, threads))
+            .map(|onnx| self.frame_encoder("attribute_visual.onnx", onnx, "attribute_dim", width, on))
             .transpose()
     }
 
@@ -117,15 +118,9 @@ impl Bundle {
         EncoderOptions::new(threads, self.place().to_string(), file)
     }
 
-    fn frame_encoder(
-        &self,
-        file: &str,
-        onnx: &[u8],
-        field: &str,
-        width: usize,
-        threads: usize,
-    ) -> Result<FrameEncoder> {
-        let encoder = FrameEncoder::load(onnx, self.options(file, threads))?;
+    fn frame_encoder(&self, file: &str, onnx: &[u8], field: &str, width: usize, on: Compute) -> Result<FrameEncoder> {
+        let options = EncoderOptions { device: on.device, ..self.options(file, on.threads) };
+        let encoder = FrameEncoder::load(onnx, options)?;
         let problem = |problem| Err(Error::bundle(self.place().to_string(), problem));
         let crop = self.manifest.preprocess.crop as usize;
         if encoder.dim() != width {

@@ -142,12 +142,29 @@ pub struct ModelArgs {
     /// CPU threads for the model. [default: this machine's cores, at most 4]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+
+    /// What encodes frames: `auto` takes a GPU where this build can use one and it works, else the CPU. Builds are for
+    /// the CPU unless made otherwise (docs/devices.md).
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceArg,
+}
+
+/// What encodes frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum DeviceArg {
+    #[default]
+    Auto,
+    Cpu,
+    Cuda,
+    Metal,
 }
 
 /// What makes the sentence of a window's attributes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs)]
 pub enum AttributesArg {
+    #[default]
     Auto,
     Tower,
     Composer,

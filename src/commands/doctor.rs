@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::doctor_profile::Fit;
 use crate::bundle::{Bundle, BundleRef};
 use crate::cli::args::DoctorArgs;
+use crate::encoder::Device;
 use crate::error::Result;
 use crate::health::Machine;
 use crate::sink::{JsonLines, output_error};
@@ -20,6 +21,8 @@ struct Report {
     machine: Machine,
     h264: bool,
     fit: Fit,
+    /// What `--device` can be on this machine with this build.
+    devices: Vec<&'static str>,
     /// The bundle inside this binary, or why it cannot be used.
     bundle: std::result::Result<String, String>,
 }
@@ -30,12 +33,14 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let bundle = bundle.map(|b| format!("{} {}", b.manifest.name, b.manifest.version)).map_err(|e| e.to_string());
     let sound = bundle.is_ok();
     let machine = Machine::look();
+    let usable = [Device::Cpu, Device::Cuda, Device::Metal].into_iter().filter(|device| device.check().is_ok());
     let report = Report {
         schema: 1,
         version: env!("CARGO_PKG_VERSION"),
         fit: Fit::new(&args.profile, &machine)?,
         machine,
         h264: cfg!(feature = "h264"),
+        devices: usable.map(Device::name).collect(),
         bundle,
     };
     if args.json {
@@ -72,7 +77,8 @@ fn print(report: &Report) -> std::io::Result<()> {
     line("ffmpeg", machine.ffmpeg.as_deref().unwrap_or(no_ffmpeg))?;
     let cameras: Vec<_> = machine.cameras.iter().map(|c| format!("{} ({})", c.device, c.name)).collect();
     line("cameras", &or_none(cameras.join(", "), "none that Linux drives; `bike-edge camera list` says more"))?;
-    line("gpu", &or_none(machine.gpus.join(", "), "none; this version runs on the CPU"))?;
+    line("gpu", &or_none(machine.gpus.join(", "), "none"))?;
+    line("devices", &report.devices.join(", "))?;
     line("profile", &format!("{} ({})", report.fit.profile, report.fit.title))?;
     for check in &report.fit.checks {
         line(&format!("  {}", check.what), &format!("{}{}", if check.met { "" } else { "NOT MET: " }, check.told))?;

@@ -3,8 +3,9 @@
 use std::str::FromStr;
 
 use crate::bundle::manifest::{self, Manifest};
-use crate::cli::args::{AttributesArg, FitArg, MatrixArg, ModelArgs, PictureArgs, RotateArg};
+use crate::cli::args::{AttributesArg, DeviceArg, FitArg, MatrixArg, ModelArgs, PictureArgs, RotateArg};
 use crate::config::{CategoryChoice, parse_size};
+use crate::encoder::{Compute, Device};
 use crate::error::{Error, Result};
 use crate::frame::{Fit, PreprocessSpec, Roi};
 use crate::recognition::{AttributeScores, Interaction, MAX_WINDOW, RecognitionSpec};
@@ -28,6 +29,8 @@ pub struct ModelSettings {
     pub tau: f32,
     /// CPU threads, >= 1.
     pub threads: usize,
+    /// What encodes frames.
+    pub device: Device,
 }
 
 impl ModelSettings {
@@ -54,8 +57,14 @@ impl ModelSettings {
         if !(1..=256).contains(&threads) {
             return Err(Error::Usage(format!("--threads {threads}: give a number from 1 to 256")));
         }
+        let device = device(args.device)?;
         let categories = CategoryChoice::from_flag(args.categories.as_deref())?;
-        Ok(Self { categories, window, lambda, attribute_scores, tau, threads })
+        Ok(Self { categories, window, lambda, attribute_scores, tau, threads, device })
+    }
+
+    /// What frame encoders compute with.
+    pub fn compute(&self) -> Compute {
+        Compute { threads: self.threads, device: self.device }
     }
 
     /// How embeddings are compared: these settings and the manifest's rest.
@@ -74,6 +83,18 @@ impl ModelSettings {
             attribute_scores: self.attribute_scores,
         }
     }
+}
+
+/// The device of a flag, where it can be used.
+fn device(asked: DeviceArg) -> Result<Device> {
+    let device = match asked {
+        DeviceArg::Auto => return Ok(Device::Auto),
+        DeviceArg::Cpu => Device::Cpu,
+        DeviceArg::Cuda => Device::Cuda,
+        DeviceArg::Metal => Device::Metal,
+    };
+    device.check().map_err(|problem| Error::Usage(format!("--device {}: {problem}", device.name())))?;
+    Ok(device)
 }
 
 /// As asked for, or as the bundle says.

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use tract_core::internal::Runnable;
 use tract_linalg::multithread::Executor;
-use tract_onnx::pb::ModelProto;
+use tract_onnx::pb::{GraphProto, ModelProto};
 use tract_onnx::prelude::{Datum, Framework, InferenceModel, InferenceModelExt, RunOptions, TypedModel};
 
 use super::caught::{THREADS, caught, one_line};
+use super::device::{Device, Gpu};
 use super::limits::VALUE_BYTES;
 use super::runner::Runner;
 use super::shapes::{self, Shape};
@@ -22,30 +24,36 @@ use crate::error::Result;
 /// [`crate::Error::Bundle`] with what is wrong with the graph and the remedy.
 pub(super) fn load(onnx: &[u8], shape: &Shape<'_>, options: EncoderOptions) -> Result<Runner> {
     let named = options.clone();
-    caught(|| steps(onnx, shape, options)).map_err(|problem| named.error(problem))
+    let wrong = |problem| named.error(problem);
+    if let Some(gpu) = options.device.gpu().map_err(wrong)? {
+        match caught(|| steps(onnx, shape, Some(gpu), options.clone())) {
+            Err(problem) if options.device == Device::Auto => gpu.given_up(&problem),
+            outcome => return outcome.map_err(wrong),
+        }
+    }
+    caught(|| steps(onnx, shape, None, options)).map_err(wrong)
 }
 
-fn steps(onnx: &[u8], shape: &Shape<'_>, options: EncoderOptions) -> Result<Runner, String> {
+fn steps(onnx: &[u8], shape: &Shape<'_>, gpu: Option<Gpu>, options: EncoderOptions) -> Result<Runner, String> {
     let mut clock = Clock::start(&options.file);
     let mut decoded = guard::decode(onnx)?;
-    guard::check(&decoded)?;
+    let graph = guard::check(&decoded)?;
+    if gpu.is_some() {
+        refuse_int8(graph)?;
+    }
     clock.step("read and checked");
     let weights = Weights::leave(&mut decoded);
     let input_shape = prepare(&mut decoded.model, shape)?;
     clock.step("constants made f32");
-    let model = inference_model(&decoded.model)?;
+    let model = inference_model(&decoded.model, gpu)?;
     drop(decoded);
-    let mut model = typed_model(model)?;
+    let model = typed_model(model)?;
     let output_shape = check_facts(&model, shape)?;
     clock.step("typed");
-    let engine = ops::engine(options.threads, options.precision).map_err(|e| e.to_string())?;
-    let report = ops::rewrite(&mut model, &engine, options.pruning, weights).map_err(unsupported)?;
-    log::debug!("{}: kernel {}, {report:?}", options.file, engine.kernel.name());
-    clock.step("operators replaced");
-    let model = optimised(model)?;
-    clock.step("optimised");
-    let threads = RunOptions { executor: Some(executor(options.threads)), ..Default::default() };
-    let plan = model.into_runnable_with_options(&threads).map_err(unsupported)?;
+    let plan = match gpu {
+        Some(gpu) => gpu.prepare(model.into_decluttered().map_err(unsupported)?)?,
+        None => on_cpu(model, weights, &options, &mut clock)?,
+    };
     let runner = Runner::new(plan, shape.numbers, input_shape, output_shape, options).map_err(unsupported)?;
     release_memory();
     clock.step("ready");
@@ -66,8 +74,39 @@ fn prepare(proto: &mut ModelProto, shape: &Shape<'_>) -> Result<Vec<usize>, Stri
     Ok(input_shape)
 }
 
-fn inference_model(proto: &ModelProto) -> Result<InferenceModel, String> {
-    ops::parser().model_for_proto_model(proto).map_err(unsupported)
+/// The int8 form is made for the CPU's kernels; no GPU of the runtime's has them.
+fn refuse_int8(graph: &GraphProto) -> Result<(), String> {
+    match graph.node.iter().any(|node| node.op_type == "MatMulInteger") {
+        true => {
+            Err("its linear layers are int8, which is the CPU's form; export the bundle with --precision fp16 or fp32 \
+                     for a GPU, or use --device cpu"
+                .into())
+        }
+        false => Ok(()),
+    }
+}
+
+/// A model with our own operators, optimised for this processor.
+fn on_cpu(
+    mut model: TypedModel,
+    weights: Weights<'_>,
+    options: &EncoderOptions,
+    clock: &mut Clock,
+) -> Result<Box<dyn Runnable>, String> {
+    let engine = ops::engine(options.threads, options.precision).map_err(|e| e.to_string())?;
+    let report = ops::rewrite(&mut model, &engine, options.pruning, weights).map_err(unsupported)?;
+    log::debug!("{}: kernel {}, {report:?}", options.file, engine.kernel.name());
+    clock.step("operators replaced");
+    let model = optimised(model)?;
+    clock.step("optimised");
+    let threads = RunOptions { executor: Some(executor(options.threads)), ..Default::default() };
+    Ok(Box::new(model.into_runnable_with_options(&threads).map_err(unsupported)?))
+}
+
+/// On a GPU every operator is the runtime's.
+fn inference_model(proto: &ModelProto, gpu: Option<Gpu>) -> Result<InferenceModel, String> {
+    let parser = if gpu.is_some() { tract_onnx::onnx() } else { ops::parser() };
+    parser.model_for_proto_model(proto).map_err(unsupported)
 }
 
 fn typed_model(model: InferenceModel) -> Result<TypedModel, String> {

@@ -9,6 +9,7 @@ mod composer;
 mod constants;
 mod cut;
 mod dequantise;
+mod device;
 mod frame;
 mod graph;
 mod guard;
@@ -25,6 +26,7 @@ mod traps;
 mod weights;
 
 pub use composer::Composer;
+pub use device::{Compute, Device};
 pub use frame::FrameEncoder;
 pub use guard::check_graph;
 pub use ops::{Precision, Pruning, force_kernel};
@@ -46,13 +48,15 @@ pub struct EncoderOptions {
     pub precision: Precision,
     /// Whether rows that nobody reads are left out.
     pub pruning: Pruning,
+    /// What to run on.
+    pub device: Device,
 }
 
 impl EncoderOptions {
-    /// `file` of `bundle` on that many threads, otherwise as fast as it gets.
+    /// `file` of `bundle` on that many threads of the CPU, otherwise as fast as it gets.
     pub fn new(threads: usize, bundle: impl Into<String>, file: impl Into<String>) -> Self {
         let (precision, pruning) = (Precision::default(), Pruning::default());
-        Self { threads, bundle: bundle.into(), file: file.into(), precision, pruning }
+        Self { threads, bundle: bundle.into(), file: file.into(), precision, pruning, device: Device::Cpu }
     }
 
     /// An [`Error::Bundle`] about this graph.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tract_onnx::prelude::{Datum, TValue, Tensor, TractResult, TypedSimplePlan, TypedSimpleState, tvec};
+use tract_core::internal::{Runnable, State};
+use tract_onnx::prelude::{Datum, TValue, Tensor, TractResult, tvec};
 
 use super::EncoderOptions;
 use super::caught::{caught, one_line};
@@ -11,8 +12,8 @@ use crate::error::{Error, Result};
 
 /// A network of one input and one f32 output. State and input tensor are kept from run to run.
 pub(super) struct Runner {
-    state: TypedSimpleState,
-    plan: Arc<TypedSimplePlan>,
+    state: Box<dyn State>,
+    plan: Box<dyn Runnable>,
     /// Ours alone between runs.
     input: Arc<Tensor>,
     input_shape: Vec<usize>,
@@ -22,7 +23,7 @@ pub(super) struct Runner {
 
 impl Runner {
     pub fn new(
-        plan: Arc<TypedSimplePlan>,
+        plan: Box<dyn Runnable>,
         numbers: Numbers,
         input_shape: Vec<usize>,
         output_shape: Vec<usize>,

@@ -72,12 +72,12 @@ impl Engine {
         let began = Instant::now();
         let bundle = Bundle::open(&BundleRef::from(model.bundle.as_os_str()))?;
         let model = ModelSettings::new(model, &bundle.manifest)?;
-        let visual = bundle.load_visual(model.threads)?;
+        let visual = bundle.load_visual(model.compute())?;
         // Attributes of the video branch's own space cost next to nothing and are always said; an encoder of their
         // own is run only where they count.
         let own_encoder = bundle.attribute_visual().is_some();
         let with_attributes = bundle.lexicon().is_some() && (model.lambda < 1.0 || !own_encoder);
-        let attribute_visual = if with_attributes { bundle.load_attribute_visual(model.threads)? } else { None };
+        let attribute_visual = if with_attributes { bundle.load_attribute_visual(model.compute())? } else { None };
         let vocabulary = vocabulary(&bundle, &model)?;
         let pixels = vec![0.0; 3 * visual.size() * visual.size()];
         let spent = Spent { load: began.elapsed(), ..Spent::default() };

@@ -145,7 +145,7 @@ fn a_session_allocates_nothing_for_a_still_frame_and_no_more_with_time_for_other
         panic!("not watch")
     };
     let mut engine = Engine::load(&args.model).expect("the bundle inside");
-    let mut session = |refresh_s| {
+    let session = |refresh_s| {
         let gate = GateSpec { refresh_s, ..GateSpec::default() };
         let events = EventSpec { update_s: 1.0, ..EventSpec::default() };
         let spec = SessionSpec { camera: "hall".into(), fit: Fit::Crop, roi: None, events, gate };

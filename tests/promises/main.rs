@@ -16,6 +16,7 @@ mod bad_graphs;
 mod bad_numbers;
 mod bundles;
 mod command_line;
+mod devices;
 mod events;
 mod gate;
 mod network_goldens;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use clap::ValueEnum;
+
 use super::camera::CameraConfig;
 use super::file::{GateFile, GovernorFile, ModelFile, OutputFile, OutputKind, ServiceFile};
 use super::place::KeyPath;
@@ -100,6 +102,17 @@ fn model(model: &ModelFile) -> Result<ModelArgs, Problem> {
         lambda: model.lambda,
         tau: model.tau,
         threads: model.threads,
+        device: one_of("model.device", &model.device)?,
+        attributes: one_of("model.attributes", &model.attributes)?,
+    })
+}
+
+/// A word that the command line knows too.
+fn one_of<T: ValueEnum>(key: &str, word: &str) -> Result<T, Problem> {
+    T::from_str(word, false).or_else(|_| {
+        let known = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        let known: Vec<String> = known.map(|value| value.get_name().to_owned()).collect();
+        wrong(key, format!("`{}`: give one of {}", word.escape_debug(), known.join(", ")))
     })
 }
 

@@ -145,6 +145,8 @@ fn what_cannot_be_used_is_refused_with_file_line_and_key() {
         ("[model]\nthreads = 0\n", &["line 2", "model.threads", "1 to 256"]),
         ("[model]\n\nlambda = 1.5\n", &["line 3", "model.lambda", "0 to 1"]),
         ("[model]\ntau = nan\n", &["line 2", "model.tau"]),
+        ("[model]\ndevice = \"abacus\"\n", &["line 2", "model.device", "cuda"]),
+        ("[model]\nattributes = \"all\"\n", &["line 2", "model.attributes", "composer"]),
         ("[model]\nwindow = 65\n", &["model.window", "1 to 64"]),
         ("[model]\nstride_s = 0.0\n", &["model.stride_s"]),
         ("[model]\ncategories = [\"a, b\"]\n", &["line 2", "categories_file"]),

@@ -5,6 +5,8 @@
 
 mod attention;
 mod bf16;
+#[cfg(test)]
+mod chosen;
 mod conv;
 pub(crate) mod engine;
 mod gemm;

@@ -13,11 +13,11 @@ fn file(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/data/vit/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-fn floats(name: &str) -> Vec<f32> {
+pub(super) fn floats(name: &str) -> Vec<f32> {
     file(name).chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
+pub(super) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
@@ -30,7 +30,7 @@ fn run(model: TypedModel, x: &[f32]) -> Vec<f32> {
     y[0].try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().to_vec()
 }
 
-fn answer(name: &str, engine: &Arc<Engine>, pruning: Pruning) -> (Report, Vec<f32>) {
+pub(super) fn answer(name: &str, engine: &Arc<Engine>, pruning: Pruning) -> (Report, Vec<f32>) {
     let onnx = file(&format!("{name}.int8.onnx"));
     let mut model = parser().model_for_read(&mut &*onnx).unwrap().into_typed().unwrap();
     let report = rewrite(&mut model, engine, pruning, Weights::default()).unwrap();
