@@ -17,6 +17,8 @@ for module in $(cat /modules/order); do
         *) insmod "/modules/$module.ko" ;;
     esac || echo "T fail insmod $module"
 done
+# Firmware leaves its own words on the line.
+echo
 nonce=$(sed -n 's/.*nonce=\([^ ]*\).*/\1/p' /proc/cmdline)
 echo "T nonce $nonce"
 echo "T sha256 $(sha256sum /bin/bike-edge | cut -d ' ' -f 1)"
@@ -62,7 +64,7 @@ faults_0() {
     sleep 1
     control /dev/video0 inject_fatal_streaming_error=1
     sleep 2
-    control /dev/video0 inject_disconnect=1
+    control /dev/video0 disconnect=1
     wait $!
     echo "T rc faults_0 $?" >>late
 }
@@ -108,6 +110,15 @@ echo "T rc replug $?"
 exec 3<&-
 sed "s/^/T out replug /" replug.out
 sed "s/^/T err replug /" replug.err
+
+# The whole way, with the model inside the binary. The reader goes after two lines, and watch ends then.
+{
+    timeout 100 bike-edge watch camera:vivid-000 --camera-size 320x180 --stride 0.25 --no-gate --steps --top 1 2>watch.err
+    echo "T rc watch $?" >watch.rc
+} | head -n 2 >watch.lines
+cat watch.rc
+sed "s/^/T out watch /" watch.lines
+sed "s/^/T err watch /" watch.err
 
 echo "T frames $(cat *.out | tr ',{' '\n\n' | sed -n 's/^"captured":\([0-9]*\).*/\1/p' | awk '{ n += $1 } END { print n + 0 }')"
 echo "T done"

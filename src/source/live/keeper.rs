@@ -149,6 +149,10 @@ impl Live for Kept {
                 Ok(()) => {
                     let shot = self.shot.insert(shot);
                     let picture = self.viewer.look(self.developer.picture(shot))?;
+                    // Addresses tell their size with their first frame.
+                    if self.info.width == 0 {
+                        (self.info.width, self.info.height) = picture.display_size();
+                    }
                     return Ok(Moment::Frame(Frame { index: shot.index, time: shot.time, picture }));
                 }
                 Err(problem) => {
