@@ -37,8 +37,9 @@ impl Soak {
             ..ModelArgs::default()
         };
         let engine = Engine::load(&model).unwrap();
-        let events: EventSpec =
-            EventSettings { on: Some(0.2), min_length_s: Some(0.0), ..EventSettings::default() }.resolve(&[], 0.04).unwrap();
+        let events: EventSpec = EventSettings { on: Some(0.2), min_length_s: Some(0.0), ..EventSettings::default() }
+            .resolve(&[], 0.04)
+            .unwrap();
         let spec = SessionSpec {
             camera: "soak".into(),
             fit: Fit::Crop,
@@ -113,7 +114,8 @@ fn a_million_frames_through_a_stub_encoder_leave_memory_flat() {
     const FRAMES: u64 = 1_000_000;
     let folder = Folder::new();
     Builder::new().write(&folder.bundle());
-    let fault = [Act::Frames(9_990), Act::Short(3), Act::Unplugged(20.0), Act::Corrupt(2), Act::Silent(5.0), Act::Silent(0.5)];
+    let fault =
+        [Act::Frames(9_990), Act::Short(3), Act::Unplugged(20.0), Act::Corrupt(2), Act::Silent(5.0), Act::Silent(0.5)];
     let script: Vec<Act> = fault.iter().copied().cycle().take(fault.len() * 101).collect();
     let mut soak = Soak::new(&folder.bundle(), &folder, script);
     let began = Instant::now();
@@ -134,7 +136,8 @@ fn a_million_frames_through_a_stub_encoder_leave_memory_flat() {
 #[test]
 #[ignore = "takes SOAK_SECONDS, an hour unless said otherwise; make soak runs it"]
 fn the_demo_model_at_full_speed_leaves_memory_flat() {
-    let seconds = std::env::var("SOAK_SECONDS").map_or(3600.0, |text| text.parse::<f64>().expect("SOAK_SECONDS is a number"));
+    let seconds =
+        std::env::var("SOAK_SECONDS").map_or(3600.0, |text| text.parse::<f64>().expect("SOAK_SECONDS is a number"));
     let folder = Folder::new();
     let mut soak = Soak::new("embedded".as_ref(), &folder, vec![Act::Rest]);
     let began = Instant::now();
