@@ -142,3 +142,17 @@ test-export-full: export-env ## Test the exporter at full size too: B/16, L/14 a
 clean:           ## Remove what was built and fetched
 	$(CARGO) clean
 	rm -rf .cache
+
+ARM64_BIN := $(TARGET)/aarch64-unknown-linux-gnu/release/bike-edge
+
+deb: build       ## Make the Debian package, target/deb; for arm64 too where `make cross` has built it
+	board/deb/build.sh $(BIN) $$(dpkg --print-architecture) $(TARGET)/deb
+	@if [ -x $(ARM64_BIN) ] && [ "$$(dpkg --print-architecture)" != arm64 ]; then \
+		board/deb/build.sh $(ARM64_BIN) arm64 $(TARGET)/deb $(BIN); \
+	fi
+
+test-deb: deb    ## Install, upgrade, remove and purge the package in a fresh Debian (root, mmdebstrap)
+	board/deb/test.sh $$(ls -t $(TARGET)/deb/bike-edge_*_$$(dpkg --print-architecture).deb | head -n 1) $(TARGET)/debian
+
+soak: setup      ## A million frames and SOAK_SECONDS (3600) of the demo model with flat memory (docs/reliability.md)
+	SOAK_SECONDS=$${SOAK_SECONDS:-3600} nice -n 19 $(CARGO) test --release --locked --test promises -- --ignored --nocapture --test-threads=1 soak::

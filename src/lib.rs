@@ -10,10 +10,10 @@
 //! - [`events`]: scores over time become events
 //! - [`sink`]: answers and events become a table or JSON Lines
 //!
-//! [`live`] puts them together for a camera. Beside the way: [`bundle`] (what the model is), [`config`] (what this board and user want), [`table`] (embedding
-//! tables used where they lie), [`health`] (what this machine has), [`quality`] (how well
-//! events fit what was shown), [`error`], [`logging`]. [`cli`] is what was typed
-//! and [`commands`] what is done about it.
+//! [`live`] puts them together for a camera, and [`service`] does so for many, for weeks. Beside the way: [`bundle`]
+//! (what the model is), [`config`] (what this board and user want), [`table`] (embedding tables used where they lie),
+//! [`health`] (what this machine has), [`quality`] (how well events fit what was shown), [`error`], [`logging`]. [`cli`]
+//! is what was typed and [`commands`] what is done about it.
 
 pub mod bundle;
 pub mod cli;
@@ -28,6 +28,7 @@ pub mod live;
 pub mod logging;
 pub mod quality;
 pub mod recognition;
+pub mod service;
 pub mod sink;
 pub mod source;
 pub mod table;

@@ -12,6 +12,7 @@ Examples:
   bike-edge classify clip.mp4 --categories 'riding a bicycle,driving a car'
   bike-edge watch clip.mp4                             what goes on in it, from when to when
   ffmpeg -i rtsp://camera/1 -pix_fmt yuv420p -f yuv4mpegpipe - | bike-edge watch -
+  bike-edge run --config bike-edge.toml                cameras to events, as a service
   bike-edge bundle inspect embedded --lexicon bicycle  which phrases can be used as categories
   bike-edge doctor                                     what this machine has
 
@@ -58,6 +59,14 @@ pub enum Command {
     Classify(ClassifyArgs),
     /// Say what goes on in a clip or stream, as events in JSON Lines.
     Watch(WatchArgs),
+    /// Run as a service: cameras to events, as a configuration says.
+    Run(RunArgs),
+    /// Check a configuration of the service, and say what was understood.
+    CheckConfig {
+        /// The file.
+        #[arg(value_name = "FILE", default_value = CONFIG_PATH, value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
     /// Measure top-1 and top-5 over a list of labelled clips.
     Eval(EvalArgs),
     /// Measure how well events fit, on streams glued from a list of labelled clips.
@@ -100,7 +109,7 @@ pub enum Shell {
 }
 
 /// The model, and what it answers with.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
     /// Bundle folder or packed file; `embedded` is the one inside this binary.
@@ -141,9 +150,10 @@ pub struct ModelArgs {
 }
 
 /// What encodes frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs)]
 pub enum DeviceArg {
+    #[default]
     Auto,
     Cpu,
     Cuda,
@@ -151,9 +161,10 @@ pub enum DeviceArg {
 }
 
 /// What makes the sentence of a window's attributes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs)]
 pub enum AttributesArg {
+    #[default]
     Auto,
     Tower,
     Composer,
@@ -685,9 +696,27 @@ pub enum CameraCommand {
     },
 }
 
+/// Where the service's configuration is, if nowhere else is said.
+pub const CONFIG_PATH: &str = "/etc/bike-edge/bike-edge.toml";
+
+/// `run`
+#[derive(Args, Debug)]
+#[command(after_help = "Signals: SIGTERM and SIGINT end what goes on and stop, SIGHUP reads the configuration again.
+Example:
+  bike-edge check-config bike-edge.toml && bike-edge run --config bike-edge.toml")]
+pub struct RunArgs {
+    /// The configuration; docs/service.md and the example explain every key.
+    #[arg(long, value_name = "FILE", default_value = CONFIG_PATH, value_hint = ValueHint::FilePath)]
+    pub config: PathBuf,
+}
+
 /// `doctor`
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
+    /// Check this machine against a board's profile: auto, rpi4, rpi5, rk3588, jetson-orin or generic.
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub profile: String,
+
     /// JSON instead of text.
     #[arg(long)]
     pub json: bool,

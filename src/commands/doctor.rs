@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::doctor_profile::Fit;
 use crate::bundle::{Bundle, BundleRef};
 use crate::cli::args::DoctorArgs;
 use crate::encoder::Device;
@@ -19,6 +20,7 @@ struct Report {
     #[serde(flatten)]
     machine: Machine,
     h264: bool,
+    fit: Fit,
     /// What `--device` can be on this machine with this build.
     devices: Vec<&'static str>,
     /// The bundle inside this binary, or why it cannot be used.
@@ -30,11 +32,13 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let bundle = Bundle::open(&BundleRef::Embedded);
     let bundle = bundle.map(|b| format!("{} {}", b.manifest.name, b.manifest.version)).map_err(|e| e.to_string());
     let sound = bundle.is_ok();
+    let machine = Machine::look();
     let usable = [Device::Cpu, Device::Cuda, Device::Metal].into_iter().filter(|device| device.check().is_ok());
     let report = Report {
         schema: 1,
         version: env!("CARGO_PKG_VERSION"),
-        machine: Machine::look(),
+        fit: Fit::new(&args.profile, &machine)?,
+        machine,
         h264: cfg!(feature = "h264"),
         devices: usable.map(Device::name).collect(),
         bundle,
@@ -44,7 +48,9 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     } else {
         print(&report).map_err(output_error)?;
     }
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    // A profile that was asked for is a promise to be kept; the one that was guessed is a hint.
+    let fits = args.profile == "auto" || report.fit.is_met();
+    Ok(if sound && fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn print(report: &Report) -> std::io::Result<()> {
@@ -73,6 +79,10 @@ fn print(report: &Report) -> std::io::Result<()> {
     line("cameras", &or_none(cameras.join(", "), "none that Linux drives; `bike-edge camera list` says more"))?;
     line("gpu", &or_none(machine.gpus.join(", "), "none"))?;
     line("devices", &report.devices.join(", "))?;
+    line("profile", &format!("{} ({})", report.fit.profile, report.fit.title))?;
+    for check in &report.fit.checks {
+        line(&format!("  {}", check.what), &format!("{}{}", if check.met { "" } else { "NOT MET: " }, check.told))?;
+    }
     match &report.bundle {
         Ok(name) => line("bundle", &format!("{name}, sound")),
         Err(problem) => line("bundle", problem),

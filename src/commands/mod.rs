@@ -4,10 +4,12 @@ mod bench;
 mod bundle;
 mod calibrate;
 mod camera;
+mod check_config;
 mod classify;
 mod clip_answer;
 mod completions;
 mod doctor;
+mod doctor_profile;
 mod eval;
 mod labelled;
 mod pipeline;
@@ -22,7 +24,7 @@ use crate::cli::Cli;
 use crate::cli::args::Command;
 use crate::encoder::force_kernel;
 use crate::error::{Error, Result};
-use crate::source;
+use crate::{service, source};
 
 /// Names the integer kernel to use instead of the best one this processor has; for tests and comparisons.
 const KERNEL_VARIABLE: &str = "BIKE_EDGE_KERNEL";
@@ -40,6 +42,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Classify(args) => classify::run(&args, voice),
         Command::Watch(args) => watch::run(&args),
+        Command::Run(args) => service::run(&args.config),
+        Command::CheckConfig { file } => check_config::run(&file),
         Command::Eval(args) => eval::run(&args, voice),
         Command::Quality(args) => quality::run(&args, voice),
         Command::Calibrate(args) => calibrate::run(&args, voice),

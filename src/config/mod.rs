@@ -5,6 +5,7 @@ mod categories;
 mod events;
 mod model;
 mod sampling;
+pub mod service;
 mod size;
 
 pub use camera::live_options;

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 
 use super::cpu;
+use super::thermal::ThermalZones;
 
 /// What `doctor` tells.
 #[derive(Clone, Debug, Serialize)]
@@ -48,19 +49,24 @@ impl Machine {
     /// Looks around.
     pub fn look() -> Self {
         Self {
-            board: text("/proc/device-tree/model"),
+            board: board_model(),
             cpu: cpu::model(),
             arch: std::env::consts::ARCH,
             cpu_features: cpu::features(),
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             memory_total: meminfo("MemTotal:"),
             memory_available: meminfo("MemAvailable:"),
-            temperature_c: temperature(),
+            temperature_c: ThermalZones::default().hottest_c(),
             ffmpeg: ffmpeg_version(),
             cameras: cameras(),
             gpus: gpus(),
         }
     }
+}
+
+/// The board, where a device tree names it.
+pub fn board_model() -> Option<String> {
+    text("/proc/device-tree/model")
 }
 
 fn text(path: impl AsRef<Path>) -> Option<String> {
@@ -80,12 +86,6 @@ fn entries(folder: &str) -> Vec<std::path::PathBuf> {
     let mut paths: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     paths.sort();
     paths
-}
-
-fn temperature() -> Option<f64> {
-    let zones = entries("/sys/class/thermal");
-    let readings = zones.iter().filter_map(|zone| text(zone.join("temp"))?.parse::<f64>().ok());
-    readings.map(|milli| milli / 1000.0).filter(|c| (-50.0..200.0).contains(c)).reduce(f64::max)
 }
 
 fn ffmpeg_version() -> Option<String> {

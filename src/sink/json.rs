@@ -10,12 +10,13 @@ use crate::error::{Error, Result};
 pub struct JsonLines<W: Write> {
     out: W,
     line: Vec<u8>,
+    written: u64,
 }
 
 impl<W: Write> JsonLines<W> {
     /// Lines into `out`.
     pub fn new(out: W) -> Self {
-        Self { out, line: Vec::new() }
+        Self { out, line: Vec::new(), written: 0 }
     }
 
     /// Writes one object.
@@ -26,7 +27,14 @@ impl<W: Write> JsonLines<W> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, object).map_err(|e| Error::Internal(format!("JSON: {e}")))?;
         self.line.push(b'\n');
-        self.out.write_all(&self.line).and_then(|()| self.out.flush()).map_err(output_error)
+        self.out.write_all(&self.line).and_then(|()| self.out.flush()).map_err(output_error)?;
+        self.written += 1;
+        Ok(())
+    }
+
+    /// Lines written.
+    pub fn written(&self) -> u64 {
+        self.written
     }
 }
 

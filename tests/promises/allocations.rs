@@ -2,6 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// What was allocated.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +24,18 @@ pub fn count(work: impl FnOnce()) -> Allocations {
     SEEN.get()
 }
 
+/// Bytes that the whole process holds.
+static HELD: AtomicI64 = AtomicI64::new(0);
+
+/// Bytes that the whole process holds now.
+pub fn held() -> i64 {
+    HELD.load(Ordering::Relaxed)
+}
+
+fn hold(bytes: usize, sign: i64) {
+    HELD.fetch_add(sign * bytes as i64, Ordering::Relaxed);
+}
+
 struct Counting;
 
 #[global_allocator]
@@ -42,23 +55,28 @@ impl Counting {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         Self::note(layout.size());
+        hold(layout.size(), 1);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         Self::note(layout.size());
+        hold(layout.size(), 1);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         Self::note(new_size);
+        hold(new_size, 1);
+        hold(layout.size(), -1);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.realloc(pointer, layout, new_size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        hold(layout.size(), -1);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.dealloc(pointer, layout) }
     }

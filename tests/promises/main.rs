@@ -23,6 +23,10 @@ mod network_goldens;
 mod preparing_a_frame_allocates_no_picture;
 #[cfg(unix)]
 mod replay;
+#[cfg(target_os = "linux")]
+mod service;
+#[cfg(target_os = "linux")]
+mod soak;
 mod sources;
 mod spotting_equals_bike;
 mod spotting_properties;

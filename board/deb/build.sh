@@ -1,0 +1,85 @@
+#!/bin/sh
+# Makes a Debian package:   board/deb/build.sh BINARY ARCHITECTURE OUT_FOLDER [HOST_BINARY]
+# BINARY is what is packed; HOST_BINARY is the same version for this machine, which prints man pages and completions and
+# unpacks the bundle (BINARY itself where it is left out).
+set -eu
+cd "$(dirname "$0")/../.."
+
+if [ $# -lt 3 ]; then
+    echo "deb: usage: board/deb/build.sh BINARY ARCHITECTURE OUT_FOLDER [HOST_BINARY]" >&2
+    exit 2
+fi
+binary=$1 architecture=$2 out=$3 host=${4:-$1}
+for file in "$binary" "$host"; do
+    [ -x "$file" ] || { echo "deb: $file is missing; build it first (make build, make cross)" >&2; exit 1; }
+done
+command -v dpkg-deb >/dev/null 2>&1 || { echo "deb: needs dpkg-deb (apt install dpkg)" >&2; exit 1; }
+
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+[ "$("$host" --version)" = "bike-edge $version" ] || { echo "deb: $host is not version $version; build it again" >&2; exit 1; }
+
+# What the binary asks of the C and C++ libraries, by the versions of the symbols in it.
+newest() { grep -ao "$1_[0-9][0-9.]*[0-9]" "$binary" | sort -uV | tail -n 1 | sed "s/^$1_//"; }
+libc=$(newest GLIBC)
+depends="libc6 (>= ${libc:-2.34}), libgcc-s1"
+grep -aq 'libstdc++\.so\.6' "$binary" && depends="$depends, libstdc++6"
+
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT INT TERM
+umask 022
+chmod 755 "$root"
+install -Dm755 "$binary" "$root/usr/bin/bike-edge"
+install -Dm644 board/bike-edge.toml "$root/etc/bike-edge/bike-edge.toml"
+install -Dm644 board/systemd/bike-edge.service "$root/lib/systemd/system/bike-edge.service"
+install -Dm644 board/udev/60-bike-edge.rules "$root/lib/udev/rules.d/60-bike-edge.rules"
+install -d "$root/usr/share/bike-edge/models" "$root/usr/share/bike-edge/profiles"
+"$host" bundle unpack embedded "$root/usr/share/bike-edge/models/demo" >/dev/null
+install -m644 board/profiles/*.toml "$root/usr/share/bike-edge/profiles/"
+pages="$root/usr/share/man/man1"
+install -d "$pages"
+"$host" man | gzip -9n >"$pages/bike-edge.1.gz"
+for command in $("$host" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z-]*\)  .*/\1/p' | grep -vx help); do
+    "$host" man "$command" | gzip -9n >"$pages/bike-edge-$command.1.gz"
+done
+install -d "$root/usr/share/bash-completion/completions" "$root/usr/share/zsh/vendor-completions" \
+    "$root/usr/share/fish/vendor_completions.d"
+"$host" completions bash >"$root/usr/share/bash-completion/completions/bike-edge"
+"$host" completions zsh >"$root/usr/share/zsh/vendor-completions/_bike-edge"
+"$host" completions fish >"$root/usr/share/fish/vendor_completions.d/bike-edge.fish"
+doc="$root/usr/share/doc/bike-edge"
+install -d "$doc"
+install -m644 docs/service.md docs/reliability.md "$doc/"
+{
+    printf 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\nCopyright: the bike-edge authors\n'
+    printf 'License: Apache-2.0 or MIT\n\nFiles: usr/share/bike-edge/models/*\nCopyright: see README.md beside them\nLicense: see bundle.toml beside them\n\n'
+    printf 'License: Apache-2.0 or MIT\n see /usr/share/common-licenses/Apache-2.0, or:\n .\n'
+    sed 's/^$/./; s/^/ /' LICENSE-MIT
+} >"$doc/copyright"
+find "$root" -type f -path '*/share/*' -exec chmod 644 {} +
+
+install -d "$root/DEBIAN"
+for script in postinst prerm postrm; do install -m755 "board/deb/$script" "$root/DEBIAN/$script"; done
+echo /etc/bike-edge/bike-edge.toml >"$root/DEBIAN/conffiles"
+cat >"$root/DEBIAN/control" <<CONTROL
+Package: bike-edge
+Version: $version
+Architecture: $architecture
+Maintainer: bike-edge <bike-edge@localhost>
+Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
+Depends: $depends
+Recommends: ffmpeg
+Section: video
+Priority: optional
+Description: recognises actions in clips and cameras on small computers
+ One program that says which action a camera or clip shows, when and why, as
+ events in JSON Lines, by BIKE (CVPR 2023). Frames never leave the device.
+ .
+ The service bike-edge.service is installed but not started: it looks through
+ cameras, so someone should have said which. See /etc/bike-edge/bike-edge.toml.
+CONTROL
+(cd "$root" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
+
+mkdir -p "$out"
+deb="$out/bike-edge_${version}_$architecture.deb"
+dpkg-deb --root-owner-group -Zxz --build "$root" "$deb" >/dev/null
+echo "$deb"

@@ -1,0 +1,62 @@
+#!/bin/sh
+# Installs, runs, upgrades, removes and purges a package in a fresh Debian:   board/deb/test.sh PACKAGE CACHE_FOLDER
+# The Debian is made by mmdebstrap once and kept as CACHE_FOLDER/debian-SUITE.tar; needs root, mounts nothing.
+set -eu
+
+[ $# -eq 2 ] || { echo "test-deb: usage: board/deb/test.sh PACKAGE CACHE_FOLDER" >&2; exit 2; }
+package=$(realpath "$1") suite=${SUITE:-bookworm}
+[ "$(id -u)" -eq 0 ] || { echo "test-deb: needs root, for chroot" >&2; exit 1; }
+command -v mmdebstrap >/dev/null 2>&1 || { echo "test-deb: needs mmdebstrap (apt install mmdebstrap)" >&2; exit 1; }
+mkdir -p "$2"
+tar=$(realpath "$2")/debian-$suite.tar
+if [ ! -s "$tar" ]; then
+    mmdebstrap --variant=minbase --include=libstdc++6 "$suite" "$tar.new"
+    mv "$tar.new" "$tar"
+fi
+
+root=$(mktemp -d)
+trap 'rm -rf --one-file-system "$root"' EXIT INT TERM
+tar -C "$root" -xf "$tar" --exclude='./dev/*'
+# No device is needed but this one, and it may as well be a plain file.
+: >"$root/dev/null"
+cp "$package" "$root/tmp/one.deb"
+in_debian() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"; }
+fail() { echo "test-deb: FAILED: $*" >&2; exit 1; }
+step() { echo "test-deb: $*"; }
+(cd "$root" && find etc usr lib var -xdev ! -type d ! -path 'var/lib/dpkg/*' ! -path 'var/log/*' ! -path 'var/cache/*' | sort) >"$root.before"
+
+step "install"
+in_debian dpkg -i /tmp/one.deb >/dev/null || fail "it does not install"
+in_debian bike-edge --version
+in_debian bike-edge check-config >/dev/null || fail "the shipped configuration is refused"
+in_debian bike-edge bundle verify /usr/share/bike-edge/models/demo >/dev/null || fail "the installed bundle is not sound"
+for file in lib/systemd/system/bike-edge.service lib/udev/rules.d/60-bike-edge.rules usr/share/man/man1/bike-edge-run.1.gz \
+    usr/share/bash-completion/completions/bike-edge; do
+    [ -s "$root/$file" ] || fail "/$file is missing"
+done
+[ ! -e "$root/etc/systemd/system/multi-user.target.wants/bike-edge.service" ] || fail "the service was enabled unasked"
+
+step "upgrade keeps a changed configuration"
+echo '# mine' >>"$root/etc/bike-edge/bike-edge.toml"
+mkdir "$root/tmp/two" && in_debian dpkg-deb -R /tmp/one.deb /tmp/two
+sed -i 's/^Version: .*/&+upgrade/' "$root/tmp/two/DEBIAN/control"
+echo '# a new default' >>"$root/tmp/two/etc/bike-edge/bike-edge.toml"
+in_debian dpkg-deb -b /tmp/two /tmp/two.deb >/dev/null
+in_debian dpkg --force-confdef --force-confold -i /tmp/two.deb >/dev/null 2>&1 || fail "it does not upgrade"
+grep -q '^# mine$' "$root/etc/bike-edge/bike-edge.toml" || fail "the upgrade lost the changed configuration"
+in_debian dpkg -s bike-edge | grep -q '+upgrade' || fail "the version did not change"
+
+step "remove keeps the configuration, purge leaves nothing"
+mkdir -p "$root/var/lib/private/bike-edge" "$root/var/log/private/bike-edge"
+in_debian dpkg -r bike-edge >/dev/null || fail "it does not remove"
+[ -e "$root/etc/bike-edge/bike-edge.toml" ] || fail "remove took the configuration"
+[ ! -e "$root/usr/bin/bike-edge" ] || fail "remove left the program"
+in_debian dpkg -P bike-edge >/dev/null || fail "it does not purge"
+(cd "$root" && find etc usr lib var -xdev ! -type d ! -path 'var/lib/dpkg/*' ! -path 'var/log/*' ! -path 'var/cache/*' | sort) >"$root.after"
+left=$(diff "$root.before" "$root.after" || true)
+rm -f "$root.before" "$root.after"
+[ -z "$left" ] || fail "purge left: $left"
+for folder in etc/bike-edge usr/share/bike-edge var/lib/private/bike-edge var/log/private/bike-edge; do
+    [ ! -e "$root/$folder" ] || fail "purge left /$folder"
+done
+echo "test-deb: ok ($(basename "$package") on Debian $suite)"
