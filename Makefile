@@ -49,6 +49,10 @@ ci: setup        ## What runs on every change
 	$(MAKE) build
 	$(MAKE) check-cli
 	$(MAKE) test
+	$(MAKE) check-devices
+	$(MAKE) test-arm
+	$(MAKE) test-camera
+	$(MAKE) test-export
 
 check-cli: build ## Run the binary as a person would
 	$(BIN) doctor

@@ -184,7 +184,7 @@ fn calibrated_thresholds_are_used_by_watch() {
     assert!(output.status.success(), "{output:?}");
     let text = std::fs::read_to_string(&out).expect("written");
     assert!(text.contains("[category.\"petting a cat\"]") && text.contains("\non = "), "{text}");
-    let events = lines(&watch(&["--thresholds", out.to_str().expect("text")]));
+    let events = lines(&watch(&["--thresholds", out.to_str().expect("text"), "--min-length", "0.5"]));
     assert!(events.iter().any(|event| event["category"] == "petting a cat"), "{text}");
     let nowhere = bike_edge(&["calibrate".as_ref(), list.as_os_str(), "--out".as_ref(), "no-such-folder/x".as_ref()]);
     refused(&nowhere, 5, "--out no-such-folder/x");
