@@ -25,8 +25,8 @@ build: setup     ## Build the binary, target/release/bike-edge
 demo: build      ## Recognise a real clip with the model inside the binary
 	@clip=$$(./board/demo-clip.sh) && \
 	printf '\n$$ bike-edge classify %s\n' "$$clip" && $(BIN) classify "$$clip" && \
-	printf '\n$$ bike-edge watch %s    (first fields of each line)\n' "$$clip" && \
-	$(BIN) watch "$$clip" --top 1 | sed 's/,"results".*/ .../' && \
+	printf '\n$$ bike-edge watch %s    (first fields of each event)\n' "$$clip" && \
+	$(BIN) watch "$$clip" | sed 's/,"saliency".*/ .../' && \
 	printf '\nYour own clips: %s classify CLIP...   What else: %s --help\n' "$(BIN)" "$(BIN)"
 
 test: setup      ## Run all tests that need no Python
@@ -58,7 +58,8 @@ check-cli: build ## Run the binary as a person would
 	$(BIN) doctor
 	$(BIN) bundle verify embedded
 	$(BIN) classify tests/data/clip.mp4
-	$(BIN) watch tests/data/clip.mp4 --top 1
+	$(BIN) watch tests/data/clip.mp4
+	$(BIN) check-config board/bike-edge.toml
 	$(BIN) bench --runs 10
 
 test-camera: setup ## Run the ARM binary on a virtual V4L2 camera: Debian's kernel and vivid in an emulator
@@ -99,7 +100,7 @@ install: build   ## Install binary, man pages and completions under PREFIX (/usr
 	install -Dm755 $(BIN) $(DESTDIR)$(PREFIX)/bin/bike-edge
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	$(BIN) man > $(DESTDIR)$(PREFIX)/share/man/man1/bike-edge.1
-	for c in classify watch eval bench bundle doctor; do $(BIN) man $$c > $(DESTDIR)$(PREFIX)/share/man/man1/bike-edge-$$c.1; done
+	for c in classify watch run eval quality calibrate bench bundle camera check-config doctor; do $(BIN) man $$c > $(DESTDIR)$(PREFIX)/share/man/man1/bike-edge-$$c.1; done
 	$(BIN) completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bike-edge
 
 bench: setup     ## Measure: stages, spotting, retrieval, preprocessing (docs/performance.md)
