@@ -54,7 +54,7 @@ impl Held {
         for byte in luma {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             // The difference of two even chances: small moves are likelier than large ones.
-            let (up, down) = ((state >> 32 & 0xffff) * steps >> 16, (state >> 48) * steps >> 16);
+            let (up, down) = ((((state >> 32) & 0xffff) * steps) >> 16, ((state >> 48) * steps) >> 16);
             *byte = byte.saturating_add(up as u8).saturating_sub(down as u8);
         }
         noisy
