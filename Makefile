@@ -103,6 +103,10 @@ install: build   ## Install binary, man pages and completions under PREFIX (/usr
 	for c in classify watch run eval quality calibrate bench bundle camera check-config doctor; do $(BIN) man $$c > $(DESTDIR)$(PREFIX)/share/man/man1/bike-edge-$$c.1; done
 	$(BIN) completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bike-edge
 
+quality: build   ## Measure events on streams glued from labelled clips: make quality CLIPS=folder-or-list
+	@test -n "$(CLIPS)" || { echo "quality: name a list of labelled clips (path,label): make quality CLIPS=clips.csv"; exit 2; }
+	$(BIN) quality $(CLIPS)
+
 bench: setup     ## Measure: stages, spotting, retrieval, preprocessing (docs/performance.md)
 	$(CARGO) bench --profile release --locked --bench preprocess --bench spotting --bench retrieval
 	$(MAKE) build
