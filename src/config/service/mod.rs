@@ -1,7 +1,7 @@
 //! The service's configuration: one TOML file over a board's profile over the defaults (docs/service.md).
 //!
-//! [`file`] is what may be written, [`read`] finds and lays one over the other, [`check`] turns it into values that the
-//! service can use, and [`describe`] says what was understood.
+//! [`mod@file`] is what may be written, [`read`] finds and lays one over the other, [`check`] turns it into values that the
+//! service can use, and [`describe()`] says what was understood.
 
 mod camera;
 mod check;
