@@ -25,8 +25,8 @@ build: setup     ## Build the binary, target/release/bike-edge
 demo: build      ## Recognise a real clip with the model inside the binary
 	@clip=$$(./board/demo-clip.sh) && \
 	printf '\n$$ bike-edge classify %s\n' "$$clip" && $(BIN) classify "$$clip" && \
-	printf '\n$$ bike-edge watch %s    (first fields of each event)\n' "$$clip" && \
-	$(BIN) watch "$$clip" | sed 's/,"saliency".*/ .../' && \
+	printf '\n$$ bike-edge watch %s --steps    (first fields of each line)\n' "$$clip" && \
+	$(BIN) watch "$$clip" --steps --top 1 | sed 's/,"results".*/ .../' && \
 	printf '\nYour own clips: %s classify CLIP...   What else: %s --help\n' "$(BIN)" "$(BIN)"
 
 test: setup      ## Run all tests that need no Python
