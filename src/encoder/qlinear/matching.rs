@@ -57,24 +57,26 @@ impl Linear<'_> {
 /// Weights may lie in the model or beside it.
 pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>, beside: &Weights<'_>) -> TractResult<usize> {
     let candidates: Vec<usize> = model.nodes.iter().filter(|n| n.op_is::<EinSum>()).map(|n| n.id).collect();
-    let found: Vec<(usize, Linear<'_>)> =
-        candidates.iter().filter_map(|&id| Some((id, find(model, beside, model.node(id))?))).collect();
-    let mut groups: Vec<(usize, Vec<usize>)> = vec![];
-    for (id, linear) in &found {
-        match groups.iter_mut().find(|(quantiser, _)| *quantiser == linear.quantiser && linear.can_share()) {
-            Some((_, members)) => members.push(*id),
-            None => groups.push((if linear.can_share() { linear.quantiser } else { usize::MAX }, vec![*id])),
+    let mut groups: Vec<(usize, Vec<usize>, Vec<Linear<'_>>)> = vec![];
+    for &id in &candidates {
+        let Some(linear) = find(model, beside, model.node(id)) else { continue };
+        let quantiser = if linear.can_share() { linear.quantiser } else { usize::MAX };
+        match groups.iter_mut().find(|(shared, ..)| *shared == quantiser && linear.can_share()) {
+            Some((_, members, layers)) => {
+                members.push(id);
+                layers.push(linear);
+            }
+            None => groups.push((quantiser, vec![id], vec![linear])),
         }
     }
-    let members = |ids: &[usize]| ids.iter().filter_map(|&id| find(model, beside, model.node(id))).collect();
-    let layers: Vec<Vec<Linear<'_>>> = groups.iter().map(|(_, ids)| members(ids)).collect();
-    drop(found);
+    let (groups, layers): (Vec<Vec<usize>>, Vec<Vec<Linear<'_>>>) =
+        groups.into_iter().map(|(_, members, layers)| (members, layers)).unzip();
     let shape = |layers: &Vec<Linear<'_>>| (layers.first().map_or(0, |l| l.k), layers.iter().map(Linear::n).sum());
     let shapes: Vec<(usize, usize)> = layers.iter().map(shape).collect();
     let (arena, packed) = pack_all(engine.kernel, &engine.pool, &shapes, &|i| joined(&layers[i]))?;
     drop(layers);
     let arena = Arc::new(arena);
-    for ((_, members), weights) in groups.iter().zip(packed) {
+    for (members, weights) in groups.iter().zip(packed) {
         // Looked for again, because the replacements so far have moved inputs and residuals.
         let linears: Vec<Linear<'_>> = members.iter().filter_map(|&id| find(model, beside, model.node(id))).collect();
         ensure!(linears.len() == members.len(), "a linear layer vanished while others were replaced");
