@@ -15,7 +15,7 @@ die() { echo "board/arm-instructions.sh: $*" >&2; exit 1; }
 
 ./board/toolchain.sh setup aarch64
 # The static build of qemu, which tests use, takes no plugins.
-command -v qemu-aarch64 >/dev/null || apt-get -q install -y --no-install-recommends qemu-user
+command -v qemu-aarch64 >/dev/null || apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends qemu-user
 mkdir -p "$networks"
 gcc -O2 -shared -fPIC -o "$plugin" board/count_instructions.c
 log=$(./board/toolchain.sh cargo aarch64 bench --profile release --no-run --locked --bench network 2>&1) || die "$log"

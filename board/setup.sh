@@ -20,10 +20,12 @@ fi
 
 packages=""
 command -v c++ >/dev/null 2>&1 && command -v cc >/dev/null 2>&1 || packages="$packages build-essential"
-# Found where the build looks for it: LIBCLANG_PATH, the linker's list, or a folder of LLVM's.
+# Found where the build looks for it: LIBCLANG_PATH, the linker's list, or a folder of LLVM's. libclang-cpp, which comes
+# with some packages alone, is another library.
 has_libclang() {
-    [ -n "${LIBCLANG_PATH:-}" ] || ldconfig -p 2>/dev/null | grep -q 'libclang[-.]' ||
-        ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib64/libclang*.so* >/dev/null 2>&1
+    [ -n "${LIBCLANG_PATH:-}" ] || ldconfig -p 2>/dev/null | grep -Eq 'libclang(-[0-9.]+)?\.so' ||
+        ls /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-[0-9]*.so* \
+            /usr/lib64/libclang.so* /usr/lib64/libclang-[0-9]*.so* 2>/dev/null | grep -q .
 }
 case "$(uname -s)" in
     Linux) has_libclang || packages="$packages libclang-dev" ;;
@@ -47,7 +49,8 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 say "setup: installing Debian packages:$packages"
 # shellcheck disable=SC2086  # a list of words
-install() { $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages >&2; }
+# A machine that has just started may be installing its own updates: they are waited for.
+install() { $sudo env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $packages >&2; }
 install || { $sudo apt-get update >&2 && install; } || {
     case "$packages" in
         *build-essential* | *libclang*) say "setup: apt-get could not install$packages"; exit 1 ;;

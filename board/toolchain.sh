@@ -60,7 +60,7 @@ setup() {
     for name in "${packages[@]}"; do dpkg -s "$name" >/dev/null 2>&1 || need+=("$name"); done
     if [ ${#need[@]} -gt 0 ]; then
         retry apt-get -q update
-        retry apt-get -q install -y --no-install-recommends "${need[@]}"
+        retry apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${need[@]}"
     fi
     for name in "${@:-aarch64}"; do
         architecture "$name"

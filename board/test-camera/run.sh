@@ -28,7 +28,7 @@ command -v xz >/dev/null || need+=(xz-utils)
 command -v python3 >/dev/null || need+=(python3-minimal)
 if [ ${#need[@]} -gt 0 ]; then
     [ "$(id -u)" -eq 0 ] || die "please run as root: apt-get install -y ${need[*]}"
-    { apt-get -q update && apt-get -q install -y --no-install-recommends "${need[@]}"; } >&2
+    { apt-get -q update && apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${need[@]}"; } >&2
 fi
 
 "$here/fetch.sh" "$tools/camera-guest-$arch" "$arch"
