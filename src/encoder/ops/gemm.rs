@@ -1,6 +1,7 @@
 //! f32 matrix products in tiles that stay in registers.
 
 use super::level::{Instructions, Level};
+use super::shared::Block;
 
 /// Rows of the largest tile.
 const ROWS: usize = 8;
@@ -19,6 +20,8 @@ pub(super) trait Vector: Copy {
     unsafe fn store(self, to: *mut f32);
     /// `self * b + c`
     fn fma(self, b: Self, c: Self) -> Self;
+    /// `self + b`
+    fn plus(self, b: Self) -> Self;
     /// Lanes below `low` and above `high` are set to these.
     fn clamp(self, low: Self, high: Self) -> Self;
 }
@@ -62,6 +65,11 @@ pub(super) mod x86_64 {
             Self(unsafe { _mm512_fmadd_ps(self.0, b.0, c.0) })
         }
         #[inline(always)]
+        fn plus(self, b: Self) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm512_add_ps(self.0, b.0) })
+        }
+        #[inline(always)]
         fn clamp(self, low: Self, high: Self) -> Self {
             // SAFETY: see above.
             Self(unsafe { _mm512_min_ps(_mm512_max_ps(self.0, low.0), high.0) })
@@ -97,6 +105,11 @@ pub(super) mod x86_64 {
         fn fma(self, b: Self, c: Self) -> Self {
             // SAFETY: see above.
             Self(unsafe { _mm256_fmadd_ps(self.0, b.0, c.0) })
+        }
+        #[inline(always)]
+        fn plus(self, b: Self) -> Self {
+            // SAFETY: see above.
+            Self(unsafe { _mm256_add_ps(self.0, b.0) })
         }
         #[inline(always)]
         fn clamp(self, low: Self, high: Self) -> Self {
@@ -135,6 +148,10 @@ impl Vector for V4 {
         Self(std::array::from_fn(|i| super::math::fma::<{ super::math::BASE_FUSED }>(self.0[i], b.0[i], c.0[i])))
     }
     #[inline(always)]
+    fn plus(self, b: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + b.0[i]))
+    }
+    #[inline(always)]
     fn clamp(self, low: Self, high: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i].max(low.0[i]).min(high.0[i])))
     }
@@ -154,6 +171,24 @@ impl Write {
     pub(crate) fn first(i: usize) -> Self {
         if i == 0 { Self::Over } else { Self::Add }
     }
+}
+
+/// What becomes of a product before it is written: `bounded(A B + bias) + residual`.
+#[derive(Clone, Copy)]
+pub(crate) struct Finish<'a> {
+    /// One number a column.
+    pub(crate) bias: &'a [f32],
+    /// Lowest and highest answer.
+    pub(crate) bounds: [f32; 2],
+    /// `[rows, n]`, rows as far apart as C's; empty for none.
+    pub(crate) residual: &'a [f32],
+}
+
+/// How a tile ends.
+#[derive(Clone, Copy)]
+enum End<'a> {
+    Write(Write),
+    Finish(Finish<'a>),
 }
 
 /// Operands of a product.
@@ -188,20 +223,46 @@ pub(crate) fn columns(level: Level) -> usize {
 /// # Panics
 /// When a slice is too short for the sizes, or n is no multiple of half of [`columns`].
 pub(crate) fn multiply(level: Level, p: Product<'_>, write: Write, c: &mut [f32], c_stride: usize) {
-    let holds = |slice: usize, rows: usize, stride: usize, width: usize| {
-        rows == 0 || (stride >= width && slice >= (rows - 1) * stride + width)
-    };
+    check(level, &p);
+    assert!(holds(c.len(), p.rows, c_stride, p.n));
+    // SAFETY: `check` and the assertion above.
+    unsafe { run(level, p, End::Write(write), c.as_mut_ptr(), c_stride) }
+}
+
+/// Writes the finished product to `c`, whose rows and width are the product's.
+///
+/// # Panics
+/// As [`multiply`], and when `finish` has fewer numbers than the product.
+pub(crate) fn multiply_finished(level: Level, p: Product<'_>, finish: Finish<'_>, mut c: Block<'_>) {
+    check(level, &p);
+    let residual = finish.residual.len();
+    assert!((c.rows(), c.width()) == (p.rows, p.n) && finish.bias.len() == p.n);
+    assert!(residual == 0 || holds(residual, p.rows, c.stride(), p.n));
+    // SAFETY: `check` and the assertions above; the block is this call's alone.
+    unsafe { run(level, p, End::Finish(finish), c.start(), c.stride()) }
+}
+
+/// Whether a slice has room for a matrix.
+fn holds(slice: usize, rows: usize, stride: usize, width: usize) -> bool {
+    rows == 0 || (stride >= width && slice >= (rows - 1) * stride + width)
+}
+
+fn check(level: Level, p: &Product<'_>) {
     assert!(holds(p.a.len(), p.rows, p.a_stride, p.k) && holds(p.b.len(), p.k, p.b_stride, p.n));
-    assert!(holds(c.len(), p.rows, c_stride, p.n) && p.n.is_multiple_of(columns(level) / 2));
-    let c = c.as_mut_ptr();
-    // SAFETY: the slices hold what the sizes say; the level proves the instructions; n is a multiple of half a tile.
+    assert!(p.n.is_multiple_of(columns(level) / 2));
+}
+
+/// # Safety
+/// `p` was checked; `c` has `p.rows` rows of `p.n` numbers, `c_stride` apart, and so have the bias and residual of `end`.
+unsafe fn run(level: Level, p: Product<'_>, end: End<'_>, c: *mut f32, c_stride: usize) {
+    // SAFETY: the caller's promise; the level proves the instructions.
     unsafe {
         match level.instructions() {
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => avx512(p, write, c, c_stride),
+            Instructions::Avx512 => avx512(p, end, c, c_stride),
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => avx2(p, write, c, c_stride),
-            Instructions::Base => blocks::<V4, 2>(p, write, c, c_stride),
+            Instructions::Avx2 => avx2(p, end, c, c_stride),
+            Instructions::Base => blocks::<V4, 2>(p, end, c, c_stride),
         }
     }
 }
@@ -210,28 +271,28 @@ pub(crate) fn multiply(level: Level, p: Product<'_>, write: Write, c: &mut [f32]
 /// As [`blocks`], and the processor has AVX-512.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn avx512(p: Product<'_>, write: Write, c: *mut f32, c_stride: usize) {
+unsafe fn avx512(p: Product<'_>, end: End<'_>, c: *mut f32, c_stride: usize) {
     // SAFETY: the caller's promise.
-    unsafe { blocks::<x86_64::V16, 2>(p, write, c, c_stride) }
+    unsafe { blocks::<x86_64::V16, 2>(p, end, c, c_stride) }
 }
 
 /// # Safety
 /// As [`blocks`], and the processor has AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2(p: Product<'_>, write: Write, c: *mut f32, c_stride: usize) {
+unsafe fn avx2(p: Product<'_>, end: End<'_>, c: *mut f32, c_stride: usize) {
     // SAFETY: the caller's promise. 16 registers hold 6 rows of 2.
-    unsafe { blocks_of::<x86_64::V8, 2, 6>(p, write, c, c_stride) }
+    unsafe { blocks_of::<x86_64::V8, 2, 6>(p, end, c, c_stride) }
 }
 
 /// All tiles of a product, `W` vectors wide.
 ///
 /// # Safety
-/// The slices of `p` and `c` hold what its sizes say; n is a multiple of `LANES`, and W is 2.
+/// As [`run`]; n is a multiple of `LANES`, and W is 2.
 #[inline(always)]
-unsafe fn blocks<V: Vector, const W: usize>(p: Product<'_>, write: Write, c: *mut f32, c_stride: usize) {
+unsafe fn blocks<V: Vector, const W: usize>(p: Product<'_>, end: End<'_>, c: *mut f32, c_stride: usize) {
     // SAFETY: the caller's promise.
-    unsafe { blocks_of::<V, W, ROWS>(p, write, c, c_stride) }
+    unsafe { blocks_of::<V, W, ROWS>(p, end, c, c_stride) }
 }
 
 /// [`blocks`] of at most `MOST` rows.
@@ -241,7 +302,7 @@ unsafe fn blocks<V: Vector, const W: usize>(p: Product<'_>, write: Write, c: *mu
 #[inline(always)]
 unsafe fn blocks_of<V: Vector, const W: usize, const MOST: usize>(
     p: Product<'_>,
-    write: Write,
+    end: End<'_>,
     c: *mut f32,
     c_stride: usize,
 ) {
@@ -251,19 +312,24 @@ unsafe fn blocks_of<V: Vector, const W: usize, const MOST: usize>(
     for tile in 0..tiles {
         let (first, last) = (tile * p.rows / tiles, (tile + 1) * p.rows / tiles);
         for column in (0..p.n).step_by(width) {
+            let at = Corner { row: first, column };
             // SAFETY: rows and columns are inside, by the caller's promise.
             unsafe {
-                let a = p.a.as_ptr().add(first * p.a_stride);
-                let b = p.b.as_ptr().add(column);
-                let c = c.add(first * c_stride + column);
                 if p.n - column >= width {
-                    rows_of::<V, W>(last - first, p, a, b, write, c, c_stride);
+                    rows_of::<V, W>(last - first, p, at, end, c, c_stride);
                 } else {
-                    rows_of::<V, 1>(last - first, p, a, b, write, c, c_stride);
+                    rows_of::<V, 1>(last - first, p, at, end, c, c_stride);
                 }
             }
         }
     }
+}
+
+/// Where a tile begins.
+#[derive(Clone, Copy)]
+struct Corner {
+    row: usize,
+    column: usize,
 }
 
 /// [`tile_of`] with the number of rows made a constant, so that all sums stay in registers.
@@ -274,23 +340,22 @@ unsafe fn blocks_of<V: Vector, const W: usize, const MOST: usize>(
 unsafe fn rows_of<V: Vector, const W: usize>(
     rows: usize,
     p: Product<'_>,
-    a: *const f32,
-    b: *const f32,
-    write: Write,
+    at: Corner,
+    end: End<'_>,
     c: *mut f32,
     c_stride: usize,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         match rows {
-            1 => tile_of::<V, W, 1>(p, a, b, write, c, c_stride),
-            2 => tile_of::<V, W, 2>(p, a, b, write, c, c_stride),
-            3 => tile_of::<V, W, 3>(p, a, b, write, c, c_stride),
-            4 => tile_of::<V, W, 4>(p, a, b, write, c, c_stride),
-            5 => tile_of::<V, W, 5>(p, a, b, write, c, c_stride),
-            6 => tile_of::<V, W, 6>(p, a, b, write, c, c_stride),
-            7 => tile_of::<V, W, 7>(p, a, b, write, c, c_stride),
-            _ => tile_of::<V, W, 8>(p, a, b, write, c, c_stride),
+            1 => tile_of::<V, W, 1>(p, at, end, c, c_stride),
+            2 => tile_of::<V, W, 2>(p, at, end, c, c_stride),
+            3 => tile_of::<V, W, 3>(p, at, end, c, c_stride),
+            4 => tile_of::<V, W, 4>(p, at, end, c, c_stride),
+            5 => tile_of::<V, W, 5>(p, at, end, c, c_stride),
+            6 => tile_of::<V, W, 6>(p, at, end, c, c_stride),
+            7 => tile_of::<V, W, 7>(p, at, end, c, c_stride),
+            _ => tile_of::<V, W, 8>(p, at, end, c, c_stride),
         }
     }
 }
@@ -298,17 +363,25 @@ unsafe fn rows_of<V: Vector, const W: usize>(
 /// One tile of `R` rows by `W` vectors.
 ///
 /// # Safety
-/// `a` has R rows of k numbers, `b` k rows and `c` R rows of W vectors, at the strides given.
+/// As [`run`], with R rows and W vectors from `at` on inside the product.
 #[inline(always)]
 unsafe fn tile_of<V: Vector, const W: usize, const R: usize>(
     p: Product<'_>,
-    a: *const f32,
-    mut b: *const f32,
-    write: Write,
+    at: Corner,
+    end: End<'_>,
     c: *mut f32,
     c_stride: usize,
 ) {
+    let corner = at.row * c_stride + at.column;
+    // SAFETY: the corner is inside, by the caller's promise.
+    let (a, mut b, c) = unsafe { (p.a.as_ptr().add(at.row * p.a_stride), p.b.as_ptr().add(at.column), c.add(corner)) };
     let mut sum = [[V::zero(); W]; R];
+    if let End::Finish(finish) = end {
+        // SAFETY: there is a number a column.
+        let bias: [V; W] =
+            std::array::from_fn(|i| unsafe { V::load(finish.bias.as_ptr().add(at.column + i * V::LANES)) });
+        sum = [bias; R];
+    }
     for k in 0..p.k {
         // SAFETY: row k of b and column k of a are inside, by the caller's promise; wrapping past the last row of b is
         // never read.
@@ -323,12 +396,25 @@ unsafe fn tile_of<V: Vector, const W: usize, const R: usize>(
             b = b.wrapping_add(p.b_stride);
         }
     }
+    let (mut low, mut high, mut residual) = (V::zero(), V::zero(), std::ptr::null());
+    if let End::Finish(finish) = end {
+        (low, high) = (V::splat(finish.bounds[0]), V::splat(finish.bounds[1]));
+        if !finish.residual.is_empty() {
+            residual = finish.residual.as_ptr().wrapping_add(corner);
+        }
+    }
     for (row, sum) in sum.into_iter().enumerate() {
         for (i, sum) in sum.into_iter().enumerate() {
-            // SAFETY: inside c by the caller's promise.
+            let place = row * c_stride + i * V::LANES;
+            // SAFETY: all of the tile is inside c, and inside the residual, which lies as c does, by the caller's promise.
             unsafe {
-                let c = c.add(row * c_stride + i * V::LANES);
-                let sum = if write == Write::Add { V::splat(1.0).fma(V::load(c), sum) } else { sum };
+                let c = c.add(place);
+                let sum = match end {
+                    End::Write(Write::Over) => sum,
+                    End::Write(Write::Add) => sum.plus(V::load(c)),
+                    End::Finish(_) if residual.is_null() => sum.clamp(low, high),
+                    End::Finish(_) => sum.clamp(low, high).plus(V::load(residual.add(place))),
+                };
                 sum.store(c);
             }
         }
@@ -338,6 +424,7 @@ unsafe fn tile_of<V: Vector, const W: usize, const R: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encoder::ops::shared::Shared;
 
     #[test]
     fn products_are_right_for_all_tile_heights_and_strides() {
@@ -353,10 +440,23 @@ mod tests {
                     let product = Product { rows, a: &a, a_stride, k, b: &b, b_stride, n };
                     multiply(level, product, Write::Over, &mut c, c_stride);
                     multiply(level, product, Write::Add, &mut c, c_stride);
+                    let bias: Vec<f32> = (0..n).map(|j| (j % 7) as f32).collect();
+                    let residual: Vec<f32> = (0..rows * c_stride).map(|i| (i % 5) as f32).collect();
+                    let mut finished = vec![9.0; rows * c_stride];
+                    let mut plain = finished.clone();
+                    for (residual, out) in [(&residual[..], &mut finished), (&[], &mut plain)] {
+                        let finish = Finish { bias: &bias, bounds: [-20.0, 30.0], residual };
+                        let shared = Shared::new(out);
+                        // SAFETY: nothing else refers to `out`.
+                        multiply_finished(level, product, finish, unsafe { shared.block(0, c_stride, rows, n) });
+                    }
                     for i in 0..rows {
                         for j in 0..n {
                             let expected: f32 = (0..k).map(|p| a[i * a_stride + p] * b[p * b_stride + j]).sum();
                             assert_eq!(c[i * c_stride + j], 2.0 * expected, "{level:?} {rows}x{k}x{n}");
+                            let bounded = (expected + bias[j]).clamp(-20.0, 30.0);
+                            assert_eq!(plain[i * c_stride + j], bounded, "{level:?} {rows}x{k}x{n}");
+                            assert_eq!(finished[i * c_stride + j], bounded + residual[i * c_stride + j]);
                         }
                     }
                 }

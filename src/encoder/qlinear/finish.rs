@@ -2,6 +2,7 @@
 
 use crate::encoder::ops::level::by_level;
 use crate::encoder::ops::math::{BASE_FUSED, exp, fma};
+use crate::encoder::ops::shared::Block;
 
 /// What follows a linear layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,7 +26,7 @@ impl Activation {
     }
 }
 
-/// Constants of one panel's columns for one activation matrix; all slices are as long as `out`.
+/// Constants of one panel's columns for one activation matrix; all slices are as long as a row of the answer.
 #[derive(Clone, Copy)]
 pub(super) struct Columns<'a> {
     /// Zero point times column sum, taken off the integer sums.
@@ -36,49 +37,66 @@ pub(super) struct Columns<'a> {
 }
 
 by_level! {
-    /// out = activation((sums - correction) * scale + bias), added to what `out` held where `add` is set.
-    pub(super) fn finish(sums: &[i32], columns: Columns<'_>, activation: Activation, add: bool, out: &mut [f32]);
+    /// Row by row, `out = activation((sums - correction) * scale + bias)`, added to what `out` held where `add` is set.
+    /// Rows of `sums` are `nr` apart.
+    pub(super) fn finish(sums: &[i32], nr: usize, columns: Columns<'_>, activation: Activation, add: bool, out: Block<'_>);
     avx512 = finish_body::<true>, avx2 = finish_body::<true>, base = finish_body::<{ BASE_FUSED }>
 }
 
-#[expect(clippy::needless_range_loop, reason = "iterator adaptors are not always compiled for the instructions")]
+/// A tile at a time, because a row of 16 columns is less work than calling this.
 #[inline(always)]
 fn finish_body<const FUSED: bool>(
     sums: &[i32],
+    nr: usize,
     columns: Columns<'_>,
     activation: Activation,
     add: bool,
-    out: &mut [f32],
+    mut out: Block<'_>,
 ) {
-    let n = out.len();
-    let (sums, correction) = (&sums[..n], &columns.correction[..n]);
-    let (scale, bias) = (&columns.scale[..n], &columns.bias[..n]);
-    // Two roundings, as Mul and Add in the file; not fused.
-    let linear = |i: usize| sums[i].wrapping_sub(correction[i]) as f32 * scale[i] + bias[i];
+    for (row, sums) in sums.chunks(nr).enumerate().take(out.rows()) {
+        let out = out.row(row);
+        let mut at = 0;
+        // Constant lengths become whole vectors.
+        while let Some(out) = out[at..].first_chunk_mut::<16>() {
+            cells::<FUSED, 16>(sums, columns, at, activation, add, out);
+            at += 16;
+        }
+        while let Some(out) = out[at..].first_chunk_mut::<4>() {
+            cells::<FUSED, 4>(sums, columns, at, activation, add, out);
+            at += 4;
+        }
+        while let Some(out) = out[at..].first_chunk_mut::<1>() {
+            cells::<FUSED, 1>(sums, columns, at, activation, add, out);
+            at += 1;
+        }
+    }
+}
+
+/// `N` neighbours from column `at` on.
+#[inline(always)]
+fn cells<const FUSED: bool, const N: usize>(
+    sums: &[i32],
+    columns: Columns<'_>,
+    at: usize,
+    activation: Activation,
+    add: bool,
+    out: &mut [f32; N],
+) {
+    let end = at + N;
+    let (sums, correction) = (&sums[at..end], &columns.correction[at..end]);
+    let (scale, bias) = (&columns.scale[at..end], &columns.bias[at..end]);
+    let mut x = [0f32; N];
+    for i in 0..N {
+        // Two roundings, as Mul and Add in the file; not fused.
+        x[i] = sums[i].wrapping_sub(correction[i]) as f32 * scale[i] + bias[i];
+    }
     match activation {
-        Activation::None if add => {
-            for i in 0..n {
-                out[i] += linear(i);
-            }
-        }
-        Activation::None => {
-            for i in 0..n {
-                out[i] = linear(i);
-            }
-        }
-        Activation::QuickGelu => {
-            for i in 0..n {
-                let x = linear(i);
-                let y = x / (1.0 + exp::<FUSED>(-1.702 * x));
-                out[i] = if add { out[i] + y } else { y };
-            }
-        }
-        Activation::Gelu => {
-            for i in 0..n {
-                let y = gelu::<FUSED>(linear(i));
-                out[i] = if add { out[i] + y } else { y };
-            }
-        }
+        Activation::None => {}
+        Activation::QuickGelu => x.iter_mut().for_each(|x| *x /= 1.0 + exp::<FUSED>(-1.702 * *x)),
+        Activation::Gelu => x.iter_mut().for_each(|x| *x = gelu::<FUSED>(*x)),
+    }
+    for i in 0..N {
+        out[i] = if add { out[i] + x[i] } else { x[i] };
     }
 }
 
@@ -102,6 +120,7 @@ fn gelu<const FUSED: bool>(x: f32) -> f32 {
 mod tests {
     use super::*;
     use crate::encoder::ops::level::Level;
+    use crate::encoder::ops::shared::Shared;
 
     #[test]
     fn activations_match_their_definitions() {
@@ -125,9 +144,15 @@ mod tests {
         for activation in [Activation::None, Activation::QuickGelu, Activation::Gelu] {
             for level in [Level::BASE, Level::detect().at_most_avx2(), Level::detect()] {
                 for add in [false, true] {
-                    let mut out = [1.0; 61];
-                    finish(level, &sums, columns, activation, add, &mut out);
-                    for (out, sum) in out.iter().zip(&sums) {
+                    // Two rows of the same sums, with a number between them that is not theirs.
+                    let mut out = [1.0; 2 * 62];
+                    let twice = [&sums[..], &sums[..]].concat();
+                    let shared = Shared::new(&mut out);
+                    // SAFETY: nothing else refers to `out`.
+                    let block = unsafe { shared.block(0, 62, 2, 61) };
+                    finish(level, &twice, 61, columns, activation, add, block);
+                    assert_eq!((out[61], out[123]), (1.0, 1.0));
+                    for (out, sum) in out[..61].iter().chain(&out[62..123]).zip(&twice) {
                         let expected = activation.at((sum - 5) as f32 * 1.3e-4 + 0.1) + f32::from(add);
                         assert!((out - expected).abs() < 1e-6, "{activation:?} {level:?}: {out} for {expected}");
                     }

@@ -163,12 +163,9 @@ impl QLinear {
         for tile in 0..tiles {
             let (first, last) = (tile * rows / tiles, (tile + 1) * rows / tiles);
             self.weights.tile(kernel, &self.arena, x, panel, first, last - first, &mut sums);
-            for row in first..last {
-                // SAFETY: this panel's columns are written by this task alone, one row at a time.
-                let out = unsafe { output.part(row * n + first_column, columns) };
-                let sums = &sums[(row - first) * nr..][..columns];
-                finish(self.engine.level, sums, constants, self.activation, self.residual, out);
-            }
+            // SAFETY: this panel's columns are written by this task alone, one tile at a time.
+            let out = unsafe { output.block(first * n + first_column, n, last - first, columns) };
+            finish(self.engine.level, &sums, nr, constants, self.activation, self.residual, out);
         }
     }
 }

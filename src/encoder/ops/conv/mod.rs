@@ -11,8 +11,7 @@ use std::sync::Arc;
 use tract_core::internal::*;
 
 use super::engine::Engine;
-use super::gemm::{Product, Write, columns, multiply};
-use super::level::by_level;
+use super::gemm::{Finish, Product, Write, columns, multiply, multiply_finished};
 use super::shared::Shared;
 
 /// Rows of a matrix product that one task works on.
@@ -147,13 +146,20 @@ impl Convolution {
                     let n = used.next_multiple_of(half);
                     let b = &self.weights[start * k..][..k * n];
                     let product = Product { rows: last - first, a, a_stride: k, k, b, b_stride: n, n };
+                    let at = first * channels + start;
+                    let residual = if residual.is_empty() { residual } else { &residual[at..] };
+                    let bias = &self.bias[start..start + used];
+                    // SAFETY: only this task writes these points' channels.
+                    let mut block = unsafe { shared.block(at, channels, last - first, used) };
+                    if used == n {
+                        multiply_finished(*level, product, Finish { bias, bounds: self.bounds, residual }, block);
+                        continue;
+                    }
+                    // A panel filled up beyond the last channel.
                     multiply(*level, product, Write::Over, answers, n);
-                    for (point, answer) in (first..last).zip(answers.chunks_exact(n)) {
-                        let at = point * channels + start;
-                        // SAFETY: only this task writes these points' channels.
-                        let out = unsafe { shared.part(at, used) };
-                        let residual = if residual.is_empty() { residual } else { &residual[at..at + used] };
-                        finish(*level, &answer[..used], &self.bias[start..start + used], self.bounds, residual, out);
+                    for (row, answer) in answers.chunks_exact(n).take(last - first).enumerate() {
+                        let residual = if residual.is_empty() { residual } else { &residual[row * channels..] };
+                        finish(answer, bias, self.bounds, residual, block.row(row));
                     }
                 }
             });
@@ -182,30 +188,9 @@ impl Shape {
     }
 }
 
-by_level! {
-    /// out = bounded(x + bias) + residual; an empty residual counts as zeros.
-    fn finish(x: &[f32], bias: &[f32], bounds: [f32; 2], residual: &[f32], out: &mut [f32]);
-    avx512 = finish_body, avx2 = finish_body, base = finish_body
-}
-
-#[expect(clippy::needless_range_loop, reason = "iterator adaptors are not always compiled for the instructions")]
-#[inline(always)]
-fn finish_body(x: &[f32], bias: &[f32], [low, high]: [f32; 2], residual: &[f32], out: &mut [f32]) {
-    let n = out.len();
-    let (x, bias) = (&x[..n], &bias[..n]);
-    let bounded = |i: usize| {
-        let y = x[i] + bias[i];
-        let y = if y > low { y } else { low };
-        if y < high { y } else { high }
-    };
-    if residual.is_empty() {
-        for i in 0..n {
-            out[i] = bounded(i);
-        }
-    } else {
-        let residual = &residual[..n];
-        for i in 0..n {
-            out[i] = bounded(i) + residual[i];
-        }
+/// out = bounded(x + bias) + residual; an empty residual counts as zeros.
+fn finish(x: &[f32], bias: &[f32], [low, high]: [f32; 2], residual: &[f32], out: &mut [f32]) {
+    for (i, ((out, x), bias)) in out.iter_mut().zip(x).zip(bias).enumerate() {
+        *out = (x + bias).max(low).min(high) + residual.get(i).copied().unwrap_or(0.0);
     }
 }
