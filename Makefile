@@ -88,8 +88,8 @@ check-devices: setup ## Check that the builds for GPUs compile
 	$(CARGO) check --release --locked --features cuda-13000
 	$(CARGO) check --release --locked --features metal
 
-test-gpu: setup  ## Compare this machine's GPU with its CPU (CUDA=12000 for CUDA 12)
-	$(CARGO) test --release --locked --features $(if $(filter Darwin,$(shell uname)),metal,cuda-$(or $(CUDA),13000)) \
+test-gpu: setup  ## Compare this machine's GPU with its CPU, and fail where there is none (CUDA=12000 for CUDA 12)
+	BIKE_EDGE_NEED_GPU=1 $(CARGO) test --release --locked --features $(if $(filter Darwin,$(shell uname)),metal,cuda-$(or $(CUDA),13000)) \
 		--test promises devices:: -- --nocapture
 
 test-arm-full: test-arm ## Test the rest on ARM too: whole suite, aarch64 and armv7
@@ -107,9 +107,10 @@ quality: build   ## Measure events on streams glued from labelled clips: make qu
 	@test -n "$(CLIPS)" || { echo "quality: name a list of labelled clips (path,label): make quality CLIPS=clips.csv"; exit 2; }
 	$(BIN) quality $(CLIPS)
 
-bench: setup     ## Measure: stages, spotting, retrieval, preprocessing (docs/performance.md)
-	$(CARGO) bench --profile release --locked --bench preprocess --bench spotting --bench retrieval
-	$(MAKE) build
+bench: bench-parts bench-networks bench-clips ## Measure all of docs/performance.md (half an hour, on a quiet machine)
+
+bench-parts: build ## Measure kernels, preprocessing, spotting, retrieval, and the stages of the demo model
+	$(CARGO) bench --profile release --locked --bench kernels --bench preprocess --bench spotting --bench retrieval
 	$(BIN) bench --threads 1
 	$(BIN) bench --threads 2
 

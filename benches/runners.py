@@ -2,7 +2,7 @@
 
     take_turns(runners, rounds)     so that whatever else the machine does hits all of them
 
-`python runners.py FILE.onnx THREADS` is onnxruntime's side; benches/network.rs is ours and benches/rten the third.
+`python runners.py FILE.onnx THREADS [exact]` is onnxruntime's side, exact where sums of int8 products must not saturate; benches/network.rs is ours and benches/rten the third.
 All speak one protocol: `run N` answers N times in ms, `output FILE.f32` the network's answer, `memory` resident and peak
 kB; the first line is `ready LOAD_SECONDS`.
 """
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-def serve(path, threads):
+def serve(path, threads, exact):
     """The other side of `Runner` for onnxruntime."""
     began = time.perf_counter()
     import numpy as np
@@ -20,6 +20,8 @@ def serve(path, threads):
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    if exact:
+        options.add_session_config_entry("session.x64quantprecision", "1")
     imported = time.perf_counter()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     item = session.get_inputs()[0]
@@ -75,8 +77,8 @@ def bike_edge(program, path, threads, *flags):
     return Runner([program, path, "--threads", threads, *header, *flags], threads)
 
 
-def onnxruntime(path, threads):
-    return Runner([sys.executable, __file__, path, threads], threads)
+def onnxruntime(path, threads, *words):
+    return Runner([sys.executable, __file__, path, threads, *words], threads)
 
 
 def take_turns(runners, rounds, block_ms=250):
@@ -100,4 +102,4 @@ def percentile(values, share):
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]))
+    serve(sys.argv[1], int(sys.argv[2]), sys.argv[3:] == ["exact"])

@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """Time a whole clip: `bike-edge classify` against the steps of BIKE's reference in PyTorch, in turns.
 
-    whole_clip.py CLIP... --binary TARGET/release/bike-edge [--arch B/32] [--threads 2] [--rounds 5]
+    whole_clip.py CLIP... --binary TARGET/release/bike-edge [--arch B/32] [--threads 2] [--rounds 5] [--keep FOLDER]
 
 A checkpoint with random weights in BIKE's format (speed does not depend on them) is exported to int8 with 400
 categories. The reference's way is the published one: ffmpeg writes all frames as JPEG files, T of them are read, resized
 and cropped by Pillow, and PyTorch (f32) encodes them, runs the temporal header and spots concepts; its text tables are
 made, and Python and model loaded, before the clock starts. bike-edge's time is its whole process, loading included.
+
+A second table says what a step of `watch` costs beside encoding its one new frame, by `bike-edge bench`: the temporal header
+and concept spotting, with the header and, by another manifest over the same files, without.
 """
 import argparse
 import json
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -30,6 +34,8 @@ def export(folder, arch):
     labels = folder / "labels.csv"
     labels.write_text("id,name\n" + "".join(f'{i},"{name}"\n' for i, name in enumerate(phrases[:CATEGORIES])))
     checkpoint, bundle = folder / "random.pt", folder / "bundle"
+    if bundle.exists():
+        return checkpoint, bundle, phrases[:CATEGORIES]
     python = [sys.executable]
     make = [*python, EXPORT / "tests/random_checkpoints.py", "--arch", arch, "--format", "bike", "--header", checkpoint]
     subprocess.run(list(map(str, make)), check=True, stdout=subprocess.DEVNULL)
@@ -83,6 +89,27 @@ def ours(binary, bundle, clip, threads):
     return time.perf_counter() - began, json.loads(out)["timing_ms"]["load"] / 1e3
 
 
+def without_header(bundle, folder):
+    """The same bundle under a manifest that says there is no header."""
+    out = folder / "plain"
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(bundle, out, ignore=shutil.ignore_patterns("temporal.onnx"))
+    text = (out / "bundle.toml").read_text().replace('header = "transf"', 'header = "none"')
+    before, _, after = text.partition('[files."temporal.onnx"]')
+    (out / "bundle.toml").write_text(before + after.partition("\n\n")[2])
+    return out
+
+
+def steps(binary, bundles, threads):
+    """What a step of `watch` takes, in frames encoded."""
+    print("| step of `watch`, T = 8, K = 400 | encode, ms | header and spotting, ms | step, in encodes |\n|---|---|---|---|")
+    for name, bundle in bundles.items():
+        command = [binary, "bench", "--bundle", bundle, "--threads", threads, "--runs", 30, "--json"]
+        stages = json.loads(subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout)["stages"]
+        encode, spotting = stages["encode"]["median_ms"], stages["spotting"]["median_ms"]
+        print(f"| {name} | {encode:.1f} | {spotting:.2f} | {1 + spotting / encode:.3f} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="+", type=pathlib.Path, metavar="CLIP")
@@ -90,9 +117,12 @@ def main():
     parser.add_argument("--arch", default="B/32")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--keep", type=pathlib.Path, metavar="FOLDER", help="where checkpoint and bundle stay for the next time")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint, bundle, names = export(pathlib.Path(folder), options.arch)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.keep or pathlib.Path(temporary)
+        folder.mkdir(exist_ok=True)
+        checkpoint, bundle, names = export(folder, options.arch)
         reference = Reference(checkpoint, names, options.threads)
         print("| clip | reference, s | without writing frames, s | bike-edge, s | of it loading, s | ratio | ratio without writing |")
         print("|---|---|---|---|---|---|---|")
@@ -101,6 +131,8 @@ def main():
             middle = [statistics.median(column) for column in zip(*rounds)]
             ratios = [statistics.median(row[i] / row[2] for row in rounds) for i in (0, 1)]
             print(f"| {clip.name} | " + " | ".join(f"{x:.2f}" for x in middle) + f" | {ratios[0]:.1f} | {ratios[1]:.1f} |", flush=True)
+        print()
+        steps(options.binary, {"with the header": bundle, "without": without_header(bundle, folder)}, 1)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ pub use device::{Compute, Device};
 pub use frame::FrameEncoder;
 pub use guard::check_graph;
 pub use ops::{Precision, Pruning, force_kernel};
+#[doc(hidden)]
+pub use qlinear::IntegerProduct;
 pub use temporal::TemporalHeader;
 pub use text::{AttributeHead, TEXT_POSITIONS, TextTower};
 

@@ -38,6 +38,10 @@ fn a_gpu_that_is_not_there_is_refused_with_the_remedy() {
 fn a_gpu_gives_the_cpus_embeddings() {
     let bundle = Bundle::open(&BundleRef::Embedded).expect("the bundle inside");
     let cpu = embedding(&bundle, Device::Cpu);
+    if std::env::var_os("BIKE_EDGE_NEED_GPU").is_some() {
+        let problems: Vec<String> = GPUS.iter().filter_map(|device| device.check().err()).collect();
+        assert!(problems.len() < GPUS.len(), "no GPU to compare with: {}", problems.join("; "));
+    }
     for device in GPUS {
         if let Err(problem) = device.check() {
             println!("device={} skipped: {problem}", device.name());

@@ -11,6 +11,7 @@ mod finish;
 pub(crate) mod kernel;
 pub(crate) mod matching;
 mod pack;
+mod product;
 mod quantise;
 
 use std::cell::RefCell;
@@ -21,6 +22,7 @@ use tract_core::internal::*;
 pub(crate) use finish::Activation;
 use finish::{Columns, finish};
 pub(crate) use pack::{Arena, Packed, pack_all};
+pub use product::IntegerProduct;
 use quantise::Quantised;
 
 use super::ops::engine::Engine;
