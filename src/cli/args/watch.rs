@@ -13,6 +13,7 @@ use super::picture::PictureArgs;
 /// `watch`
 #[derive(Args, Debug)]
 #[command(after_help = "Events: docs/events.md; each is told as new, update and end, with one id.
+Ctrl-C and SIGTERM end what goes on, tell it, and stop with exit code 130 or 143; a second one stops at once.
 Examples:
   bike-edge watch clip.mp4 --on 0.5 --min-length 3
   bike-edge watch clip.mp4 --categories 'cooking,a kitchen' --background 'a kitchen'
