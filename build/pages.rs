@@ -6,13 +6,13 @@ use std::path::Path;
 use clap::{CommandFactory, ValueEnum as _};
 use clap_complete::Shell;
 
-#[path = "../src/cli/args.rs"]
-#[allow(dead_code)]
+#[path = "../src/cli/args/mod.rs"]
+#[allow(dead_code, unused_imports)]
 mod args;
 
 /// Writes completions and pages into `out`, and `man_pages.rs`, a table of the pages.
 pub fn generate(out: &Path) -> std::io::Result<()> {
-    println!("cargo:rerun-if-changed=src/cli/args.rs");
+    println!("cargo:rerun-if-changed=src/cli/args");
     let mut command = args::Cli::command();
     for shell in Shell::value_variants() {
         if matches!(shell, Shell::Bash | Shell::Zsh | Shell::Fish) {

@@ -12,8 +12,8 @@
 //!
 //! [`live`] puts them together for a camera, and [`service`] does so for many, for weeks. Beside the way: [`bundle`]
 //! (what the model is), [`config`] (what this board and user want), [`table`] (embedding tables used where they lie),
-//! [`health`] (what this machine has), [`quality`] (how well events fit what was shown), [`error`], [`logging`]. [`cli`]
-//! is what was typed and [`commands`] what is done about it.
+//! [`health`] (what this machine has), [`quality`] (how well events fit what was shown), [`stop`] (what signals ask),
+//! [`error`], [`logging`]. [`cli`] is what was typed and [`commands`] what is done about it.
 
 pub mod bundle;
 pub mod cli;
@@ -31,6 +31,7 @@ pub mod recognition;
 pub mod service;
 pub mod sink;
 pub mod source;
+pub mod stop;
 pub mod table;
 pub mod text;
 

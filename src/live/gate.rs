@@ -20,12 +20,25 @@ pub struct GateSpec {
     pub dark: f32,
     /// A picture is flat where its cells lie within so many levels of each other.
     pub flat: f32,
+    /// Dark and flat pictures are as the last encoded one, dark or flat itself, where their cells differ by less than this
+    /// on average.
+    pub blind_mean: f32,
 }
 
 impl Default for GateSpec {
-    /// As docs/events.md measures them.
+    /// As docs/events.md measures them. What moved confidence by more than .02 was no held picture but a slow one: a cell
+    /// that changed by up to 2 levels (moved: .075), and a fade from black whose pictures stood for each other (.018).
     fn default() -> Self {
-        Self { enabled: true, still_mean: 0.2, still_most: 2.0, refresh_s: 4.0, dark: 20.0, flat: 6.0 }
+        Self {
+            enabled: true,
+            still_mean: 0.2,
+            // Noise of 1 level a pixel moves a cell by 1.17 at most; what moves in the picture moves one by more.
+            still_most: 1.2,
+            refresh_s: 4.0,
+            dark: 20.0,
+            flat: 6.0,
+            blind_mean: 2.0,
+        }
     }
 }
 
@@ -156,22 +169,24 @@ impl Gate {
         if !fresh || sight != known.sight {
             return Verdict::Encode;
         }
+        let (mean, most) = self.change(grid);
         match sight {
-            Sight::Dark => Verdict::Dark,
-            Sight::Flat => Verdict::Flat,
-            Sight::Clear if self.is_still(grid) => Verdict::Still,
-            Sight::Clear => Verdict::Encode,
+            Sight::Clear if mean < spec.still_mean && most <= spec.still_most => Verdict::Still,
+            Sight::Dark if mean < spec.blind_mean => Verdict::Dark,
+            Sight::Flat if mean < spec.blind_mean => Verdict::Flat,
+            _ => Verdict::Encode,
         }
     }
 
-    fn is_still(&self, grid: &LumaGrid) -> bool {
+    /// By how many levels the cells differ from those of the last encoded picture: on average, and at most.
+    fn change(&self, grid: &LumaGrid) -> (f32, f32) {
         let (mut sum, mut largest) = (0u32, 0u16);
         for (cell, known) in grid.cells().iter().zip(self.encoded.grid.cells()) {
             let change = cell.abs_diff(*known);
             sum += u32::from(change);
             largest = largest.max(change);
         }
-        let mean = sum as f32 / (CELLS * CELLS) as f32 / f32::from(UNITS);
-        mean < self.spec.still_mean && f32::from(largest) <= self.spec.still_most * f32::from(UNITS)
+        let units = f32::from(UNITS);
+        (sum as f32 / (CELLS * CELLS) as f32 / units, f32::from(largest) / units)
     }
 }

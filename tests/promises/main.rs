@@ -30,6 +30,8 @@ mod soak;
 mod sources;
 mod spotting_equals_bike;
 mod spotting_properties;
+#[cfg(unix)]
+mod stopping;
 mod tokens;
 mod vocabularies;
 mod watching;

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant, SystemTime};
 use super::teller::Teller;
 use crate::error::{Error, Result};
 use crate::live::{Camera, Engine, Flow, Told};
+use crate::stop::Stop;
 
-/// How long to wait for a frame before looking whether figures are to be told.
-const WAIT: Duration = Duration::from_millis(500);
+/// How long to wait for a frame before looking whether figures are to be told, or all is to end.
+const WAIT: Duration = Duration::from_millis(200);
 
-/// Tells what comes of a live source, until it ends.
-pub(super) fn follow(mut camera: Camera, engine: &mut Engine, mut teller: Teller<'_>) -> Result<ExitCode> {
+/// Tells what comes of a live source, until it ends or a signal asks to stop.
+pub(super) fn follow(mut camera: Camera, engine: &mut Engine, mut teller: Teller<'_>, stop: &Stop) -> Result<ExitCode> {
     loop {
-        let flow = camera.poll(engine, WAIT, &mut |told| match told {
+        let mut tell = |told: Told<'_>| match told {
             Told::Step { step, captured } => teller.step(&step, captured, time_of_day(captured)),
             Told::Ended { events, captured } => teller.ended(events, time_of_day(captured)),
             Told::Lost(loss) => {
@@ -21,17 +22,22 @@ pub(super) fn follow(mut camera: Camera, engine: &mut Engine, mut teller: Teller
                 log::warn!("{input}: {reason}; trying again in {:.1} s", loss.retry_in.as_secs_f64());
                 Ok(())
             }
-        })?;
+        };
+        let flow = camera.poll(engine, WAIT, &mut tell)?;
+        if stop.asked() {
+            camera.finish(&mut tell)?;
+            break;
+        }
         teller.stats_if_due(engine, camera.session(), Some(camera.counts()))?;
         if flow == Flow::Over {
             break;
         }
     }
-    if camera.session().steps() == 0 {
+    if camera.session().steps() == 0 && !stop.asked() {
         return Err(Error::input(teller.input(), "it ended before a frame came"));
     }
     teller.finish(engine, camera.session(), Some(camera.counts()))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(stop.exit_code().map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
 fn time_of_day(then: Instant) -> Option<SystemTime> {

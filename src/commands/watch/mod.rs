@@ -12,6 +12,7 @@ use crate::config::{PictureSettings, event_spec, live_options};
 use crate::error::{Error, Result};
 use crate::live::{Camera, Engine, GateSpec, Sampler, Session, SessionSpec, TraceReader};
 use crate::source::{Stream, is_camera, open_live, open_stream};
+use crate::stop::Stop;
 use teller::{Names, Teller};
 
 /// Samples the stream, takes each frame through a session, tells what comes of it.
@@ -26,27 +27,42 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let mut engine = Engine::load(&args.model)?;
     let mut session = session(args, &engine, &picture)?;
     let input = super::shown(&args.input);
+    let stop = Stop::catch()?;
     if args.live || is_camera(&args.input) {
         let source = open_live(&args.input, &live_options(&args.mode, &picture.source)?)?;
         let teller = Teller::new(args, &input, &engine, &session)?;
-        return live::follow(Camera::new(session, source), &mut engine, teller);
+        return live::follow(Camera::new(session, source), &mut engine, teller, &stop);
     }
     let mut stream = open_stream(&args.input, &picture.source)?;
     let mut teller = Teller::new(args, &input, &engine, &session)?;
-    follow(stream.as_mut(), &mut session, &mut engine, &mut teller)?;
+    let followed = match follow(stream.as_mut(), &mut session, &mut engine, &mut teller, &stop) {
+        Err(error @ (Error::PipeClosed | Error::Output(_))) => return Err(error),
+        followed => followed,
+    };
+    // Whoever was told of an event is told of its end, also where the input broke off.
+    teller.ended(session.finish(), None)?;
     for warning in stream.warnings() {
         log::warn!("{input}: {warning}");
     }
-    if session.steps() == 0 {
-        return Err(Error::input(input, "no frame in it can be decoded"));
+    if !stop.asked() {
+        followed?;
+        if session.steps() == 0 {
+            return Err(Error::input(input, "no frame in it can be decoded"));
+        }
     }
     teller.finish(&engine, &session, None)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(stop.exit_code().map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
-/// Takes a stream through a session, to its end.
-fn follow(stream: &mut dyn Stream, session: &mut Session, engine: &mut Engine, teller: &mut Teller<'_>) -> Result<()> {
-    while let Some(next) = session.next_time() {
+/// Takes a stream through a session, to its end or until a signal asks to stop.
+fn follow(
+    stream: &mut dyn Stream,
+    session: &mut Session,
+    engine: &mut Engine,
+    teller: &mut Teller<'_>,
+    stop: &Stop,
+) -> Result<()> {
+    while let Some(next) = session.next_time().filter(|_| !stop.asked()) {
         let Some(frame) = stream.first_at_or_after(next)? else { break };
         let captured = Instant::now();
         if let Some(step) = session.take(engine, &frame)? {
@@ -54,7 +70,7 @@ fn follow(stream: &mut dyn Stream, session: &mut Session, engine: &mut Engine, t
             teller.stats_if_due(engine, session, None)?;
         }
     }
-    teller.ended(session.finish(), None)
+    Ok(())
 }
 
 fn session(args: &WatchArgs, engine: &Engine, picture: &PictureSettings) -> Result<Session> {

@@ -175,12 +175,13 @@ fn gate(gate: &GateFile) -> Result<GateSpec, Problem> {
         ("gate.still_most", gate.still_most),
         ("gate.dark", gate.dark),
         ("gate.flat", gate.flat),
+        ("gate.blind_mean", gate.blind_mean),
     ] {
         within(key, level.into(), 0.0..=255.0, "a level")?;
     }
     let refresh_s = within("gate.refresh_s", gate.refresh_s, 0.0..=MAX_SECONDS, "seconds")?;
-    let &GateFile { enabled, still_mean, still_most, dark, flat, .. } = gate;
-    Ok(GateSpec { enabled, still_mean, still_most, refresh_s, dark, flat })
+    let &GateFile { enabled, still_mean, still_most, dark, flat, blind_mean, .. } = gate;
+    Ok(GateSpec { enabled, still_mean, still_most, refresh_s, dark, flat, blind_mean })
 }
 
 fn governor(governor: &GovernorFile) -> Result<GovernorSpec, Problem> {

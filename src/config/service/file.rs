@@ -109,6 +109,7 @@ pub struct GateFile {
     pub refresh_s: f64,
     pub dark: f32,
     pub flat: f32,
+    pub blind_mean: f32,
 }
 
 /// `[governor]`
@@ -237,8 +238,9 @@ impl Default for CameraFile {
 
 impl Default for GateFile {
     fn default() -> Self {
-        let crate::live::GateSpec { enabled, still_mean, still_most, refresh_s, dark, flat } = Default::default();
-        Self { enabled, still_mean, still_most, refresh_s, dark, flat }
+        let crate::live::GateSpec { enabled, still_mean, still_most, refresh_s, dark, flat, blind_mean } =
+            Default::default();
+        Self { enabled, still_mean, still_most, refresh_s, dark, flat, blind_mean }
     }
 }
 
