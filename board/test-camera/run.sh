@@ -41,4 +41,4 @@ timeout --kill-after=5 300 "$qemu" "${machine[@]}" -smp 2 -m 1024 -nographic -no
     -kernel "$tools/camera-guest-$arch"/kernel/boot/vmlinuz-* -initrd "$work/initramfs.gz" \
     -append "console=$console quiet loglevel=1 panic=-1 nonce=$nonce" </dev/null >"$log" 2>&1 || code=$?
 [ $code -eq 0 ] || { tail -n 40 "$log" >&2; die "the emulator ended with code $code"; }
-python3 "$here/check.py" "$log" --nonce "$nonce" --sha256 "$(sha256sum "$binary" | cut -d ' ' -f 1)"
+python3 -B "$here/check.py" "$log" --nonce "$nonce" --sha256 "$(sha256sum "$binary" | cut -d ' ' -f 1)"
