@@ -82,7 +82,7 @@ before_the_cut() {
     is opened_by_the_rule within 20 video_group
     is waits_to_be_asked not active
     is disabled_at_first [ "$(systemctl is-enabled bike-edge)" = disabled ]
-    is verify systemd-analyze verify bike-edge.service
+    is verify systemd-analyze verify --man=no bike-edge.service
     is doctor bike-edge doctor
     bike-edge doctor >out && told doctor out
     is listed sh -c 'bike-edge camera list | grep -q platform-vivid.0-video-index0'

@@ -43,7 +43,7 @@ od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$root/etc/machine-id"
 mkdir -p "$root/var/log/journal"
 
 size=$(($(du -sm "$root" | cut -f1) + 400))
-mke2fs -q -F -t ext4 -d "$root" "$out/disk.img" "${size}M"
+mke2fs -q -F -t ext4 -d "$root" "$out/disk.img" "${size}M" >/dev/null
 
 # Debian's kernel has the disk's driver and the file system as modules.
 tree=$work/initramfs
