@@ -34,7 +34,7 @@ PROMISES = {
     "state_is_kept": "state is kept",
     "event_begins": "an event begins",
     "nothing_written_per_frame": "frames change no file",
-    "no_bytes_written": "frames cause no writing",
+    "no_byte_written": "and send no byte to the disk",
     "event_ends": "the event ends when the picture goes dark",
     "reloads": "a reload is possible",
     "reload_is_taken": "a changed configuration is taken",

@@ -16,8 +16,10 @@ is() {
     name=$1
     shift
     if "$@" >/tmp/is 2>&1; then
+        echo ok >/tmp/kept
         echo "T ok $name"
     else
+        echo fail >/tmp/kept
         echo "T fail $name"
         sed "s/^/T err $name /" /tmp/is
     fi
@@ -49,7 +51,7 @@ captured='frames_total{camera="front",what="captured"}'
 # Frames that came within a few seconds.
 frames_come() {
     was=$(figure "$captured")
-    within 30 atleast "$captured" $((${was:-0} + 5))
+    within 90 atleast "$captured" $((${was:-0} + 5))
 }
 lines() { grep -c "\"event\":\"$1\"" $events 2>/dev/null; }
 more_lines() { [ "$(lines "$1")" -gt "$2" ]; }
@@ -70,6 +72,14 @@ plug() {
     v4l2-ctl -d /dev/video0 --set-ctrl=osd_text_mode=2
 }
 finish() { echo "T done"; sync; systemctl poweroff --force --force; }
+# must NAME COMMAND...: a promise without which the others mean nothing.
+must() {
+    is "$@"
+    grep -q ok /tmp/kept && return
+    journalctl -b --no-pager -u bike-edge | tail -n 40 | sed "s/^/T err $1 /"
+    systemctl poweroff --force --force
+    sleep 60
+}
 
 before_the_cut() {
     # udev's coldplug is over, and with it whatever the distribution does to cameras.
@@ -78,8 +88,8 @@ before_the_cut() {
     is camera_is_shut_at_first [ "$(mode)" = "root:root 600" ]
     find / -xdev -name '*bike-edge*' ! -path '/test/*' ! -path '/proc/*' | sort >before
 
-    is installs dpkg -i one.deb
-    is opened_by_the_rule within 20 video_group
+    must installs dpkg -i one.deb
+    must opened_by_the_rule within 60 video_group
     is waits_to_be_asked not active
     is disabled_at_first [ "$(systemctl is-enabled bike-edge)" = disabled ]
     is verify systemd-analyze verify --man=no bike-edge.service
@@ -91,7 +101,7 @@ before_the_cut() {
     printf 'rtsp://user:%s@127.0.0.1:9/door?token=%s\n' s3cr3t t0k3n >/etc/bike-edge/door.url
     chmod 600 /etc/bike-edge/door.url
     mkdir /etc/systemd/system/bike-edge.service.d
-    printf '[Service]\nLoadCredential=door:/etc/bike-edge/door.url\nWatchdogSec=10\n' >/etc/systemd/system/bike-edge.service.d/test.conf
+    printf '[Service]\nLoadCredential=door:/etc/bike-edge/door.url\nWatchdogSec=40\n' >/etc/systemd/system/bike-edge.service.d/test.conf
     systemctl daemon-reload
     is configured bike-edge check-config
     bike-edge check-config >check-config.out 2>&1
@@ -100,7 +110,7 @@ before_the_cut() {
     sync
 
     began=$(seconds)
-    is starts systemctl start bike-edge
+    must starts systemctl start bike-edge
     echo "T start_s $(($(seconds) - began))"
     is ready_when_told active
     is notifies [ "$(shows Type)" = notify ]
@@ -111,67 +121,67 @@ before_the_cut() {
     is dynamic_user between 61184 "${uid:-0}" 65519
     is no_capabilities grep -q '^CapEff:.0*$' "/proc/$first/status"
     is seccomp grep -q '^Seccomp:.2$' "/proc/$first/status"
-    is frames within 60 atleast "$captured" 20
+    must frames within 180 atleast "$captured" 20
     is holds_the_camera sh -c "ls -l /proc/$first/fd | grep -q /dev/video0"
-    is status within 30 sh -c 'systemctl show bike-edge -p StatusText | grep -q "1 of 2 cameras"'
+    is status within 90 sh -c 'systemctl show bike-edge -p StatusText | grep -q "1 of 2 cameras"'
     is state_is_kept grep -q '"starts":1,' $state
 
-    is event_begins within 60 more_lines new 0
+    must event_begins within 180 more_lines new 0
     # Frames come and are looked at, and nothing is written: no file changes, no byte goes to the disk.
-    sleep 5
+    sleep 3
     touch stamp
     frames=$(figure "$captured") steps=$(figure 'steps_total{camera="front"}')
     bytes=$(sed -n 's/^write_bytes: //p' "/proc/$first/io")
-    sleep 15
+    within 180 atleast 'steps_total{camera="front"}' $((steps + 8))
     echo "T quiet $(($(figure "$captured") - frames)) frames, $(($(figure 'steps_total{camera="front"}') - steps)) steps," \
         "$(($(sed -n 's/^write_bytes: //p' "/proc/$first/io") - bytes)) bytes"
     find /var/lib/private /var/log/private /etc -newer stamp -type f >newer
     is nothing_written_per_frame sh -c 'cat newer; [ ! -s newer ]'
-    is no_bytes_written [ "$(sed -n 's/^write_bytes: //p' "/proc/$first/io")" = "$bytes" ]
+    is no_byte_written [ "$(sed -n 's/^write_bytes: //p' "/proc/$first/io")" = "$bytes" ]
     ends=$(lines end)
     picture 5
-    is event_ends within 60 more_lines end "$ends"
+    is event_ends within 180 more_lines end "$ends"
     picture 0
 
     sed -i 's/^update_s = .*/update_s = 3/' $config
     is reloads systemctl reload bike-edge
-    is reload_is_taken within 20 atleast 'reloads_total{result="taken"}' 1
-    is reload_changes within 60 more_lines update 0
+    is reload_is_taken within 60 atleast 'reloads_total{result="taken"}' 1
+    is reload_changes within 180 more_lines update 0
     echo 'nonsense = 1' >>$config
     systemctl reload bike-edge
-    is reload_is_refused within 20 atleast 'reloads_total{result="refused"}' 1
-    is refusal_names_the_key within 10 logged 'bike-edge.toml.*nonsense'
+    is reload_is_refused within 60 atleast 'reloads_total{result="refused"}' 1
+    is refusal_names_the_key within 30 logged 'bike-edge.toml.*nonsense'
     is goes_on_with_the_old frames_come
     is same_process [ "$(pid)" = "$first" ]
     sed -i '$d' $config
 
     starts=$(shows NRestarts) news=$(lines new)
     kill -STOP "$first"
-    is watchdog_restarts within 60 anew "$first"
-    is watchdog_it_was within 10 logged 'Watchdog timeout'
+    is watchdog_restarts within 180 anew "$first"
+    is watchdog_it_was within 30 logged 'Watchdog timeout'
     is restart_is_counted [ "$(shows NRestarts)" -gt "$starts" ]
-    is event_is_ended_after_a_hang within 20 grep -q '"interrupted":true' $events
+    is event_is_ended_after_a_hang within 60 grep -q '"interrupted":true' $events
     second=$(pid)
-    is another_event_begins within 60 more_lines new "$news"
+    is another_event_begins within 180 more_lines new "$news"
     kill -KILL "$second"
-    is kill_restarts within 60 anew "$second"
-    is state_after_kill within 20 grep -q '"starts":3,' $state
+    is kill_restarts within 180 anew "$second"
+    is state_after_kill within 60 grep -q '"starts":3,' $state
     is frames_after_kill frames_come
 
     third=$(pid)
     echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind
-    is loss_is_logged within 30 logged 'lost: it was unplugged'
+    is loss_is_logged within 90 logged 'lost: it was unplugged'
     is service_goes_on active
     sleep 3
     echo vivid.0 >/sys/bus/platform/drivers/vivid/bind
     v4l2-ctl -d /dev/video0 --set-ctrl=osd_text_mode=2
-    is back_with_its_group within 10 video_group
-    is reconnects within 60 atleast 'reconnects_total{camera="front"}' 1
+    is back_with_its_group within 30 video_group
+    is reconnects within 180 atleast 'reconnects_total{camera="front"}' 1
     is frames_after_replug frames_come
     is same_after_replug [ "$(pid)" = "$third" ]
 
     news=$(lines new)
-    within 60 more_lines new "$news"
+    within 180 more_lines new "$news"
     # The state knows of an event before its line is written.
     told before_cut $state
     systemd-analyze security bike-edge --no-pager | tail -n 1 | sed 's/^/T out security /'
@@ -187,13 +197,13 @@ before_the_cut() {
 
 after_the_cut() {
     # The camera comes after the service: it was started by the boot, and waits.
-    is started_by_the_boot within 60 active
+    is started_by_the_boot within 180 active
     is no_camera_yet [ ! -e /dev/video0 ]
     plug
     is frames_after_boot frames_come
     told after_cut $state
     is state_after_cut grep -q '"starts":4,' $state
-    within 60 more_lines new "$(lines new)"
+    within 180 more_lines new "$(lines new)"
 
     fourth=$(pid)
     began=$(seconds)
@@ -216,7 +226,7 @@ after_the_cut() {
     fifth=$(pid)
     is upgrades dpkg --force-confdef --force-confold -i two.deb
     is new_version sh -c 'dpkg -s bike-edge | grep -q "^Version: .*+upgrade"'
-    is upgrade_goes_on within 30 anew "$fifth"
+    is upgrade_goes_on within 90 anew "$fifth"
     is stays_enabled [ "$(systemctl is-enabled bike-edge)" = enabled ]
     is configuration_is_kept grep -q '^update_s = 3' $config
     is removes dpkg -r bike-edge

@@ -91,12 +91,8 @@ impl Node {
 
     /// Asks for up to `count` buffers; how many there are.
     pub fn request_buffers(&self, count: u32) -> io::Result<u32> {
-        let mut request = v4l2_requestbuffers {
-            count,
-            type_: self.dialect.kind(),
-            memory: MMAP,
-            ..v4l2_requestbuffers::zeroed()
-        };
+        let mut request =
+            v4l2_requestbuffers { count, type_: self.dialect.kind(), memory: MMAP, ..v4l2_requestbuffers::zeroed() };
         self.call(vidioc::VIDIOC_REQBUFS, &mut request)?;
         Ok(request.count)
     }
