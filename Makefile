@@ -153,6 +153,7 @@ clean:           ## Remove what was built and fetched
 	$(CARGO) clean
 	rm -rf .cache
 
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 ARM64_BIN := $(TARGET)/aarch64-unknown-linux-gnu/release/bike-edge
 
 deb: build       ## Make the Debian package, target/deb; for arm64 too where `make cross` has built it
@@ -161,8 +162,15 @@ deb: build       ## Make the Debian package, target/deb; for arm64 too where `ma
 		board/deb/build.sh $(ARM64_BIN) arm64 $(TARGET)/deb $(BIN); \
 	fi
 
-test-deb: deb    ## Install, upgrade, remove and purge the package in a fresh Debian (root, mmdebstrap)
-	board/deb/test.sh $$(ls -t $(TARGET)/deb/bike-edge_*_$$(dpkg --print-architecture).deb | head -n 1) $(TARGET)/debian
+test-deb: deb    ## Install, run, upgrade, remove and purge the packages in a fresh Debian (root)
+	@for package in $(TARGET)/deb/bike-edge_$(VERSION)_*.deb; do board/deb/test.sh $$package || exit 1; done
+
+test-service: setup ## Work the installed service under a real systemd, in an emulator with a virtual camera (root)
+	$(MAKE) build
+	board/toolchain.sh setup aarch64
+	board/toolchain.sh cargo aarch64 build --release --locked --bin bike-edge
+	board/deb/build.sh $(ARM64_BIN) arm64 $(TARGET)/deb $(BIN)
+	board/test-service/run.sh arm64 $(TARGET)/deb/bike-edge_$(VERSION)_arm64.deb
 
 soak: setup      ## A million frames and SOAK_SECONDS (3600) of the demo model with flat memory (docs/reliability.md)
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} nice -n 19 $(CARGO) test --release --locked --test promises -- --ignored --nocapture --test-threads=1 soak::

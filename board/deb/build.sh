@@ -18,6 +18,19 @@ command -v dpkg-deb >/dev/null 2>&1 || { echo "deb: needs dpkg-deb (apt install 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 [ "$("$host" --version)" = "bike-edge $version" ] || { echo "deb: $host is not version $version; build it again" >&2; exit 1; }
 
+# Whose package it is, as Debian's tools and then git know it.
+maintainer() {
+    name=${DEBFULLNAME:-$(git config user.name || true)}
+    email=${DEBEMAIL:-${EMAIL:-$(git config user.email || true)}}
+    case $email in
+        *' <'*@*'>') echo "$email" ;;
+        *@*) echo "${name:-the bike-edge authors} <$email>" ;;
+        '') echo "the bike-edge authors <bike-edge@localhost>" ;;
+        *) echo "deb: DEBEMAIL or EMAIL is \"$email\", which is no address; give name@domain" >&2; return 1 ;;
+    esac
+}
+maintainer=$(maintainer)
+
 # What the binary asks of the C and C++ libraries, by the versions of the symbols in it.
 newest() { grep -ao "$1_[0-9][0-9.]*[0-9]" "$binary" | sort -uV | tail -n 1 | sed "s/^$1_//"; }
 libc=$(newest GLIBC)
@@ -67,7 +80,7 @@ cat >"$root/DEBIAN/control" <<CONTROL
 Package: bike-edge
 Version: $version
 Architecture: $architecture
-Maintainer: bike-edge <bike-edge@localhost>
+Maintainer: $maintainer
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
 Depends: $depends
 Recommends: ffmpeg

@@ -12,8 +12,9 @@ cd /tmp
 
 for module in $(cat /modules/order); do
     case $module in
-        # Three webcams of one kind, and a capture card with an HDMI input (type 3).
-        vivid) insmod /modules/vivid.ko n_devs=4 node_types=0x1,0x1,0x1,0x1 multiplanar=1,1,1,1 num_inputs=1,1,1,1 input_types=0x0,0x0,0x0,0x3 ;;
+        # Three webcams of one kind, a capture card with an HDMI input (type 3), and a webcam that speaks as the
+        # camera interfaces of boards do (multiplanar 2).
+        vivid) insmod /modules/vivid.ko n_devs=5 node_types=0x1,0x1,0x1,0x1,0x1 multiplanar=1,1,1,1,2 num_inputs=1,1,1,1,1 input_types=0x0,0x0,0x0,0x3,0x0 ;;
         *) insmod "/modules/$module.ko" ;;
     esac || echo "T fail insmod $module"
 done
@@ -23,7 +24,7 @@ nonce=$(sed -n 's/.*nonce=\([^ ]*\).*/\1/p' /proc/cmdline)
 echo "T nonce $nonce"
 echo "T sha256 $(sha256sum /bin/bike-edge | cut -d ' ' -f 1)"
 
-for n in 0 1 2 3; do v4l2-ctl -d /dev/video$n --set-ctrl=osd_text_mode=2; done
+for n in 0 1 2 3 4; do v4l2-ctl -d /dev/video$n --set-ctrl=osd_text_mode=2; done
 
 # run NAME COMMAND: its exit code and output.
 run() {
@@ -46,6 +47,11 @@ for format in yuyv nv12 yu12 rgb3 bgr3; do
     run "snapshot_$format" bike-edge camera snapshot camera:vivid-000 $format.png --camera-format $format --camera-size 320x180 --after 0
     picture "snapshot_$format" $format.png
 done
+for format in yuyv nv12 yu12; do
+    run "multi_$format" bike-edge camera snapshot camera:vivid-004 multi_$format.png --camera-format $format --camera-size 320x180 --after 0
+    picture "multi_$format" multi_$format.png
+done
+run multi_test bike-edge camera test camera:vivid-004 --camera-size 320x180 --seconds 2 --json
 run snapshot_again bike-edge camera snapshot camera:vivid-000 yuyv.png
 run masked bike-edge camera snapshot camera:vivid-000 masked.png --camera-size 320x180 --after 0 --rotate 90 --mask 0,0,90,100 --roi 0,0,180,160
 picture masked masked.png

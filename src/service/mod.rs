@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::config::service::{ServiceConfig, read_config};
+use crate::config::service::{Credentials, ServiceConfig, read_config};
 use crate::error::Result;
 use crate::live::Engine;
 use crate::logging;
@@ -48,7 +48,7 @@ pub fn rehearse(config: &ServiceConfig) -> Result<()> {
 /// a reader of stdout that has gone.
 pub fn run(path: &Path) -> Result<ExitCode> {
     let began = Instant::now();
-    let config = read_config(path)?;
+    let config = read_config(path, &Credentials::of_service())?;
     logging::set_level(config.log.filter());
     let signals = Signals::catch()?;
     let systemd = Systemd::from_environment();

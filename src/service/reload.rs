@@ -3,7 +3,7 @@
 use super::pace::Pace;
 use super::watched::{Shared, Watched};
 use super::work::Service;
-use crate::config::service::{ServiceConfig, read_config};
+use crate::config::service::{Credentials, ServiceConfig, read_config};
 use crate::error::Result;
 use crate::live::Engine;
 use crate::logging;
@@ -41,7 +41,7 @@ impl Service {
 
     /// All that can fail.
     fn prepare(&self) -> Result<Prepared> {
-        let config = read_config(&self.path)?;
+        let config = read_config(&self.path, &Credentials::of_service())?;
         let engine = if config.model == self.config.model { None } else { Some(Engine::load(&config.model)?) };
         let used = engine.as_ref().unwrap_or(&self.engine);
         let shared = Shared::new(&config, used)?;

@@ -318,6 +318,22 @@ fn a_password_is_told_nowhere() {
 }
 
 #[test]
+fn what_only_systemd_hands_over_can_be_checked_without_it() {
+    let scene = Scene::new();
+    scene.configure("[[camera]]\nname = \"door\"\nurl_credential = \"door\"\n");
+    let asked = |command: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_bike-edge"));
+        program.env_remove("CREDENTIALS_DIRECTORY").args(command).arg(scene.path("service.toml")).output().unwrap()
+    };
+    let checked = asked(&["check-config"]);
+    let told = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success() && told.contains("door: credential door"), "{checked:?}");
+    let refused = asked(&["run", "--config"]);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(3) && told.contains("LoadCredential=door"), "{told}");
+}
+
+#[test]
 fn what_cannot_start_says_why_in_one_line() {
     let scene = Scene::new();
     for (more, told) in

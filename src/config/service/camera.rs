@@ -1,10 +1,9 @@
 //! One camera of the configuration.
 
-use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use super::file::{CameraFile, FitName};
-use super::secret::Address;
+use super::secret::{Address, Credentials};
 use crate::frame::{Fit, Roi};
 use crate::source::{CameraWish, LiveOptions, Mask, Rotation, SourceOptions, View};
 
@@ -32,7 +31,7 @@ pub struct CameraConfig {
 impl CameraConfig {
     /// # Errors
     /// The key and what is wrong with it.
-    pub(super) fn new(file: &CameraFile, credentials: Option<&OsStr>) -> Result<Self, (&'static str, String)> {
+    pub(super) fn new(file: &CameraFile, credentials: &Credentials) -> Result<Self, (&'static str, String)> {
         let CameraFile { name, roi, masks, fit, rotate, timeout_s, .. } = file;
         if !is_name(name) {
             let shown = name.escape_debug();
@@ -99,7 +98,7 @@ fn is_name(name: &str) -> bool {
 
 type Found = (Address, Option<PathBuf>);
 
-fn address(file: &CameraFile, credentials: Option<&OsStr>) -> Result<Found, (&'static str, String)> {
+fn address(file: &CameraFile, credentials: &Credentials) -> Result<Found, (&'static str, String)> {
     match (&file.source, &file.url_file, &file.url_credential) {
         (Some(source), None, None) if !source.trim().is_empty() => Ok((Address::new(source), None)),
         (None, Some(path), None) => {

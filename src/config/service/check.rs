@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::camera::CameraConfig;
 use super::file::{GateFile, GovernorFile, ModelFile, OutputFile, OutputKind, ServiceFile};
 use super::place::KeyPath;
+use super::secret::Credentials;
 use super::settings::{MetricsConfig, OutputConfig, ServiceConfig};
 use crate::cli::args::ModelArgs;
 use crate::config::parse_size;
@@ -43,7 +44,12 @@ fn within(key: &str, x: f64, range: std::ops::RangeInclusive<f64>, unit: &str) -
 }
 
 /// Turns the file's values into the service's.
-pub(super) fn check(file: &str, profile: &str, from: &ServiceFile) -> Result<ServiceConfig, Problem> {
+pub(super) fn check(
+    file: &str,
+    profile: &str,
+    from: &ServiceFile,
+    credentials: &Credentials,
+) -> Result<ServiceConfig, Problem> {
     let metrics = &from.metrics;
     let every_s = within("metrics.every_s", metrics.every_s, 1.0..=MAX_SECONDS, "seconds")?;
     let health = &from.health;
@@ -53,7 +59,7 @@ pub(super) fn check(file: &str, profile: &str, from: &ServiceFile) -> Result<Ser
         log: from.log.level,
         model: model(&from.model)?,
         stride_s: stride(&from.model)?,
-        cameras: cameras(from)?,
+        cameras: cameras(from, credentials)?,
         events: events(from)?,
         gate: gate(&from.gate)?,
         governor: governor(&from.governor)?,
@@ -135,8 +141,7 @@ fn stride(model: &ModelFile) -> Result<Option<f64>, Problem> {
     model.stride_s.map(|s| within("model.stride_s", s, 0.001..=3600.0, "seconds")).transpose()
 }
 
-fn cameras(from: &ServiceFile) -> Result<Vec<CameraConfig>, Problem> {
-    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+fn cameras(from: &ServiceFile, credentials: &Credentials) -> Result<Vec<CameraConfig>, Problem> {
     if from.camera.is_empty() {
         let example = "[[camera]] with name = \"door\" and source = \"/dev/video0\"";
         return wrong("camera", format!("there is none; add a section such as {example}"));
@@ -147,7 +152,7 @@ fn cameras(from: &ServiceFile) -> Result<Vec<CameraConfig>, Problem> {
     let mut cameras: Vec<CameraConfig> = Vec::new();
     for (index, file) in from.camera.iter().enumerate() {
         let problem = |(key, message)| Problem::new(KeyPath::camera(index, key), message);
-        let camera = CameraConfig::new(file, credentials.as_deref()).map_err(problem)?;
+        let camera = CameraConfig::new(file, credentials).map_err(problem)?;
         if cameras.iter().any(|other| other.name == camera.name) {
             return Err(problem((
                 "name",

@@ -20,5 +20,5 @@ pub use describe::describe;
 pub use file::{CameraFile, EVERY_SECTION, ServiceFile};
 pub use profile::{Needs, Profile, profile_names};
 pub use read::{parse_config, read_config};
-pub use secret::Address;
+pub use secret::{Address, Credentials};
 pub use settings::{LogLevel, MetricsConfig, OutputConfig, ServiceConfig};

@@ -9,6 +9,7 @@ use super::check::{Problem, check};
 use super::file::ServiceFile;
 use super::place::KeyPath;
 use super::profile::Profile;
+use super::secret::Credentials;
 use super::settings::ServiceConfig;
 use crate::error::{Error, Result};
 use crate::health::board_model;
@@ -20,11 +21,11 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Ends every complaint.
 const HELP: &str = "docs/service.md and the example explain every key";
 
-/// Reads and checks a configuration, and the secrets that it names.
+/// Reads and checks a configuration, and the secrets that it names as far as they can be had.
 ///
 /// # Errors
 /// [`Error::Input`] naming file, line and key, what is wrong and what would help.
-pub fn read_config(path: &Path) -> Result<ServiceConfig> {
+pub fn read_config(path: &Path, credentials: &Credentials) -> Result<ServiceConfig> {
     let file = path.display().to_string();
     let cannot = |e: std::io::Error| {
         Error::input(&file, format!("the configuration cannot be read ({e}); give one with --config FILE"))
@@ -34,14 +35,14 @@ pub fn read_config(path: &Path) -> Result<ServiceConfig> {
         return Err(Error::input(&file, format!("{bytes} bytes is too long for a configuration (1 MiB)")));
     }
     let text = std::fs::read_to_string(path).map_err(cannot)?;
-    parse_config(&file, &text)
+    parse_config(&file, &text, credentials)
 }
 
 /// Checks the text of a configuration; `file` is its name in messages.
 ///
 /// # Errors
 /// As [`read_config`].
-pub fn parse_config(file: &str, text: &str) -> Result<ServiceConfig> {
+pub fn parse_config(file: &str, text: &str, credentials: &Credentials) -> Result<ServiceConfig> {
     // By itself first, as only then mistakes have a line.
     let parsed: ServiceFile = toml::from_str(text).map_err(|e| unreadable(file, text, &e))?;
     let profile = Profile::find(&parsed.profile, board_model().as_deref())
@@ -52,7 +53,7 @@ pub fn parse_config(file: &str, text: &str) -> Result<ServiceConfig> {
     under_each_camera(&mut all);
     let merged = ServiceFile::deserialize(all)
         .map_err(|e| Error::input(file, format!("with profile {} under it: {}", profile.name, e.message())))?;
-    check(file, profile.name, &merged).map_err(|problem| located(file, text, problem))
+    check(file, profile.name, &merged, credentials).map_err(|problem| located(file, text, problem))
 }
 
 /// Lays `upper` over `lower`: tables are joined, all else is replaced.

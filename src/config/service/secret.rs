@@ -9,6 +9,29 @@ use crate::source::redact;
 /// Longest file that an address is read from, bytes.
 const MAX_SECRET: u64 = 4096;
 
+/// The folder of what systemd hands over, where there is one.
+pub enum Credentials {
+    /// This one; without one credentials cannot be had.
+    Folder(Option<OsString>),
+    /// As the service will be given them and whoever asks now is not.
+    Later,
+}
+
+impl Credentials {
+    /// As the service has them.
+    pub fn of_service() -> Self {
+        Self::Folder(std::env::var_os("CREDENTIALS_DIRECTORY"))
+    }
+
+    /// As they are known to someone who wants to know whether the service could start.
+    pub fn of_anyone() -> Self {
+        match Self::of_service() {
+            Self::Folder(None) => Self::Later,
+            handed => handed,
+        }
+    }
+}
+
 /// A device, file or address. Shows itself without credentials, whichever way it is printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address(OsString);
@@ -35,17 +58,18 @@ impl Address {
     }
 
     /// A credential that systemd handed over (LoadCredential= of the unit).
-    pub(super) fn credential(name: &str, folder: Option<&OsStr>) -> Result<Self, String> {
+    pub(super) fn credential(name: &str, credentials: &Credentials) -> Result<Self, String> {
         if name.is_empty() || name.contains('/') || name.starts_with('.') {
             return Err(format!("`{}` is no credential's name", name.escape_debug()));
         }
-        let Some(folder) = folder else {
-            return Err(format!(
+        match credentials {
+            Credentials::Folder(Some(folder)) => Self::read(&PathBuf::from(folder).join(name)),
+            Credentials::Folder(None) => Err(format!(
                 "there is no $CREDENTIALS_DIRECTORY; start the service by systemd with LoadCredential={name}:FILE, or \
                  use url_file"
-            ));
-        };
-        Self::read(&PathBuf::from(folder).join(name))
+            )),
+            Credentials::Later => Ok(Self(format!("credential {name}, which only the service is handed").into())),
+        }
     }
 
     /// With its credentials, to open it by.
@@ -92,7 +116,8 @@ mod tests {
         std::fs::write(folder.path().join("front"), "\nrtsp://u:p@h/1\n").unwrap();
         std::fs::write(folder.path().join("two"), "rtsp://u:p@h/1\nrtsp://u:p@h/2\n").unwrap();
         std::fs::write(folder.path().join("long"), vec![b'x'; 5000]).unwrap();
-        let credential = |name| Address::credential(name, Some(folder.path().as_os_str()));
+        let handed = Credentials::Folder(Some(folder.path().into()));
+        let credential = |name| Address::credential(name, &handed);
         assert_eq!(credential("front").unwrap(), Address::new("rtsp://u:p@h/1"));
         for (name, told) in [
             ("two", "one line"),
@@ -103,6 +128,10 @@ mod tests {
             let problem = credential(name).unwrap_err();
             assert!(problem.contains(told) && !problem.contains("u:p"), "{problem}");
         }
-        assert!(Address::credential("front", None).unwrap_err().contains("LoadCredential=front"));
+        let none = Address::credential("front", &Credentials::Folder(None));
+        assert!(none.unwrap_err().contains("LoadCredential=front"));
+        let later = |name| Address::credential(name, &Credentials::Later);
+        assert!(later("front").unwrap().to_string().contains("credential front"));
+        assert!(later("../front").is_err());
     }
 }

@@ -8,9 +8,15 @@ use toml::{Table, Value};
 
 use super::file::*;
 use super::*;
+use crate::error::Result;
 use crate::events::{CategorySettings, EventSettings};
 
 const EXAMPLE: &str = include_str!("../../../board/bike-edge.toml");
+
+/// As the service reads it without systemd.
+fn parse_config(file: &str, text: &str) -> Result<ServiceConfig> {
+    super::parse_config(file, text, &Credentials::Folder(None))
+}
 
 /// The keys that a struct knows, as it tells them to whoever reads it.
 fn keys_of<'de, T: Deserialize<'de>>() -> BTreeSet<String> {

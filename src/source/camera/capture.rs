@@ -9,10 +9,10 @@ use v4l::v4l2::vidioc;
 
 use super::choose::{Ask, Choice, choose};
 use super::coding::{Told, layout};
-use super::find::{Found, MULTI_PLANAR};
+use super::find::Found;
 use super::format::CameraFormat;
 use super::modes::{interval, modes, rate_of};
-use super::node::{CAPTURE, Mapped, Node, Plain};
+use super::node::{Buffer, Mapped, Node, Plain};
 use crate::Error;
 use crate::source::limits::{MAX_VIDEO_PIXELS, check_size};
 use crate::source::live::keeper::{Came, Device, Fault, Got};
@@ -61,10 +61,7 @@ impl Camera {
     pub fn open(found: &Found, ask: &Ask<'_>, matrix: Option<Matrix>) -> Result<Self, Fault> {
         let name = found.path.display().to_string();
         let refused = |problem: String| Fault::Refused(Error::input(&name, problem));
-        if !found.single_planar {
-            return Err(refused(MULTI_PLANAR.into()));
-        }
-        let node = Node::open(&found.path).map_err(|e| lost("opening it", &e))?;
+        let node = Node::open(&found.path, found.dialect).map_err(|e| lost("opening it", &e))?;
         let (modes, foreign) = modes(&node);
         if modes.is_empty() {
             let offers = if foreign.is_empty() { "none".into() } else { foreign.join(", ") };
@@ -99,31 +96,30 @@ impl Camera {
     }
 
     /// Takes a filled buffer from the driver; `None` where there is none yet.
-    fn dequeue(&self) -> Result<Option<v4l2_buffer>, Fault> {
-        let mut buffer = v4l2_buffer { type_: CAPTURE, memory: MMAP, ..v4l2_buffer::zeroed() };
-        match self.node.call(vidioc::VIDIOC_DQBUF, &mut buffer) {
-            Ok(()) if (buffer.index as usize) < self.buffers.len() => Ok(Some(buffer)),
-            Ok(()) => Err(Fault::Lost(format!("its driver handed over a buffer {} that there is not", buffer.index))),
+    fn dequeue(&self) -> Result<Option<Buffer>, Fault> {
+        match self.node.dequeue() {
+            Ok(buffer) if (buffer.index as usize) < self.buffers.len() => Ok(Some(buffer)),
+            Ok(buffer) => {
+                Err(Fault::Lost(format!("its driver handed over a buffer {} that there is not", buffer.index)))
+            }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(e) => Err(lost("taking a frame", &e)),
         }
     }
 
     fn queue(&self, index: u32) -> Result<(), Fault> {
-        let mut buffer = v4l2_buffer { type_: CAPTURE, memory: MMAP, index, ..v4l2_buffer::zeroed() };
-        self.node.call(vidioc::VIDIOC_QBUF, &mut buffer).map_err(|e| lost("giving a buffer back", &e))
+        self.node.queue(index).map_err(|e| lost("giving a buffer back", &e))
     }
 
     /// What a filled buffer holds, copied to `into`.
-    fn look(&self, buffer: &v4l2_buffer, into: &mut Vec<u8>) -> Got {
+    fn look(&self, buffer: &Buffer, into: &mut Vec<u8>) -> Got {
         if buffer.flags & V4L2_BUF_FLAG_ERROR != 0 {
             return Got::Corrupt;
         }
         let mapped = &self.buffers[buffer.index as usize];
-        // Some drivers leave the length of frames of a fixed size open.
-        let bytes = if buffer.bytesused == 0 { 0 } else { (buffer.bytesused as usize).min(mapped.len()) };
+        let bytes = buffer.end.min(mapped.len()).saturating_sub(buffer.start);
         if self.layout.coding == Coding::Mjpeg {
-            mapped.copy(bytes, into);
+            mapped.copy(buffer.start, bytes, into);
             match jpeg_in(into).map(<[u8]>::len) {
                 None => return if bytes == 0 { Got::Short } else { Got::Corrupt },
                 Some(0) => return Got::Short,
@@ -132,16 +128,13 @@ impl Camera {
         } else if bytes < self.layout.bytes() {
             return Got::Short;
         } else {
-            mapped.copy(self.layout.bytes(), into);
+            mapped.copy(buffer.start, self.layout.bytes(), into);
         }
         let monotonic = buffer.flags & V4L2_BUF_FLAG_TIMESTAMP_MASK == V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
-        let seconds = buffer.timestamp.tv_sec as f64 + buffer.timestamp.tv_usec as f64 / 1e6;
-        let clock_s = (monotonic && seconds > 0.0).then_some(seconds);
+        let clock_s = (monotonic && buffer.seconds > 0.0).then_some(buffer.seconds);
         Got::Frame(Came { layout: self.layout, clock_s, passed: 0, lost: 0 })
     }
 }
-
-const MMAP: u32 = v4l2_memory_V4L2_MEMORY_MMAP;
 
 impl Device for Camera {
     fn info(&self) -> ClipInfo {
@@ -197,33 +190,25 @@ fn set_format(
     (width, height): (u32, u32),
     matrix: Option<Matrix>,
 ) -> Result<(Layout, CameraFormat), Fault> {
-    let mut told = v4l2_format { type_: CAPTURE, ..v4l2_format::zeroed() };
-    told.fmt.pix = v4l2_pix_format {
-        width,
-        height,
-        pixelformat: format.number(),
-        field: v4l2_field_V4L2_FIELD_NONE,
-        // SAFETY: whole numbers, for which zeros are a value.
-        ..unsafe { std::mem::zeroed() }
-    };
+    let mut told = node.dialect().wish(format.number(), (width, height));
     node.call(vidioc::VIDIOC_S_FMT, &mut told).map_err(|e| lost("setting its format", &e))?;
-    // SAFETY: the type says which part of the union is set, and it is made of whole numbers.
-    let pix = unsafe { told.fmt.pix };
-    let code = pix.pixelformat;
-    let given = CameraFormat::of_number(code)
-        .ok_or_else(|| Fault::Lost(format!("it gives format {:?} unasked", super::node::text(&code.to_le_bytes()))))?;
+    let pix = node.dialect().given(&told);
+    let given = CameraFormat::of_number(pix.format).ok_or_else(|| {
+        Fault::Lost(format!("it gives format {:?} unasked", super::node::text(&pix.format.to_le_bytes())))
+    })?;
     if pix.field == v4l2_field_V4L2_FIELD_ALTERNATE {
         return Err(Fault::Lost("it gives single fields of interlaced video, which are not read here".into()));
     }
-    // SAFETY: either name of the union is a whole number.
-    let ycbcr_encoding = unsafe { pix.__bindgen_anon_1.ycbcr_enc };
+    if pix.pieces != 1 {
+        return Err(Fault::Lost(format!("it gives frames in {} pieces, which are not read here", pix.pieces)));
+    }
     let told = Told {
         format: given,
         width: pix.width,
         height: pix.height,
-        bytes_per_line: pix.bytesperline,
+        bytes_per_line: pix.bytes_per_line,
         colorspace: pix.colorspace,
-        ycbcr_encoding,
+        ycbcr_encoding: pix.ycbcr_encoding,
         quantization: pix.quantization,
     };
     let layout = layout(&told, matrix).map_err(Fault::Lost)?;
@@ -232,7 +217,7 @@ fn set_format(
 
 /// Sets the rate where the driver takes one; what it then is.
 fn set_rate(node: &Node, fps: Option<f64>) -> Option<Rate> {
-    let mut told = v4l2_streamparm { type_: CAPTURE, ..v4l2_streamparm::zeroed() };
+    let mut told = v4l2_streamparm { type_: node.dialect().kind(), ..v4l2_streamparm::zeroed() };
     if let Some(fps) = fps {
         told.parm.capture.timeperframe = interval(fps);
         // A driver that does not take a rate keeps its own.
@@ -247,23 +232,17 @@ fn set_rate(node: &Node, fps: Option<f64>) -> Option<Rate> {
 
 /// Asks for buffers, maps them and gives them to the driver.
 fn map_buffers(node: &Node) -> Result<Vec<Mapped>, Fault> {
-    let mut request =
-        v4l2_requestbuffers { count: BUFFERS, type_: CAPTURE, memory: MMAP, ..v4l2_requestbuffers::zeroed() };
-    node.call(vidioc::VIDIOC_REQBUFS, &mut request).map_err(|e| lost("asking for its buffers", &e))?;
-    if !(1..=MOST_BUFFERS).contains(&request.count) {
-        return Err(Fault::Lost(format!("its driver gives {} buffers, which cannot be used", request.count)));
+    let count = node.request_buffers(BUFFERS).map_err(|e| lost("asking for its buffers", &e))?;
+    if !(1..=MOST_BUFFERS).contains(&count) {
+        return Err(Fault::Lost(format!("its driver gives {count} buffers, which cannot be used")));
     }
     let mut buffers = Vec::new();
-    for index in 0..request.count {
-        let mut buffer = v4l2_buffer { type_: CAPTURE, memory: MMAP, index, ..v4l2_buffer::zeroed() };
-        node.call(vidioc::VIDIOC_QUERYBUF, &mut buffer).map_err(|e| lost("asking for its buffers", &e))?;
-        // SAFETY: the memory type says which part of the union is set, a whole number.
-        let offset = unsafe { buffer.m.offset };
-        buffers.push(node.map(offset, buffer.length as usize).map_err(|e| lost("mapping its buffers", &e))?);
+    for index in 0..count {
+        let told = node.query_buffer(index).map_err(|e| lost("asking for its buffers", &e))?;
+        buffers.push(node.map(told.offset, told.length).map_err(|e| lost("mapping its buffers", &e))?);
     }
-    for index in 0..request.count {
-        let mut buffer = v4l2_buffer { type_: CAPTURE, memory: MMAP, index, ..v4l2_buffer::zeroed() };
-        node.call(vidioc::VIDIOC_QBUF, &mut buffer).map_err(|e| lost("giving it its buffers", &e))?;
+    for index in 0..count {
+        node.queue(index).map_err(|e| lost("giving it its buffers", &e))?;
     }
     Ok(buffers)
 }

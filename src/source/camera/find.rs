@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use v4l::v4l_sys::{V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_VIDEO_CAPTURE_MPLANE, v4l2_capability};
+use v4l::v4l_sys::v4l2_capability;
 use v4l::v4l2::vidioc;
 
+use super::dialect::Dialect;
 use super::info::CameraInfo;
 use super::modes::modes;
 use super::node::{Node, Plain, text};
@@ -44,8 +45,8 @@ pub(super) struct Found {
     pub by_id: Vec<String>,
     /// Names below /dev/v4l/by-path, which say where it is plugged in.
     pub by_path: Vec<String>,
-    /// False where it speaks a dialect that is not read here.
-    pub single_planar: bool,
+    /// How its driver is spoken to.
+    pub dialect: Dialect,
 }
 
 /// What a camera is known by once it was open.
@@ -120,7 +121,7 @@ fn pick(mut all: Vec<Found>, asked: &Asked, known: Option<&Known>) -> Result<Fou
 }
 
 fn path_problem(path: &Path) -> String {
-    match Node::open(path) {
+    match Node::open(path, Dialect::SinglePlanar) {
         Ok(_) => "is no camera: it does not capture video; `bike-edge camera list` says which do".into(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             "there is no such device; `bike-edge camera list` says what there is".into()
@@ -172,13 +173,10 @@ fn devices() -> Vec<PathBuf> {
 
 /// The camera at `path`; `None` where there is none that can be opened.
 fn look(path: &Path, links: &Links) -> Option<Found> {
-    let node = Node::open(path).ok()?;
+    let node = Node::open(path, Dialect::SinglePlanar).ok()?;
     let mut told = v4l2_capability::zeroed();
     node.call(vidioc::VIDIOC_QUERYCAP, &mut told).ok()?;
-    let single_planar = told.device_caps & V4L2_CAP_VIDEO_CAPTURE != 0;
-    if !single_planar && told.device_caps & V4L2_CAP_VIDEO_CAPTURE_MPLANE == 0 {
-        return None;
-    }
+    let dialect = Dialect::of(told.device_caps)?;
     let real = fs::canonicalize(path).ok()?;
     Some(Found {
         card: text(&told.card),
@@ -187,7 +185,7 @@ fn look(path: &Path, links: &Links) -> Option<Found> {
         by_id: Links::of(&links.by_id, &real),
         by_path: Links::of(&links.by_path, &real),
         path: real,
-        single_planar,
+        dialect,
     })
 }
 
@@ -199,7 +197,7 @@ pub fn list() -> Result<Vec<CameraInfo>> {
     let found = scan();
     if found.is_empty()
         && let Some(path) = devices().first()
-        && let Err(e) = Node::open(path)
+        && let Err(e) = Node::open(path, Dialect::SinglePlanar)
         && e.kind() == std::io::ErrorKind::PermissionDenied
     {
         return Err(Error::input(path.display().to_string(), path_problem(path)));
@@ -208,15 +206,11 @@ pub fn list() -> Result<Vec<CameraInfo>> {
 }
 
 fn describe(found: Found) -> CameraInfo {
-    let (modes, other_formats) = match Node::open(&found.path) {
-        Ok(node) if found.single_planar => modes(&node),
-        _ => (Vec::new(), Vec::new()),
+    let (modes, other_formats) = match Node::open(&found.path, found.dialect) {
+        Ok(node) => modes(&node),
+        Err(_) => (Vec::new(), Vec::new()),
     };
-    let problem = match (found.single_planar, modes.is_empty()) {
-        (false, _) => Some(MULTI_PLANAR.to_owned()),
-        (true, true) => Some("offers no format that is read here".to_owned()),
-        _ => None,
-    };
+    let problem = modes.is_empty().then(|| "offers no format that is read here".to_owned());
     CameraInfo {
         ids: found.ids(),
         device: found.path,
@@ -227,9 +221,6 @@ fn describe(found: Found) -> CameraInfo {
         problem,
     }
 }
-
-/// Why some cameras on boards cannot be used.
-pub(super) const MULTI_PLANAR: &str = "speaks the multi-planar dialect alone, which is not read here; pipe it in by its own program, or by ffmpeg or GStreamer";
 
 #[cfg(test)]
 mod tests {
@@ -243,7 +234,7 @@ mod tests {
             bus: bus.into(),
             by_id: by_id.iter().map(|id| (*id).to_owned()).collect(),
             by_path: Vec::new(),
-            single_planar: true,
+            dialect: Dialect::SinglePlanar,
         }
     }
 

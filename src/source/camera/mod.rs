@@ -18,6 +18,8 @@ mod choose;
 #[cfg(all(target_os = "linux", feature = "camera"))]
 mod coding;
 #[cfg(all(target_os = "linux", feature = "camera"))]
+mod dialect;
+#[cfg(all(target_os = "linux", feature = "camera"))]
 mod find;
 #[cfg(all(target_os = "linux", feature = "camera"))]
 mod modes;

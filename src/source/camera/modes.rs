@@ -5,7 +5,7 @@ use v4l::v4l2::vidioc;
 
 use super::format::CameraFormat;
 use super::info::{ModeInfo, SizeInfo};
-use super::node::{CAPTURE, Node, Plain};
+use super::node::{Node, Plain};
 use crate::source::Rate;
 
 /// Most entries of any list that a driver may count up.
@@ -15,7 +15,7 @@ const MOST: u32 = 256;
 pub(super) fn modes(node: &Node) -> (Vec<ModeInfo>, Vec<String>) {
     let (mut modes, mut foreign) = (Vec::<ModeInfo>::new(), Vec::new());
     for index in 0..MOST {
-        let mut told = v4l2_fmtdesc { index, type_: CAPTURE, ..v4l2_fmtdesc::zeroed() };
+        let mut told = v4l2_fmtdesc { index, type_: node.dialect().kind(), ..v4l2_fmtdesc::zeroed() };
         if node.call(vidioc::VIDIOC_ENUM_FMT, &mut told).is_err() {
             break;
         }

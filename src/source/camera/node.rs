@@ -13,13 +13,14 @@ use std::time::Duration;
 use v4l::v4l_sys::*;
 use v4l::v4l2::{self, vidioc};
 
-/// The kind of buffer that all calls here are about.
-pub(super) const CAPTURE: u32 = v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE;
+use super::dialect::Dialect;
+
+const MMAP: u32 = v4l2_memory_V4L2_MEMORY_MMAP;
 
 /// Structures of the kernel's video interface.
 ///
 /// # Safety
-/// Only for plain C structures, for which zeros are a value.
+/// Only for plain C structures, for which zeros are a value, without pointers that the kernel follows.
 pub(super) unsafe trait Plain: Sized {
     /// All zeros, as the interface wants what is not set.
     fn zeroed() -> Self {
@@ -41,20 +42,41 @@ plain!(
     v4l2_frmivalenum,
     v4l2_format,
     v4l2_streamparm,
-    v4l2_buffer,
     v4l2_requestbuffers
 );
+
+/// What the driver says of one of its buffers.
+#[derive(Clone, Copy)]
+pub(super) struct Buffer {
+    pub index: u32,
+    pub flags: u32,
+    /// The driver's number of the frame.
+    pub sequence: u32,
+    /// When the frame was taken, by the clock that `flags` name.
+    pub seconds: f64,
+    /// The frame's bytes are those from `start` to `end`; both are 0 where there is none.
+    pub start: usize,
+    pub end: usize,
+    /// Where it is mapped from, and how long it is.
+    pub offset: u32,
+    pub length: usize,
+}
 
 /// An open device file.
 pub(super) struct Node {
     file: File,
+    dialect: Dialect,
 }
 
 impl Node {
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path, dialect: Dialect) -> io::Result<Self> {
         // Closed in children by default, so that a running ffmpeg never holds a camera.
         let file = File::options().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-        Ok(Self { file })
+        Ok(Self { file, dialect })
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// One call; `request` must be one that takes a `T`, whose size it carries.
@@ -63,10 +85,67 @@ impl Node {
         if (request >> 16) & 0x3fff != size_of::<T>() as vidioc::_IOC_TYPE {
             return Err(io::Error::other("a call to the camera's driver with the wrong structure"));
         }
+        // SAFETY: `argument` is a structure of the size that the request says, and holds no pointers.
+        unsafe { self.ioctl(request, (&raw mut *argument).cast::<c_void>()) }
+    }
+
+    /// Asks for up to `count` buffers; how many there are.
+    pub fn request_buffers(&self, count: u32) -> io::Result<u32> {
+        let mut request =
+            v4l2_requestbuffers { count, type_: self.dialect.kind(), memory: MMAP, ..v4l2_requestbuffers::zeroed() };
+        self.call(vidioc::VIDIOC_REQBUFS, &mut request)?;
+        Ok(request.count)
+    }
+
+    /// What the driver says of buffer `index`.
+    pub fn query_buffer(&self, index: u32) -> io::Result<Buffer> {
+        self.buffer(vidioc::VIDIOC_QUERYBUF, index)
+    }
+
+    /// Gives buffer `index` to the driver.
+    pub fn queue(&self, index: u32) -> io::Result<()> {
+        self.buffer(vidioc::VIDIOC_QBUF, index).map(drop)
+    }
+
+    /// Takes a buffer that the driver has filled.
+    pub fn dequeue(&self) -> io::Result<Buffer> {
+        self.buffer(vidioc::VIDIOC_DQBUF, 0)
+    }
+
+    /// One of the three calls about a buffer.
+    fn buffer(&self, request: vidioc::_IOC_TYPE, index: u32) -> io::Result<Buffer> {
+        // SAFETY: both are C structures of whole numbers and of pointers that may be null.
+        let (mut told, mut piece) = unsafe { std::mem::zeroed::<(v4l2_buffer, v4l2_plane)>() };
+        (told.type_, told.memory, told.index) = (self.dialect.kind(), MMAP, index);
+        if self.dialect == Dialect::MultiPlanar {
+            (told.m.planes, told.length) = (&raw mut piece, 1);
+        }
+        // SAFETY: the three requests take a `v4l2_buffer`, whose only pointer that the kernel follows, and only in the
+        // multi-planar dialect, is to the one piece that its length says.
+        unsafe { self.ioctl(request, (&raw mut told).cast::<c_void>())? };
+        // SAFETY: dialect and kind of memory say which parts of the unions are set, whole numbers.
+        let (start, end, offset, length) = match self.dialect {
+            Dialect::SinglePlanar => (0, told.bytesused, unsafe { told.m.offset }, told.length),
+            Dialect::MultiPlanar => (piece.data_offset, piece.bytesused, unsafe { piece.m.mem_offset }, piece.length),
+        };
+        Ok(Buffer {
+            index: told.index,
+            flags: told.flags,
+            sequence: told.sequence,
+            seconds: told.timestamp.tv_sec as f64 + told.timestamp.tv_usec as f64 / 1e6,
+            start: start as usize,
+            end: end as usize,
+            offset,
+            length: length as usize,
+        })
+    }
+
+    /// # Safety
+    /// `argument` must be what the request takes.
+    unsafe fn ioctl(&self, request: vidioc::_IOC_TYPE, argument: *mut c_void) -> io::Result<()> {
         loop {
-            // SAFETY: the descriptor is open as long as `self`, and `argument` is a structure of the size that the
-            // request says; none of the structures used holds pointers that the kernel follows.
-            match unsafe { v4l2::ioctl(self.file.as_raw_fd(), request, (&raw mut *argument).cast::<c_void>()) } {
+            // SAFETY: the descriptor is open as long as `self`; the rest is promised by the caller.
+            match unsafe { v4l2::ioctl(self.file.as_raw_fd(), request, argument) } {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 done => return done,
             }
@@ -76,7 +155,7 @@ impl Node {
     /// Switches capturing on or off.
     pub fn stream(&self, on: bool) -> io::Result<()> {
         let request = if on { vidioc::VIDIOC_STREAMON } else { vidioc::VIDIOC_STREAMOFF };
-        let mut kind = CAPTURE;
+        let mut kind = self.dialect.kind();
         // SAFETY: the descriptor is open as long as `self`; both requests read one int.
         unsafe { v4l2::ioctl(self.file.as_raw_fd(), request, (&raw mut kind).cast::<c_void>()) }
     }
@@ -127,16 +206,17 @@ impl Mapped {
         self.length
     }
 
-    /// Copies the first `bytes`, or all where there are fewer, to `into`. The buffer must have been handed over by the
-    /// driver and not yet given back, or the copy is a mix of frames.
-    pub fn copy(&self, bytes: usize, into: &mut Vec<u8>) {
-        let bytes = bytes.min(self.length);
+    /// Copies `bytes` from `start` on, or all where there are fewer, to `into`. The buffer must have been handed over by
+    /// the driver and not yet given back, or the copy is a mix of frames.
+    pub fn copy(&self, start: usize, bytes: usize, into: &mut Vec<u8>) {
+        let start = start.min(self.length);
+        let bytes = bytes.min(self.length - start);
         into.clear();
         into.reserve(bytes);
-        // SAFETY: `start` is mapped for `length` bytes until `self` is dropped, `into` has room for `bytes`, and the two
-        // cannot overlap. No reference is made to memory that a device may write.
+        // SAFETY: `self.start` is mapped for `length` bytes until `self` is dropped, `start` and `bytes` lie within them,
+        // `into` has room for `bytes`, and the two cannot overlap. No reference is made to memory that a device may write.
         unsafe {
-            std::ptr::copy_nonoverlapping(self.start, into.as_mut_ptr(), bytes);
+            std::ptr::copy_nonoverlapping(self.start.add(start), into.as_mut_ptr(), bytes);
             into.set_len(bytes);
         }
     }
