@@ -16,7 +16,7 @@ from bike_export.export.options import MEAN, STD
 from bike_export.model import recognise
 from bike_export.model.frames import prepare, sample
 from bike_export.model.towers import encode_frames, encode_sentences, encode_words, temporal
-from bike_export.reader import Bundle
+from bike_export.reader import Bundle, open_session
 from bike_export.text.tokenizer import tokenize
 from safetensors.numpy import load_file
 
@@ -83,9 +83,7 @@ def test_int8_graphs_compute_what_is_stated(made, export):
     g.out(g.linear("x", "fc", w, bias), "y")
     path = made["labels"].parent / "linear.onnx"
     g.save(path, "linear", ("x", "f32", [1, 5, 64]), ("y", [1, 5, 32]), {})
-    import onnxruntime
-
-    found = onnxruntime.InferenceSession(str(path)).run(None, {"x": x})[0]
+    found = open_session(path).run(None, {"x": x})[0]
     low, high = min(x.min(), 0), max(x.max(), 0)
     scale = np.float32((high - low) / 255)
     zero = np.clip(np.rint(-low / scale), 0, 255)
