@@ -48,8 +48,9 @@ def test_exact_bundles(made, export, program: Path, clip: Path, checkpoint: str,
 
 @pytest.mark.parametrize("precision", ["int8", "fp16"])
 def test_other_precisions_and_the_composer(made, export, program: Path, clip: Path, precision: str):
-    lexicon = ("--lexicon", str(made["lexicon"]), "--tuples", "40")
+    lexicon = ("--lexicon", str(made["lexicon"]), "--tuples", "400")
     bundle = export("bike-header", *SMALL, "--precision", precision, *lexicon)
+    assert "composer.onnx" in manifest(bundle)["files"]
     assert agrees(program, clip, bundle, str(made["bike-header"]))
 
 

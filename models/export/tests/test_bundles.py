@@ -158,7 +158,7 @@ def test_attribute_encoder_of_its_own(made, export):
 
 
 def test_composer_or_the_mean_is_used_and_said(made, export):
-    folder = export("bike", "--lexicon", str(made["lexicon"]), "--tuples", "40")
+    folder = export("bike", "--lexicon", str(made["lexicon"]), "--tuples", "400")
     m = manifest(folder)
     assert m["model"]["attribute_scores"] in ("composer", "mean")
     assert ("composer.onnx" in m["files"]) == (m["model"]["attribute_scores"] == "composer")

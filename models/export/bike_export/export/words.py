@@ -14,7 +14,7 @@ from ..checkpoint import Checkpoint
 from ..compact import merge_levels, merge_rows
 from ..model.recognise import TAU, unit
 from ..model.towers import encode_words, shared_prefix
-from ..tables import add_table, dequantise_rows, quantise_rows, unit_rows
+from ..tables import add_table, round_trip, unit_rows
 
 TEXTS = 16  # texts whose scores are made at once
 CHUNK = 128  # texts whose words are in memory at once
@@ -33,7 +33,7 @@ class Words:
 
     def stored(self, dtype: str) -> "Words":
         """The rows as they are read back from a table of this type."""
-        return Words(_round_trip(self.own, dtype), self.weight, _round_trip(self.shared, dtype), self.shared_weight)
+        return Words(round_trip(self.own, dtype), self.weight, round_trip(self.shared, dtype), self.shared_weight)
 
     def whole(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Own and shared rows together [n, Wc + P, D] and their weights [n, Wc + P]."""
@@ -49,12 +49,6 @@ class Words:
         if len(self.shared):
             add_table(tensors, "shared_word", self.shared, dtype)
             tensors["shared_weight"] = self.shared_weight
-
-
-def _round_trip(rows: np.ndarray, dtype: str) -> np.ndarray:
-    if dtype == "i8":
-        return dequantise_rows(*quantise_rows(rows))
-    return rows.astype(np.float16).astype(np.float32) if dtype == "f16" else rows
 
 
 def merged(words: np.ndarray, prefix: int) -> list[Words]:
