@@ -11,6 +11,9 @@ import numpy as np
 
 from .tables import unit_rows
 
+# Merged rows [w, D], their weights [w], and which of them stands for each original row [W].
+Merged = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 
 @dataclass
 class WordTable:
@@ -35,37 +38,43 @@ def shared_positions(words: np.ndarray, tolerance: float) -> np.ndarray:
     return (np.abs(words - words[:1]).max(axis=(0, 2)) <= tolerance)
 
 
-def merge_rows(rows: np.ndarray, weight: np.ndarray, cosine: float, max_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Merges rows [W, D] while the closest two have at least this cosine, or more than max_rows are left.
+def merge_rows(rows: np.ndarray, weight: np.ndarray, cosine: float, max_rows: int) -> Merged:
+    """Merges rows [W, D] while the closest two have at least this cosine, or more than max_rows are left."""
+    return merge_levels(rows, weight, (cosine,), max_rows)[0]
 
-    Returns the rows [w, D], their weights [w] and which of them stands for each original row [W]. A merged row is
-    the normalised weighted mean of what it stands for.
+
+def merge_levels(rows: np.ndarray, weight: np.ndarray, cosines: tuple[float, ...], max_rows: int) -> list[Merged]:
+    """`merge_rows` at each of these cosines, highest first: what is merged at one is where the next goes on from.
+
+    A merged row is the normalised weighted mean of what it stands for.
     """
-    total = rows * weight[:, None]
+    total = (rows * weight[:, None]).astype(np.float64)
     weight = weight.astype(np.float64).copy()
     member = np.arange(len(rows))
-    alive = list(range(len(rows)))
+    alive = np.ones(len(rows), bool)
     unit = unit_rows(rows).astype(np.float64)
     near = unit @ unit.T
     np.fill_diagonal(near, -np.inf)
-    total = total.astype(np.float64)
-    while len(alive) > 1:
+    out: list[Merged] = []
+    left = len(rows)
+    while True:
         i, j = divmod(int(near.argmax()), len(rows))
-        if near[i, j] < cosine and len(alive) <= max_rows:
-            break
+        while left == 1 or (near[i, j] < cosines[len(out)] and left <= max_rows):
+            place = np.cumsum(alive) - 1
+            out.append((unit[alive], weight[alive], place[member]))
+            if len(out) == len(cosines):
+                return out
         i, j = min(i, j), max(i, j)
         total[i] += total[j]
         weight[i] += weight[j]
         member[member == j] = i
-        alive.remove(j)
+        alive[j] = False
+        left -= 1
         unit[i] = total[i] / max(np.linalg.norm(total[i]), 1e-12)
         near[j, :] = near[:, j] = -np.inf
         row = unit @ unit[i]
-        dead = [n for n in range(len(rows)) if n not in alive or n == i]
-        row[dead] = -np.inf
+        row[~alive] = row[i] = -np.inf
         near[i, :] = near[:, i] = row
-    place = {n: at for at, n in enumerate(alive)}
-    return unit[alive], weight[alive], np.array([place[m] for m in member])
 
 
 def compact_words(words: list[np.ndarray] | np.ndarray, *, weights: list[np.ndarray] | None = None,

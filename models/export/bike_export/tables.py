@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+ROW_TYPES = {"int8": "i8", "fp16": "f16", "fp32": "f32"}  # of tables, by the precision of the graphs
 SAFETENSORS_TYPES = {"float32": "F32", "float16": "F16", "int8": "I8"}
 
 
@@ -34,6 +35,13 @@ def quantise_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def dequantise_rows(integers: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """The inverse of `quantise_rows`: [..., D] f32."""
     return integers.astype(np.float32) * scale[..., None].astype(np.float32)
+
+
+def round_trip(rows: np.ndarray, dtype: str) -> np.ndarray:
+    """Rows as they are read back from a table of this type."""
+    if dtype == "i8":
+        return dequantise_rows(*quantise_rows(rows))
+    return rows.astype(np.float16).astype(np.float32) if dtype == "f16" else rows
 
 
 def add_table(tensors: dict[str, np.ndarray], name: str, rows: np.ndarray, dtype: str) -> None:

@@ -15,8 +15,15 @@ from bike_export.checkpoint import load
 from bike_export.export.options import MEAN, STD
 from bike_export.model import recognise
 from bike_export.model.frames import prepare, sample
-from bike_export.model.towers import encode_frames, encode_sentences, encode_words, temporal
-from bike_export.reader import Bundle
+from bike_export.model.towers import (
+    encode_frames,
+    encode_sentences,
+    encode_text,
+    encode_words,
+    shared_prefix,
+    temporal,
+)
+from bike_export.reader import Bundle, open_session
 from bike_export.text.tokenizer import tokenize
 from safetensors.numpy import load_file
 
@@ -83,9 +90,7 @@ def test_int8_graphs_compute_what_is_stated(made, export):
     g.out(g.linear("x", "fc", w, bias), "y")
     path = made["labels"].parent / "linear.onnx"
     g.save(path, "linear", ("x", "f32", [1, 5, 64]), ("y", [1, 5, 32]), {})
-    import onnxruntime
-
-    found = onnxruntime.InferenceSession(str(path)).run(None, {"x": x})[0]
+    found = open_session(path).run(None, {"x": x})[0]
     low, high = min(x.min(), 0), max(x.max(), 0)
     scale = np.float32((high - low) / 255)
     zero = np.clip(np.rint(-low / scale), 0, 255)
@@ -153,7 +158,7 @@ def test_attribute_encoder_of_its_own(made, export):
 
 
 def test_composer_or_the_mean_is_used_and_said(made, export):
-    folder = export("bike", "--lexicon", str(made["lexicon"]), "--tuples", "40")
+    folder = export("bike", "--lexicon", str(made["lexicon"]), "--tuples", "400")
     m = manifest(folder)
     assert m["model"]["attribute_scores"] in ("composer", "mean")
     assert ("composer.onnx" in m["files"]) == (m["model"]["attribute_scores"] == "composer")
@@ -232,6 +237,24 @@ def test_configuration_files(made, export, tmp_path: Path, capsys):
 def test_a_header_needs_a_window(made, tmp_path: Path, capsys):
     assert main([str(made["bike-header"]), "--labels", str(made["labels"]), "--out", str(tmp_path / "b")]) == 1
     assert "--window" in capsys.readouterr().err
+
+
+def test_what_texts_begin_with_is_read_once_and_changes_nothing(made):
+    c = load(made["archive"])
+    tokens = tokenize(["a film of a cat", "a film of two dogs, running", "a film of"])
+    whole = encode_text(c, torch.from_numpy(tokens)).numpy()
+    last = tokens.argmax(1)
+    assert shared_prefix(tokens) == 4
+    sentence, words = encode_words(c, tokens)
+    for found, expected in (
+        (words, whole),
+        (sentence, whole[np.arange(3), last]),
+        (encode_sentences(c, tokens), whole[np.arange(3), last]),
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    alike = np.concatenate([tokens[:1], tokens[:1]])
+    np.testing.assert_allclose(encode_words(c, alike)[1], whole[[0, 0]], atol=1e-5)
+    np.testing.assert_allclose(encode_sentences(c, alike[:1]), whole[:1, last[0]], atol=1e-5)
 
 
 def test_relabelled_bundles_keep_their_graphs(made, export, tmp_path: Path, capsys):

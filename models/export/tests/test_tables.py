@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from bike_export.compact import compact_words
+from bike_export.compact import compact_words, merge_levels, merge_rows
 from bike_export.tables import add_table, dequantise_rows, quantise_rows, unit_rows, write_safetensors
 
 
@@ -88,3 +88,13 @@ def test_exact_compaction_changes_nothing():
 def test_unequal_sums_of_weights_are_refused():
     with pytest.raises(ValueError):
         compact_words([rows(2, 8), rows(3, 8)])
+
+
+def test_merging_at_falling_cosines_is_merging_at_each():
+    near = unit_rows(np.repeat(rows(6, 32), 5, 0) + 0.05 * np.random.default_rng(2).normal(size=(30, 32)))
+    weight = np.arange(1.0, 31.0)
+    levels = (0.99, 0.97, 0.9, -1.0)
+    for at, found in zip(levels, merge_levels(near, weight, levels, 30)):
+        for ours, alone in zip(found, merge_rows(near, weight, at, 30)):
+            assert (ours == alone).all()
+    assert [len(f[1]) for f in merge_levels(near, weight, (2.0, 0.9, -1.0), 30)] == [30, 6, 1]

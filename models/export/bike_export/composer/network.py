@@ -1,30 +1,61 @@
 """The composer's arithmetic and its graph.
 
-e = x R + b + flatten(norm(blocks(p W + positions))) O, with p [k, D] the phrases, x = p end to end [k D].
+e = x R + b + flatten(norm(blocks(p W + l + positions))) O, with p [k, D] the phrases, x = p end to end [k D], and
+l [k, WIDTH] what was learned of each phrase.
 
 R and b are the ridge solution, and O starts at zero, so that training starts from the ridge and goes on from there.
 The blocks are those of CLIP, over the k phrases: a sentence that lists phrases is a set of words that colour each
-other, which a sum over positions cannot tell.
+other, which a sum over positions cannot tell. The lexicon is known when a composer is made, so that it need not tell
+from a phrase's embedding alone what its words do in a sentence: each phrase has a row of its own, which the graph looks
+up by the embedding that it is handed.
 """
 
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
+import torch.nn.functional as F
 
 from ..graphs.blocks import array, block
-from ..graphs.builder import Graph
+from ..graphs.builder import Graph, quantise_columns
 from ..graphs.towers import sentence_head_nodes
 from ..model.blocks import blocks, layer_norm
+from ..tables import unit_rows
 
 WIDTH, LAYERS = 256, 2
 HEADS = WIDTH // 64
+KEY = 64  # numbers a phrase is found by
+MOST_PHRASES = 12_000  # with a row of their own: a composer is to stay below 8 MB
 EPSILON = 1e-5
+LEARNED = "learned"  # the phrases' own rows [N, WIDTH]
 State = dict[str, torch.Tensor]
 
 
-def start(ridge: np.ndarray, bias: np.ndarray, seed: int) -> State:
-    """Weights before training; ridge [k D, D], bias [D]."""
+def finder(phrases: np.ndarray) -> State:
+    """What finds a phrase's number by its embedding; phrases [N, D] as they will be handed in.
+
+    Embeddings are projected to the directions in which phrases differ most, and the nearest of N directions is taken.
+    """
+    mean = phrases.mean(0)
+    _, _, axes = np.linalg.svd(phrases - mean, full_matrices=False)
+    project = Graph.stored(np.ascontiguousarray(axes[:KEY].T))
+    keys = unit_rows((phrases - mean) @ project + 1e-9).T
+    return {
+        "find.weight": torch.from_numpy(project),
+        "find.bias": torch.from_numpy(-mean @ project),
+        "keys.weight": torch.from_numpy(Graph.stored(keys)),
+    }
+
+
+def find(state: State, phrases: torch.Tensor) -> torch.Tensor:
+    """Numbers [...] of phrases [..., D], as the graph finds them. Two that it cannot tell apart have one number."""
+    near = (phrases @ state["find.weight"] + state["find.bias"]) @ state["keys.weight"]
+    return torch.from_numpy(near.numpy().argmax(-1))
+
+
+def start(ridge: np.ndarray, bias: np.ndarray, phrases: np.ndarray, seed: int) -> State:
+    """Weights before training; ridge [k D, D], bias [D], phrases [N, D]."""
     draw = torch.Generator().manual_seed(seed)
     flat, depth = ridge.shape
     k = flat // depth
@@ -41,6 +72,8 @@ def start(ridge: np.ndarray, bias: np.ndarray, seed: int) -> State:
         "ln.bias": torch.zeros(WIDTH),
         "out.weight": torch.zeros(k * WIDTH, depth),
     }
+    if len(phrases) <= MOST_PHRASES:
+        state |= finder(phrases) | {LEARNED: normal(len(phrases), WIDTH, std=0.02)}
     for i in range(LAYERS):
         at = f"blocks.{i}"
         state |= {
@@ -61,24 +94,37 @@ def start(ridge: np.ndarray, bias: np.ndarray, seed: int) -> State:
     return state
 
 
-def compose(state: State, phrases: torch.Tensor) -> torch.Tensor:
-    """Phrases [n, k, D], unit rows, to sentences [n, D], not normalised."""
+def compose(state: State, phrases: torch.Tensor, numbers: torch.Tensor | None = None) -> torch.Tensor:
+    """Phrases [n, k, D], unit rows, to sentences [n, D], not normalised. `numbers` [n, k]: as found before."""
     h = phrases @ state["in.weight"] + state["positions"]
+    if LEARNED in state:
+        h = h + F.embedding(find(state, phrases) if numbers is None else numbers, state[LEARNED])
     h = blocks(h, state, "blocks.", LAYERS, HEADS, activation="quickgelu", epsilon=EPSILON)
     h = layer_norm(h, state, "ln", EPSILON)
     return phrases.flatten(1) @ state["ridge.weight"] + state["ridge.bias"] + h.flatten(1) @ state["out.weight"]
 
 
 def rounded(state: State) -> State:
-    """The weights as the graph's reader sees them: matrices int8, one scale an output channel."""
-    g = Graph("weights8")
+    """The weights as the graph's reader sees them: matrices int8, one scale an output channel or a phrase."""
     out = dict(state)
     for name, t in state.items():
-        if name.endswith("weight") and t.ndim == 2:
-            columns = t.T if name.startswith("blocks.") else t
-            back = torch.from_numpy(g.stored(array(columns)))
-            out[name] = back.T.contiguous() if name.startswith("blocks.") else back
+        if t.ndim == 2 and (name.endswith("weight") or name == LEARNED):
+            turned = name.startswith("blocks.") or name == LEARNED
+            back = torch.from_numpy(Graph.stored(array(t.T if turned else t)))
+            out[name] = back.T.contiguous() if turned else back
     return out
+
+
+def learned_rows(g: Graph, state: State) -> str:
+    """The phrases' own rows [1, k, WIDTH]."""
+    at = g.linear("phrases", "find", array(state["find.weight"]), array(state["find.bias"]))
+    at = g.linear(at, "keys", array(state["keys.weight"]))
+    at = g.op("ArgMax", [at], "numbers", axis=-1, keepdims=0)
+    integers, scale = quantise_columns(array(state[LEARNED]).T)
+    x = g.op("Gather", [g.constant("learned.i8", integers.T), at], "learned.rows.i8")
+    x = g.op("Cast", [x], "learned.cast", to=onnx.TensorProto.FLOAT)
+    scales = g.op("Gather", [g.constant("learned.scale", scale[:, None]), at], "learned.rows.scale")
+    return g.op("Mul", [x, scales], "learned.rows")
 
 
 def write(path: Path, state: State, heads: State, properties: dict[str, str]) -> None:
@@ -88,6 +134,8 @@ def write(path: Path, state: State, heads: State, properties: dict[str, str]) ->
     g = Graph("weights8")
     h = g.linear("phrases", "in", array(state["in.weight"]))
     h = g.op("Add", [h, g.number("positions", array(state["positions"]))], "placed")
+    if LEARNED in state:
+        h = g.op("Add", [h, learned_rows(g, state)], "known")
     for i in range(LAYERS):
         h = block(g, h, state, f"blocks.{i}", k, WIDTH, activation="quickgelu", epsilon=EPSILON)
     h = g.norm(h, "ln", array(state["ln.weight"]), array(state["ln.bias"]), EPSILON)

@@ -1,16 +1,18 @@
 """Fits a composer to sentences that the true text tower read."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .network import State, compose, start
+from .network import LEARNED, State, compose, find, start
 
 BATCH = 256
 RIDGE = 1.0
-RATE = 1e-3
+RATE, ROW_RATE = 1e-3, 1e-2  # phrases' own rows change only where their phrase is in a sentence
+FOUND = ("find.weight", "find.bias", "keys.weight")  # not trained: they say which phrase it is
 
 
 def fit_ridge(x: np.ndarray, y: np.ndarray, strength: float = RIDGE) -> tuple[np.ndarray, np.ndarray]:
@@ -38,6 +40,11 @@ def loss(out: torch.Tensor, truth: torch.Tensor, metric: torch.Tensor) -> torch.
     return (whole + 2 * scores + 0.1 * size).mean()
 
 
+def share(step: int, steps: int) -> float:
+    """Of the full rate: up over the first tenth, then down by a cosine."""
+    return min((step + 1) / (0.1 * steps), 0.5 + 0.5 * math.cos(math.pi * step / steps))
+
+
 def train(
     phrases: np.ndarray,
     tuples: np.ndarray,
@@ -51,15 +58,20 @@ def train(
     torch.manual_seed(seed)
     table, y, which = (torch.from_numpy(np.ascontiguousarray(a)) for a in (phrases, target, tuples))
     metric = torch.from_numpy(score_metric(phrases))
-    state = start(*fit_ridge(phrases[tuples].reshape(len(tuples), -1), target), seed)
-    params = [p.requires_grad_(True) for p in state.values()]
-    adam = torch.optim.AdamW(params, lr=RATE, weight_decay=0.02, betas=(0.9, 0.98))
+    state = start(*fit_ridge(phrases[tuples].reshape(len(tuples), -1), target), phrases, seed)
+    numbers = find(state, table) if LEARNED in state else torch.zeros(len(table), dtype=torch.int64)
+    params = [p.requires_grad_(True) for name, p in state.items() if name not in (LEARNED, *FOUND)]
+    groups = [{"params": params, "lr": RATE, "weight_decay": 0.02}]
+    if LEARNED in state:
+        groups.append({"params": [state[LEARNED].requires_grad_(True)], "lr": ROW_RATE, "weight_decay": 0.0})
+    adam = torch.optim.AdamW(groups, betas=(0.9, 0.98))
     steps = epochs * -(-len(y) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(adam, RATE, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: share(step, steps))
     done = 0
     for _ in range(epochs):
         for part in torch.randperm(len(y)).split(BATCH):
-            value = loss(compose(state, table[which[part]]), y[part], metric)
+            some = which[part]
+            value = loss(compose(state, table[some], numbers[some]), y[part], metric)
             adam.zero_grad()
             value.backward()
             torch.nn.utils.clip_grad_norm_(params, 1.0)
@@ -67,4 +79,7 @@ def train(
             schedule.step()
             done += 1
             progress(done, steps)
-    return {k: v.detach().clone() for k, v in state.items()}
+    trained = {k: v.detach().clone() for k, v in state.items()}
+    if LEARNED in trained:  # rounding may find either of two that are alike
+        trained[LEARNED] = trained[LEARNED][numbers]
+    return trained

@@ -14,7 +14,7 @@ from ..graphs.towers import write_head, write_temporal, write_text, write_visual
 from ..model.recognise import TAU
 from ..model.towers import encode_words
 from ..progress import counter, say
-from ..tables import add_table, unit_rows
+from ..tables import ROW_TYPES, add_table, unit_rows
 from ..text.lists import read_labels, read_lexicon, read_prompts
 from ..text.tokenizer import tokenize
 from ..text.vocabulary import tokenizer_text
@@ -22,8 +22,6 @@ from . import attributes, card, fidelity, stand_in
 from .options import MEAN, STD, Options, Settings, settle
 from .windows import Windows, find_clips, make
 from .words import compacted, difference, exact, exact_scores, shared_prefix
-
-ROW_TYPES = {"int8": "i8", "fp16": "f16", "fp32": "f32"}
 
 
 def today() -> str:

@@ -12,13 +12,13 @@ from ..composer.tuples import KINDS, draw_all
 from ..model.recognise import head
 from ..model.towers import encode_sentences
 from ..progress import counter, say
-from ..tables import unit_rows
+from ..tables import ROW_TYPES, round_trip, unit_rows
 from ..text.tokenizer import TooLong, tokenize
 from .attributes import Branch, Lexicon
 from .options import Options, Settings
 from .windows import Windows
 
-TUPLES, HELD_OUT, EPOCHS = 3000, 100, 25  # tuples of each kind
+TUPLES, HELD_OUT, EPOCHS = 8000, 150, 10  # tuples of each kind
 SEED = 0
 
 
@@ -88,11 +88,11 @@ def make(
     truth = unit_rows(encode_sentences(branch.sentence, tokens, progress=counter("attribute sentences")))
     training = kept < len(drawn)
     tuples = np.concatenate([drawn, held])[kept]
-    state = train(
-        lexicon.sentence, tuples[training], truth[training], epochs=EPOCHS, seed=SEED, progress=counter("composer")
-    )
+    # As they are read back from their table: what the graph will be handed.
+    phrases = round_trip(lexicon.sentence, ROW_TYPES[o.precision])
+    state = train(phrases, tuples[training], truth[training], epochs=EPOCHS, seed=SEED, progress=counter("composer"))
     state = network.rounded(state)
-    given, target = lexicon.sentence[tuples[~training]], truth[~training]
+    given, target = phrases[tuples[~training]], truth[~training]
     with torch.no_grad():
         composed = network.compose(state, torch.from_numpy(given)).numpy()
     centre = truth[training].mean(0)

@@ -11,15 +11,16 @@ import numpy as np
 import torch
 
 from ..checkpoint import Checkpoint
-from ..compact import merge_rows
+from ..compact import merge_levels, merge_rows
 from ..model.recognise import TAU, unit
-from ..model.towers import encode_words
-from ..tables import add_table, dequantise_rows, quantise_rows, unit_rows
+from ..model.towers import encode_words, shared_prefix
+from ..tables import add_table, round_trip, unit_rows
 
 TEXTS = 16  # texts whose scores are made at once
 CHUNK = 128  # texts whose words are in memory at once
-# Likeness at which rows are merged, loosest first.
-COSINES = (0.98, 0.99, 0.995, 0.999, 0.9995, 0.9999)
+# Likeness at which rows are merged, closest first. How much of it S_V bears is measured.
+COSINES = (0.9999, 0.9995, 0.999, 0.995, 0.99, 0.98, 0.97, 0.95, 0.9)
+PHRASE_COSINE = 0.999  # the same for phrases
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Words:
 
     def stored(self, dtype: str) -> "Words":
         """The rows as they are read back from a table of this type."""
-        return Words(_round_trip(self.own, dtype), self.weight, _round_trip(self.shared, dtype), self.shared_weight)
+        return Words(round_trip(self.own, dtype), self.weight, round_trip(self.shared, dtype), self.shared_weight)
 
     def whole(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Own and shared rows together [n, Wc + P, D] and their weights [n, Wc + P]."""
@@ -51,25 +52,15 @@ class Words:
             tensors["shared_weight"] = self.shared_weight
 
 
-def _round_trip(rows: np.ndarray, dtype: str) -> np.ndarray:
-    if dtype == "i8":
-        return dequantise_rows(*quantise_rows(rows))
-    return rows.astype(np.float16).astype(np.float32) if dtype == "f16" else rows
-
-
-def shared_prefix(tokens: np.ndarray) -> int:
-    """How many leading positions hold the same token in all texts [n, 77]; 0 for a single text."""
-    if len(tokens) < 2:
-        return 0
-    same = (tokens == tokens[0]).all(0)
-    return int(same.argmin()) if not same.all() else len(same)
-
-
-def merged(words: np.ndarray, prefix: int, cosine: float, max_rows: int) -> Words:
-    """Words [n, W, D] with the first `prefix` positions shared and the rest merged."""
+def merged(words: np.ndarray, prefix: int) -> list[Words]:
+    """Words [n, W, D] with the first `prefix` positions shared and the rest merged, a table for each of COSINES."""
     rows = unit_rows(words)
-    found = [merge_rows(r[prefix:], np.ones(len(r) - prefix), cosine, max_rows) for r in rows]
-    return pack([f[0] for f in found], [f[1] for f in found], rows[0, :prefix])
+    own = np.ones(words.shape[1] - prefix)
+    found = [
+        [(unit.astype(np.float32), weight) for unit, weight, _ in merge_levels(r[prefix:], own, COSINES, len(own))]
+        for r in rows
+    ]
+    return [pack([f[0] for f in level], [f[1] for f in level], rows[0, :prefix]) for level in zip(*found)]
 
 
 def pack(rows: list[np.ndarray], weights: list[np.ndarray], shared: np.ndarray) -> Words:
@@ -131,8 +122,7 @@ def compacted(
 ) -> tuple[Words, str, float]:
     """The smallest table whose S_V is within the bound: (table, type, largest change). Else the exact one, in f16."""
     tried: list[tuple[Words, str]] = []
-    for cosine in COSINES:
-        table = merged(words, prefix, cosine, words.shape[1])
+    for table in merged(words, prefix):
         tried += [(table, dtype) for dtype in dtypes]
     whole = exact(words)
     tried += [(whole, dtype) for dtype in dict.fromkeys((*dtypes, "f16"))]
@@ -161,7 +151,7 @@ def phrase_words(
         sentences.append(sentence)
         first = words if first is None else first
         for own in unit_rows(words)[:, prefix:]:
-            unit, weight, _ = merge_rows(own, np.ones(len(own)), COSINES[3], max_rows)
+            unit, weight, _ = merge_rows(own, np.ones(len(own)), PHRASE_COSINE, max_rows)
             rows.append(unit)
             weights.append(weight)
         progress(min(at + CHUNK, len(tokens)), len(tokens))

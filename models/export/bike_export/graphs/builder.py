@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET, IR_VERSION = 17, 8  # 17 is the first opset with LayerNormalization as one op
 PRECISIONS = ("int8", "fp32", "fp16")
+FULLY_CHECKED = 1 << 29  # bytes; larger graphs are checked without inferring shapes
 TYPES = {"f32": TensorProto.FLOAT, "i64": TensorProto.INT64}
 
 
@@ -32,13 +33,20 @@ class Graph:
             raise ValueError(f"precision {precision!r}: one of {', '.join(PRECISIONS)}")
         self.precision = precision
         self.real = np.float16 if precision == "fp16" else np.float32
-        self.nodes: list[onnx.NodeProto] = []
-        self.initialisers: dict[str, onnx.TensorProto] = {}
+        # Filled as it goes: a graph put together from lists at the end is copied twice, a gigabyte each in an L/14.
+        self.model = helper.make_model(
+            onnx.GraphProto(),
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="bike_export",
+        )
+        self.known: set[str] = set()  # names of initialisers
 
     def constant(self, name: str, value: np.ndarray) -> str:
         """An initialiser as it is; one name is one value."""
-        if name not in self.initialisers:
-            self.initialisers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        if name not in self.known:
+            self.known.add(name)
+            self.model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
     def number(self, name: str, value: np.ndarray | float) -> str:
@@ -51,12 +59,12 @@ class Graph:
 
     def op(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
         """A node with one output."""
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+        self.model.graph.node.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
     def ops(self, kind: str, inputs: list[str], outputs: list[str], **attributes: object) -> list[str]:
         """A node with several outputs."""
-        self.nodes.append(helper.make_node(kind, inputs, outputs, name=outputs[0], **attributes))
+        self.model.graph.node.append(helper.make_node(kind, inputs, outputs, name=outputs[0], **attributes))
         return outputs
 
     def cast_in(self, x: str) -> str:
@@ -84,11 +92,9 @@ class Graph:
         if self.precision == "int8":
             integers, scale = quantise_columns(weight)
             q, x_scale, zero = self.quantised(x)
-            y = self.op(
-                "MatMulInteger",
-                [q, self.constant(f"{name}.weight", integers), zero, self.constant("zero.i8", np.int8(0))],
-                f"{name}.i32",
-            )
+            # A zero of its own for each: onnxruntime's exact kernels for chips without VNNI fail on a shared one.
+            weight_zero = self.constant(f"{name}.weight.zero", np.int8(0))
+            y = self.op("MatMulInteger", [q, self.constant(f"{name}.weight", integers), zero, weight_zero], f"{name}.i32")
             y = self.op("Cast", [y], f"{name}.cast", to=TensorProto.FLOAT)
             scales = self.op("Mul", [x_scale, self.constant(f"{name}.scale", scale)], f"{name}.scales")
             y = self.op("Mul", [y, scales], f"{name}.matmul")
@@ -126,18 +132,14 @@ class Graph:
         taken: tuple[str, list[int]],
         properties: dict[str, str],
     ) -> None:
-        """Checks and writes the model. given: name, type and shape of the input; taken: of the output, f32."""
-        graph = helper.make_graph(
-            self.nodes,
-            name,
-            [helper.make_tensor_value_info(given[0], TYPES[given[1]], given[2])],
-            [helper.make_tensor_value_info(taken[0], TensorProto.FLOAT, taken[1])],
-            list(self.initialisers.values()),
-        )
-        model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="bike_export"
-        )
-        helper.set_model_props(model, dict(sorted(properties.items())))
-        # Shape inference copies the model, so the largest are checked without it.
-        onnx.checker.check_model(model, full_check=model.ByteSize() < 1 << 29)
-        onnx.save(model, str(path))
+        """Writes the model and checks it. given: name, type and shape of the input; taken: of the output, f32."""
+        graph = self.model.graph
+        graph.name = name
+        graph.input.append(helper.make_tensor_value_info(given[0], TYPES[given[1]], given[2]))
+        graph.output.append(helper.make_tensor_value_info(taken[0], TensorProto.FLOAT, taken[1]))
+        helper.set_model_props(self.model, dict(sorted(properties.items())))
+        onnx.save(self.model, str(path))
+        large = self.model.ByteSize() >= FULLY_CHECKED
+        self.model.Clear()
+        # Checked where it lies, as the checker would copy a model that it is handed; shape inference copies it anyhow.
+        onnx.checker.check_model(str(path), full_check=not large)

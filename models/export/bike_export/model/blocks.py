@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 State = dict[str, torch.Tensor]
+Past = list[tuple[torch.Tensor, torch.Tensor]]  # keys and values of positions before, a pair a block: [1, heads, P, W / heads]
 
 
 def activate(x: torch.Tensor, activation: str) -> torch.Tensor:
@@ -17,14 +18,29 @@ def layer_norm(x: torch.Tensor, state: State, name: str, epsilon: float) -> torc
     return F.layer_norm(x, weight.shape, weight, state[f"{name}.bias"], epsilon)
 
 
-def attention(x: torch.Tensor, state: State, name: str, heads: int, causal: bool) -> torch.Tensor:
-    """Multi-head self-attention, x [n, L, W]; a causal one lets a position see itself and those before it."""
+def attention(
+    x: torch.Tensor,
+    state: State,
+    name: str,
+    heads: int,
+    causal: bool,
+    past: tuple[torch.Tensor, torch.Tensor] | None = None,
+    keep: Past | None = None,
+) -> torch.Tensor:
+    """Multi-head self-attention, x [n, L, W]; a causal one lets a position see itself and those before it.
+
+    `past` are keys and values of positions before x's, the same in all of x; `keep` collects those of x.
+    """
     n, length, width = x.shape
     qkv = F.linear(x, state[f"{name}.in_proj_weight"], state[f"{name}.in_proj_bias"])
     q, k, v = qkv.reshape(n, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)  # each [n, heads, L, W/heads]
+    if keep is not None:
+        keep.append((k, v))
+    if past is not None:
+        k, v = (torch.cat([before.expand(n, -1, -1, -1), own], 2) for before, own in zip(past, (k, v)))
     scores = (q * (width // heads) ** -0.5) @ k.transpose(-1, -2)
     if causal:
-        scores = scores + torch.full((length, length), float("-inf")).triu(1)
+        scores = scores + torch.full(scores.shape[-2:], float("-inf")).triu(1 + k.shape[2] - length)
     mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(n, length, width)
     return F.linear(mixed, state[f"{name}.out_proj.weight"], state[f"{name}.out_proj.bias"])
 
@@ -39,11 +55,15 @@ def blocks(
     activation: str,
     epsilon: float = 1e-5,
     causal: bool = False,
+    past: Past | None = None,
+    keep: Past | None = None,
 ) -> torch.Tensor:
     """`layers` pre-norm blocks named `{prefix}{i}.`: x + attention(norm x), then x + mlp(norm x). x [n, L, W]."""
     for i in range(layers):
         at = f"{prefix}{i}"
-        x = x + attention(layer_norm(x, state, f"{at}.ln_1", epsilon), state, f"{at}.attn", heads, causal)
+        before = past[i] if past else None
+        y = layer_norm(x, state, f"{at}.ln_1", epsilon)
+        x = x + attention(y, state, f"{at}.attn", heads, causal, before, keep)
         h = F.linear(
             layer_norm(x, state, f"{at}.ln_2", epsilon), state[f"{at}.mlp.c_fc.weight"], state[f"{at}.mlp.c_fc.bias"]
         )
