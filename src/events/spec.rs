@@ -26,7 +26,7 @@ pub struct CategorySpec {
 impl Default for CategorySpec {
     /// As docs/events.md measures them.
     fn default() -> Self {
-        Self { smoothing_s: 1.0, on: 0.25, off: 0.175, min_length_s: 2.0, cool_down_s: 2.0 }
+        Self { smoothing_s: 1.0, on: 0.28, off: 0.196, min_length_s: 3.0, cool_down_s: 2.0 }
     }
 }
 

@@ -32,6 +32,9 @@ pub enum Edges {
 /// frames that hold half of what the best one holds: F1 .38 instead of .32, each at the best settings of a grid.)
 const BEYOND: f32 = 0.1;
 
+/// An event that is this much short of its time is told, as the difference of two times is never exact.
+const TOLERANCE_S: Seconds = 0.0005;
+
 /// Scores in, events out. After construction nothing is allocated.
 pub struct Tracker {
     camera: String,
@@ -64,7 +67,7 @@ struct Open {
     /// When its confidence came over `on`.
     risen: Seconds,
     start: Seconds,
-    /// The newest frame that showed it, as far as is known: when it would have ended.
+    /// The last frame that showed it, as far as is known: when it would have ended.
     shown: Seconds,
     /// When it was last told.
     told: Seconds,
@@ -201,7 +204,7 @@ impl Tracker {
                 self.end(at, stamp);
                 continue;
             }
-            open.see(stamp, track.smoothed, seen, self.edges);
+            open.see(stamp, track, seen, self.edges);
             at += 1;
         }
     }
@@ -222,7 +225,7 @@ impl Tracker {
                 id: None,
                 risen: stamp.time,
                 start,
-                shown: stamp.time,
+                shown: start,
                 told: stamp.time,
                 sum: 0.0,
                 steps: 0,
@@ -231,7 +234,7 @@ impl Tracker {
                 saliency: heapless::Vec::new(),
                 attributes: heapless::Vec::new(),
             };
-            open.see(stamp, track.smoothed, Seen::Scores(scores), self.edges);
+            open.see(stamp, track, Seen::Scores(scores), self.edges);
             if self.open.push(open).is_err() {
                 self.not_opened += 1;
             }
@@ -242,12 +245,12 @@ impl Tracker {
     fn tell(&mut self, stamp: FrameStamp) {
         for open in &mut self.open {
             let kind = if open.id.is_none() {
-                if stamp.time - open.risen < self.tracks[open.category].spec.min_length_s {
+                if stamp.time - open.risen < self.tracks[open.category].spec.min_length_s - TOLERANCE_S {
                     continue;
                 }
                 open.id = Some(EventId::new(&self.camera, open.start, &self.names[open.category]));
                 EventKind::New
-            } else if self.update_s > 0.0 && stamp.time - open.told >= self.update_s {
+            } else if self.update_s > 0.0 && stamp.time - open.told >= self.update_s - TOLERANCE_S {
                 EventKind::Update
             } else {
                 continue;
@@ -284,16 +287,20 @@ impl Seen<'_> {
 
 impl Open {
     /// Takes in a step that it is still going on at.
-    fn see(&mut self, stamp: FrameStamp, smoothed: f32, seen: Seen<'_>, edges: Edges) {
-        self.sum += f64::from(seen.confidence(self.category));
+    fn see(&mut self, stamp: FrameStamp, track: &Track, seen: Seen<'_>, edges: Edges) {
+        let confidence = seen.confidence(self.category);
+        self.sum += f64::from(confidence);
         self.steps += 1;
         let Seen::Scores(scores) = seen else { return };
-        let last = edges.last(scores, self.category).unwrap_or(stamp.time);
-        // What once did not show it any more does not come to show it by growing old: only the newest frame counts.
-        let over = edges == Edges::Salient && last < stamp.time;
-        self.shown = if over { self.shown.min(last) } else { last };
-        if smoothed > self.peak {
-            (self.peak, self.peak_at) = (smoothed, stamp);
+        // Shares of the evidence add up to 1 however little of it is left. So a window says when it was last shown only
+        // where it would keep the event open by itself, not by the smoothing of earlier ones: the median error of ends
+        // is then 0.02 s on glued real clips, where the last step's window alone, or its newest frame, gave 3.9 s.
+        if confidence >= track.spec.off {
+            let last = edges.last(scores, self.category).unwrap_or(stamp.time);
+            self.shown = self.shown.max(last);
+        }
+        if track.smoothed > self.peak {
+            (self.peak, self.peak_at) = (track.smoothed, stamp);
             let shares = scores.saliency.row(self.category);
             self.saliency.clear();
             self.saliency.extend(scores.frames.iter().zip(shares).map(|(&frame, &weight)| Salient { frame, weight }));

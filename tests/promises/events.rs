@@ -85,6 +85,15 @@ fn saliency_tells_when_it_began_and_ended() {
 }
 
 #[test]
+fn a_window_that_smoothing_alone_keeps_open_does_not_move_the_end() {
+    let spec = EventSpec { default: CategorySpec { smoothing_s: 1.0, ..plain().default }, ..plain() };
+    // Every frame of every window holds its fair share, also of those that show next to nothing of it.
+    let events = told(&spec, &[0.9, 0.9, 0.9, 0.1, 0.1, 0.1]);
+    assert_eq!(kinds(&events), [(EventKind::New, 0.0), (EventKind::End, 2.5)]);
+    assert_eq!(events[1].end, Some(1.0));
+}
+
+#[test]
 fn what_is_short_is_never_told() {
     let spec = EventSpec { default: CategorySpec { min_length_s: 1.0, ..plain().default }, ..plain() };
     assert!(told(&spec, &[0.6, 0.6, 0.1, 0.6, 0.1]).is_empty());

@@ -155,12 +155,13 @@ fn events_on_glued_streams_reach_the_floor_and_the_gate_changes_next_to_nothing(
         (output, serde_json::from_str::<Value>(&text).expect("JSON"))
     };
     let (output, found) =
-        run(&["--rounds", "3", "--hold", "6", "--noise", "0", "--least-precision", "0.6", "--least-recall", "0.6"]);
+        run(&["--rounds", "3", "--hold", "6", "--noise", "0", "--least-precision", "0.9", "--least-recall", "0.6"]);
     assert!(output.status.success(), "{output:?}");
+    // All six events fit, three of the nine stretches are not found: one false event or one miss more is below a floor.
     assert_eq!(found["events"]["shown"], 9);
-    assert!(
-        found["events"]["start_error_s"].as_f64() < Some(1.0) && found["events"]["end_error_s"].as_f64() < Some(3.0)
-    );
+    let error = |field: &str| found["events"][field].as_f64().expect(field);
+    // Reached: 0.00 and 0.48 s. Ends dated by the last window alone are 2.26 s late.
+    assert!(error("start_error_s") < 0.5 && error("end_error_s") < 0.75, "{found}");
     let gate = &found["gate"];
     let number = |field: &str| gate[field].as_f64().expect(field);
     assert!(number("still_encoded") <= 0.5 * number("still_steps"), "{gate}");

@@ -12,7 +12,7 @@ pub struct EventArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub thresholds: Option<PathBuf>,
 
-    /// Smoothed confidence at which an event begins, 0..1. [default: 0.25]
+    /// Smoothed confidence at which an event begins, 0..1. [default: 0.28]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub on: Option<f32>,
 
@@ -24,7 +24,7 @@ pub struct EventArgs {
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub smoothing: Option<f64>,
 
-    /// How long an event must go on before it is told. [default: 2]
+    /// How long an event must go on before it is told. [default: 3]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub min_length: Option<f64>,
 
