@@ -40,6 +40,7 @@ impl Level {
     }
 
     /// AVX2 where this processor has it, for a run that is kept from AVX-512.
+    #[cfg(any(target_arch = "x86_64", test))]
     pub(crate) fn at_most_avx2(self) -> Self {
         #[cfg(target_arch = "x86_64")]
         if self.0 == Instructions::Avx512 {

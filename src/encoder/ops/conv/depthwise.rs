@@ -4,7 +4,9 @@ use super::{Convolution, Shape};
 #[cfg(target_arch = "x86_64")]
 use crate::encoder::ops::gemm::x86_64::{V8, V16};
 use crate::encoder::ops::gemm::{V4, Vector};
-use crate::encoder::ops::level::{Instructions, Level};
+#[cfg(target_arch = "x86_64")]
+use crate::encoder::ops::level::Instructions;
+use crate::encoder::ops::level::Level;
 use crate::encoder::ops::shared::Shared;
 
 /// Kernel sizes there is code for; height and width are equal.
@@ -33,17 +35,21 @@ impl Convolution {
     /// All slices are as long as the shape says; channels are a multiple of 4.
     unsafe fn row(&self, level: Level, x: &[f32], y: usize, out: &mut [f32]) {
         let a = Row { shape: &self.shape, x, weights: &self.weights, bias: &self.bias, bounds: self.bounds, y };
-        let channels = self.shape.output[2];
-        // SAFETY: the caller's promise; the level proves the instructions; channels are whole vectors.
-        unsafe {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let channels = self.shape.output[2];
+            // SAFETY: the caller's promise; the level proves the instructions; channels are whole vectors.
             match level.instructions() {
-                #[cfg(target_arch = "x86_64")]
-                Instructions::Avx512 if channels.is_multiple_of(16) => avx512(a, out),
-                #[cfg(target_arch = "x86_64")]
-                Instructions::Avx512 | Instructions::Avx2 if channels.is_multiple_of(8) => avx2(a, out),
-                _ => sized::<V4>(a, out),
+                Instructions::Avx512 if channels.is_multiple_of(16) => return unsafe { avx512(a, out) },
+                Instructions::Avx512 | Instructions::Avx2 if channels.is_multiple_of(8) => {
+                    return unsafe { avx2(a, out) };
+                }
+                _ => {}
             }
         }
+        let _ = level;
+        // SAFETY: the caller's promise; four lanes are in every channel count.
+        unsafe { sized::<V4>(a, out) }
     }
 }
 

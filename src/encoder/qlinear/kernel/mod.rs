@@ -37,6 +37,7 @@ pub(super) struct Tile {
     pub(super) weights: *const i8,
     /// What will be wanted next and may be fetched into the cache: one line of 64 bytes a group from here on. Any
     /// address is allowed.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only kernels of x86-64 fetch ahead"))]
     pub(super) next: *const i8,
 }
 
