@@ -47,7 +47,7 @@ log=${KEEP:-$work/console}
 boot() {
     local end=$((SECONDS + $2)) guest
     # Time in the guest is counted in its instructions, 2 ns each: a busy host makes the test slower, not the service hang.
-    "$qemu" "${machine[@]}" -icount shift=1,sleep=off -smp 2 -m 1024 -nographic -nodefaults -serial mon:stdio -no-reboot \
+    "$qemu" "${machine[@]}" -icount shift=1 -smp 2 -m 1024 -nographic -nodefaults -serial mon:stdio -no-reboot \
         -drive "file=$work/disk.img,format=raw,if=virtio" \
         -kernel "$tools/camera-guest-$arch"/kernel/boot/vmlinuz-* -initrd "$work/initramfs.gz" \
         -append "console=$console quiet loglevel=1 systemd.show_status=0 panic=-1 boot=$1 nonce=$nonce" </dev/null >>"$log" 2>&1 &
