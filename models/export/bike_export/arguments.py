@@ -125,7 +125,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         "--tuples",
         type=int,
         metavar="N",
-        help="tuples of each of three kinds to train the composer with (default: 8000)",
+        help="tuples of each of three kinds to train the composer with (default: 7000)",
     )
     size = parser.add_argument_group("size and exactness")
     size.add_argument(

@@ -1,6 +1,6 @@
 """How well a composer stands in for a real text tower, MiniLM-L6: the table in docs/exactness.md.
 
-    python checks/composer.py LABELS.csv [--tuples 8000] [--epochs 10]
+    python checks/composer.py LABELS.csv [--tuples N] [--epochs N]
 
 The lexicon is the demo model's; LABELS.csv gives the categories whose attribute scores are compared.
 """

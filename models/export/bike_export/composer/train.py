@@ -17,11 +17,11 @@ FOUND = ("find.weight", "find.bias", "keys.weight")  # not trained: they say whi
 
 def fit_ridge(x: np.ndarray, y: np.ndarray, strength: float = RIDGE) -> tuple[np.ndarray, np.ndarray]:
     """Least squares with a penalty, x [n, k D], y [n, D]: matrix [k D, D] and bias [D]."""
-    x64, y64 = x.astype(np.float64), y.astype(np.float64)
-    x_mean, y_mean = x64.mean(0), y64.mean(0)
-    a = x64 - x_mean
-    w = np.linalg.solve(a.T @ a + strength * np.eye(a.shape[1]), a.T @ (y64 - y_mean))
-    return w.astype(np.float32), (y_mean - x_mean @ w).astype(np.float32)
+    x_mean, y_mean = x.mean(0), y.mean(0)
+    a, b = torch.from_numpy(x - x_mean), torch.from_numpy(y - y_mean)
+    gram = (a.T @ a).double() + strength * torch.eye(a.shape[1], dtype=torch.float64)
+    w = torch.linalg.solve(gram, (a.T @ b).double()).float().numpy()
+    return w, (y_mean - x_mean @ w).astype(np.float32)
 
 
 def score_metric(phrases: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ def train(
     groups = [{"params": params, "lr": RATE, "weight_decay": 0.02}]
     if LEARNED in state:
         groups.append({"params": [state[LEARNED].requires_grad_(True)], "lr": ROW_RATE, "weight_decay": 0.0})
-    adam = torch.optim.AdamW(groups, betas=(0.9, 0.98))
+    adam = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
     steps = epochs * -(-len(y) // BATCH)
     schedule = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: share(step, steps))
     done = 0

@@ -18,7 +18,7 @@ from .attributes import Branch, Lexicon
 from .options import Options, Settings
 from .windows import Windows
 
-TUPLES, HELD_OUT, EPOCHS = 8000, 150, 10  # tuples of each kind
+TUPLES, HELD_OUT, EPOCHS = 7000, 150, 9  # tuples of each kind
 SEED = 0
 
 
