@@ -94,7 +94,8 @@ class Graph:
             q, x_scale, zero = self.quantised(x)
             # A zero of its own for each: onnxruntime's exact kernels for chips without VNNI fail on a shared one.
             weight_zero = self.constant(f"{name}.weight.zero", np.int8(0))
-            y = self.op("MatMulInteger", [q, self.constant(f"{name}.weight", integers), zero, weight_zero], f"{name}.i32")
+            weight = self.constant(f"{name}.weight", integers)
+            y = self.op("MatMulInteger", [q, weight, zero, weight_zero], f"{name}.i32")
             y = self.op("Cast", [y], f"{name}.cast", to=TensorProto.FLOAT)
             scales = self.op("Mul", [x_scale, self.constant(f"{name}.scale", scale)], f"{name}.scales")
             y = self.op("Mul", [y, scales], f"{name}.matmul")

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 
 State = dict[str, torch.Tensor]
-Past = list[tuple[torch.Tensor, torch.Tensor]]  # keys and values of positions before, a pair a block: [1, heads, P, W / heads]
+# Keys and values of positions before, a pair a block: [1, heads, P, W / heads] each.
+Past = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 def activate(x: torch.Tensor, activation: str) -> torch.Tensor:

@@ -26,7 +26,9 @@ def encode_frames(c: Checkpoint, frames: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def encode_text(c: Checkpoint, tokens: torch.Tensor, past: Past | None = None, keep: Past | None = None) -> torch.Tensor:
+def encode_text(
+    c: Checkpoint, tokens: torch.Tensor, past: Past | None = None, keep: Past | None = None
+) -> torch.Tensor:
     """Tokens [n, L] to the projected embeddings of all positions [n, L, D], not normalised.
 
     `past`: what `keep` collected of a text [1, P] that goes before all of these; they then start at position P.
