@@ -86,7 +86,7 @@ impl Watched {
         };
         self.sending.store(false, Ordering::Relaxed);
         self.feeder.join().expect("fed");
-        while let Some(line) = self.lines.next() {
+        for line in self.lines.by_ref() {
             self.told.push(serde_json::from_str(&line.expect("text")).expect("JSON"));
         }
         let mut said = String::new();

@@ -123,10 +123,17 @@ impl Node {
         // SAFETY: the three requests take a `v4l2_buffer`, whose only pointer that the kernel follows, and only in the
         // multi-planar dialect, is to the one piece that its length says.
         unsafe { self.ioctl(request, (&raw mut told).cast::<c_void>())? };
-        // SAFETY: dialect and kind of memory say which parts of the unions are set, whole numbers.
         let (start, end, offset, length) = match self.dialect {
-            Dialect::SinglePlanar => (0, told.bytesused, unsafe { told.m.offset }, told.length),
-            Dialect::MultiPlanar => (piece.data_offset, piece.bytesused, unsafe { piece.m.mem_offset }, piece.length),
+            Dialect::SinglePlanar => {
+                // SAFETY: dialect and kind of memory say which part of the union is set, a whole number.
+                let offset = unsafe { told.m.offset };
+                (0, told.bytesused, offset, told.length)
+            }
+            Dialect::MultiPlanar => {
+                // SAFETY: as above.
+                let offset = unsafe { piece.m.mem_offset };
+                (piece.data_offset, piece.bytesused, offset, piece.length)
+            }
         };
         Ok(Buffer {
             index: told.index,

@@ -38,10 +38,11 @@ impl Convolution {
         #[cfg(target_arch = "x86_64")]
         {
             let channels = self.shape.output[2];
-            // SAFETY: the caller's promise; the level proves the instructions; channels are whole vectors.
             match level.instructions() {
+                // SAFETY: the caller's promise; the level proves the instructions; channels are whole vectors.
                 Instructions::Avx512 if channels.is_multiple_of(16) => return unsafe { avx512(a, out) },
                 Instructions::Avx512 | Instructions::Avx2 if channels.is_multiple_of(8) => {
+                    // SAFETY: as above.
                     return unsafe { avx2(a, out) };
                 }
                 _ => {}
