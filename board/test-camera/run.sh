@@ -38,7 +38,7 @@ trap 'rm -rf "$work"' EXIT
 log=${KEEP:-$work/console}
 code=0
 # Time in the guest is counted in its instructions, 2 ns each, so that a busy host does not starve its cameras.
-timeout --kill-after=5 900 "$qemu" "${machine[@]}" -icount shift=1 -smp 2 -m 1024 -nographic -nodefaults -serial mon:stdio -no-reboot \
+timeout --kill-after=5 1800 "$qemu" "${machine[@]}" -icount shift=1 -smp 2 -m 1024 -nographic -nodefaults -serial mon:stdio -no-reboot \
     -kernel "$tools/camera-guest-$arch"/kernel/boot/vmlinuz-* -initrd "$work/initramfs.gz" \
     -append "console=$console quiet loglevel=1 panic=-1 nonce=$nonce" </dev/null >"$log" 2>&1 || code=$?
 [ $code -eq 0 ] || { tail -n 40 "$log" >&2; die "the emulator ended with code $code"; }
