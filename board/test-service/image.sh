@@ -45,11 +45,12 @@ mkdir -p "$root/var/log/journal"
 size=$(($(du -sm "$root" | cut -f1) + 400))
 mke2fs -q -F -t ext4 -d "$root" "$out/disk.img" "${size}M" >/dev/null
 
-# Debian's kernel has the disk's driver and the file system as modules.
+# Debian's kernel has the disk's driver and the file system as modules. videodev stands in for what the unit's
+# modprobe@videodev.service loads where the system has its modules.
 tree=$work/initramfs
 mkdir -p "$tree"/{bin,proc,sys,dev,root}
 cp "$fetched/guest/bin/busybox" "$tree/bin/"
-"$modules" "$fetched/kernel" "$tree/modules" virtio_mmio virtio_pci virtio_blk crc32c_generic ext4
+"$modules" "$fetched/kernel" "$tree/modules" virtio_mmio virtio_pci virtio_blk crc32c_generic ext4 videodev
 cat >"$tree/init" <<'INIT'
 #!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
