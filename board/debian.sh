@@ -16,7 +16,7 @@ if [ "$arch" != "$(dpkg --print-architecture)" ]; then
     [ -x /usr/libexec/qemu-binfmt/aarch64-binfmt-P ] || need+=(qemu-user-static)
 fi
 if [ ${#need[@]} -gt 0 ]; then
-    { apt-get -q update && apt-get -q install -y --no-install-recommends "${need[@]}"; } >&2
+    { apt-get -q update && apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${need[@]}"; } >&2
 fi
 
 # The kernel is told which emulator runs foreign programs. Containers and minimal systems have no one else to do so.

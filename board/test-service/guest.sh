@@ -36,8 +36,11 @@ within() {
 between() { [ "$1" -le "$2" ] && [ "$2" -le "$3" ]; }
 seconds() { cut -d. -f1 /proc/uptime; }
 not() { ! "$@"; }
-# told NAME FILE: a file as it is.
-told() { sed "s/^/T out $1 /" "$2"; }
+# told NAME FILE: a file as it is, and a line's end, which the state does not have.
+told() {
+    sed "s/^/T out $1 /" "$2"
+    echo
+}
 
 shows() { systemctl show bike-edge -p "$1" --value; }
 pid() { shows MainPID; }

@@ -30,7 +30,7 @@ command -v xz >/dev/null || need+=(xz-utils)
 command -v python3 >/dev/null || need+=(python3-minimal)
 command -v mke2fs >/dev/null || need+=(e2fsprogs)
 if [ ${#need[@]} -gt 0 ]; then
-    { apt-get -q update && apt-get -q install -y --no-install-recommends "${need[@]}"; } >&2
+    { apt-get -q update && apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${need[@]}"; } >&2
 fi
 
 suite=${SUITE:-bookworm}

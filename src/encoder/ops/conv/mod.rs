@@ -12,6 +12,7 @@ use tract_core::internal::*;
 
 use super::engine::Engine;
 use super::gemm::{Finish, Product, Write, columns, multiply, multiply_finished};
+use super::level::by_level;
 use super::shared::Shared;
 
 /// Rows of a matrix product that one task works on.
@@ -159,7 +160,7 @@ impl Convolution {
                     multiply(*level, product, Write::Over, answers, n);
                     for (row, answer) in answers.chunks_exact(n).take(last - first).enumerate() {
                         let residual = if residual.is_empty() { residual } else { &residual[row * channels..] };
-                        finish(answer, bias, self.bounds, residual, block.row(row));
+                        finish(*level, answer, bias, self.bounds, residual, block.row(row));
                     }
                 }
             });
@@ -188,9 +189,30 @@ impl Shape {
     }
 }
 
-/// out = bounded(x + bias) + residual; an empty residual counts as zeros.
-fn finish(x: &[f32], bias: &[f32], [low, high]: [f32; 2], residual: &[f32], out: &mut [f32]) {
-    for (i, ((out, x), bias)) in out.iter_mut().zip(x).zip(bias).enumerate() {
-        *out = (x + bias).max(low).min(high) + residual.get(i).copied().unwrap_or(0.0);
+by_level! {
+    /// out = bounded(x + bias) + residual; an empty residual counts as zeros.
+    fn finish(x: &[f32], bias: &[f32], bounds: [f32; 2], residual: &[f32], out: &mut [f32]);
+    avx512 = finish_body, avx2 = finish_body, base = finish_body
+}
+
+#[expect(clippy::needless_range_loop, reason = "iterator adaptors are not always compiled for the instructions")]
+#[inline(always)]
+fn finish_body(x: &[f32], bias: &[f32], [low, high]: [f32; 2], residual: &[f32], out: &mut [f32]) {
+    let n = out.len();
+    let (x, bias) = (&x[..n], &bias[..n]);
+    let bounded = |i: usize| {
+        let y = x[i] + bias[i];
+        let y = if y > low { y } else { low };
+        if y < high { y } else { high }
+    };
+    if residual.is_empty() {
+        for i in 0..n {
+            out[i] = bounded(i);
+        }
+    } else {
+        let residual = &residual[..n];
+        for i in 0..n {
+            out[i] = bounded(i) + residual[i];
+        }
     }
 }
