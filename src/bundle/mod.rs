@@ -53,23 +53,39 @@ impl Bundle {
     /// # Errors
     /// [`Error::Bundle`] with the file or field, what is wrong with it and the remedy.
     pub fn open(place: &BundleRef) -> Result<Self> {
-        Self::read(place).map_err(|problem| Error::bundle(place.to_string(), problem))
+        Self::open_with(place, |_| Ok(())).map(|(bundle, ())| bundle)
     }
 
-    fn read(place: &BundleRef) -> Result<Self, String> {
-        let container = Container::open(place)?;
-        let (manifest, manifest_text) = read_manifest(&container)?;
-        let files = listed_files(&container, &manifest)?;
-        for result in check_hashes(&manifest, &files) {
-            result?;
-        }
-        let categories = read_categories(&manifest, &files)?;
-        let lexicon = read_lexicon(&manifest, &files)?;
-        check_background(&manifest, &categories)?;
-        let readme = container.read("README.md", limits::README_BYTES)?;
-        let categories = Arc::new(categories);
-        let lexicon = lexicon.map(Arc::new);
-        Ok(Self { manifest, place: place.clone(), files, manifest_text, readme, categories, lexicon })
+    /// The same, with `load` done while the files' hashes are compared, which takes as long. What it made is given out
+    /// only where every hash is right; where one is not, that is the error.
+    ///
+    /// # Errors
+    /// As [`Bundle::open`], and those of `load`.
+    pub fn open_with<T>(place: &BundleRef, load: impl FnOnce(&Self) -> Result<T>) -> Result<(Self, T)> {
+        let wrong = |problem| Error::bundle(place.to_string(), problem);
+        let Parts { manifest, manifest_text, files, readme } = Parts::read(place).map_err(wrong)?;
+        std::thread::scope(|scope| {
+            let hashes = scope.spawn(|| check_hashes(&manifest, &files).into_iter().collect::<Result<(), String>>());
+            let tables = Self::tables(&manifest, &files).map_err(wrong);
+            let loaded = tables.and_then(|(categories, lexicon)| {
+                let (place, manifest, files) = (place.clone(), manifest.clone(), files.clone());
+                let bundle = Self { manifest, place, files, manifest_text, readme, categories, lexicon };
+                load(&bundle).map(|made| (bundle, made))
+            });
+            let failed = |_| Err("its files' hashes could not be compared".into());
+            hashes.join().unwrap_or_else(failed).map_err(wrong)?;
+            loaded
+        })
+    }
+
+    fn tables(
+        manifest: &Manifest,
+        files: &BTreeMap<String, Bytes>,
+    ) -> Result<(Arc<CategorySet>, Option<Arc<Lexicon>>), String> {
+        let categories = read_categories(manifest, files)?;
+        let lexicon = read_lexicon(manifest, files)?;
+        check_background(manifest, &categories)?;
+        Ok((Arc::new(categories), lexicon.map(Arc::new)))
     }
 
     /// Where it was read from.
@@ -100,6 +116,24 @@ impl Bundle {
     /// The model card, where there is one in UTF-8.
     pub fn readme(&self) -> Option<&str> {
         self.readme.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok())
+    }
+}
+
+/// What a bundle is made of, not compared with each other yet.
+struct Parts {
+    manifest: Manifest,
+    manifest_text: Bytes,
+    files: BTreeMap<String, Bytes>,
+    readme: Option<Bytes>,
+}
+
+impl Parts {
+    fn read(place: &BundleRef) -> Result<Self, String> {
+        let container = Container::open(place)?;
+        let (manifest, manifest_text) = read_manifest(&container)?;
+        let files = listed_files(&container, &manifest)?;
+        let readme = container.read("README.md", limits::README_BYTES)?;
+        Ok(Self { manifest, manifest_text, files, readme })
     }
 }
 

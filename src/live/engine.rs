@@ -70,15 +70,19 @@ impl Engine {
     /// A flag that does not fit, or a bundle that cannot be used.
     pub fn load(model: &ModelArgs) -> Result<Self> {
         let began = Instant::now();
-        let bundle = Bundle::open(&BundleRef::from(model.bundle.as_os_str()))?;
-        let model = ModelSettings::new(model, &bundle.manifest)?;
-        let visual = bundle.load_visual(model.compute())?;
-        // Attributes of the video branch's own space cost next to nothing and are always said; an encoder of their
-        // own is run only where they count.
-        let own_encoder = bundle.attribute_visual().is_some();
-        let with_attributes = bundle.lexicon().is_some() && (model.lambda < 1.0 || !own_encoder);
-        let attribute_visual = if with_attributes { bundle.load_attribute_visual(model.compute())? } else { None };
-        let vocabulary = vocabulary(&bundle, &model)?;
+        let place = BundleRef::from(model.bundle.as_os_str());
+        let (bundle, (model, encoders, vocabulary)) = Bundle::open_with(&place, |bundle| {
+            let model = ModelSettings::new(model, &bundle.manifest)?;
+            let visual = bundle.load_visual(model.compute())?;
+            // Attributes of the video branch's own space cost next to nothing and are always said; an encoder of
+            // their own is run only where they count.
+            let own_encoder = bundle.attribute_visual().is_some();
+            let with_attributes = bundle.lexicon().is_some() && (model.lambda < 1.0 || !own_encoder);
+            let attribute_visual = if with_attributes { bundle.load_attribute_visual(model.compute())? } else { None };
+            let vocabulary = vocabulary(bundle, &model)?;
+            Ok((model, (visual, attribute_visual, with_attributes), vocabulary))
+        })?;
+        let (visual, attribute_visual, with_attributes) = encoders;
         let pixels = vec![0.0; 3 * visual.size() * visual.size()];
         let spent = Spent { load: began.elapsed(), ..Spent::default() };
         Ok(Self { bundle, model, spent, visual, attribute_visual, vocabulary, with_attributes, pixels })

@@ -73,7 +73,7 @@ pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>, beside: &Wei
         groups.into_iter().map(|(_, members, layers)| (members, layers)).unzip();
     let shape = |layers: &Vec<Linear<'_>>| (layers.first().map_or(0, |l| l.k), layers.iter().map(Linear::n).sum());
     let shapes: Vec<(usize, usize)> = layers.iter().map(shape).collect();
-    let (arena, packed) = pack_all(engine.kernel, &engine.pool, &shapes, &|i| joined(&layers[i]))?;
+    let (arena, packed) = pack_all(engine.level, engine.kernel, &engine.pool, &shapes, &|i| joined(&layers[i]))?;
     drop(layers);
     let arena = Arc::new(arena);
     for (members, weights) in groups.iter().zip(packed) {

@@ -35,8 +35,8 @@ impl IntegerProduct {
         };
         let weights: Vec<u8> = (0..k * n).map(|_| (next() as u8).max(1)).collect();
         let numbers: Vec<f32> = (0..m * k).map(|_| next() as f32 - 100.0).collect();
-        let (arena, mut packed) =
-            pack_all(kernel, &pool, &[(k, n)], &|_| Ok(Cow::Borrowed(&weights))).map_err(|e| e.to_string())?;
+        let (arena, mut packed) = pack_all(Level::BASE, kernel, &pool, &[(k, n)], &|_| Ok(Cow::Borrowed(&weights)))
+            .map_err(|e| e.to_string())?;
         let mut x = Quantised::default();
         x.set(kernel, Level::BASE, &pool, &numbers, k);
         let weights = packed.pop().ok_or("nothing was packed")?;

@@ -3,6 +3,7 @@
 use super::*;
 use std::borrow::Cow;
 
+use crate::encoder::ops::level::Level;
 use crate::encoder::ops::pool::Pool;
 use crate::encoder::qlinear::pack::pack_all;
 use crate::encoder::qlinear::quantise::Quantised;
@@ -28,7 +29,7 @@ fn noise(seed: u64) -> impl FnMut() -> u8 {
 fn product(kernel: &'static Kernel, x: &[u8], m: usize, k: usize, w: &[i8], n: usize) -> Vec<i32> {
     let bytes: Vec<u8> = w.iter().map(|w| w.cast_unsigned()).collect();
     let weights = |_| Ok(Cow::Borrowed(bytes.as_slice()));
-    let (arena, packed) = pack_all(kernel, &Pool::new(1).unwrap(), &[(k, n)], &weights).unwrap();
+    let (arena, packed) = pack_all(Level::BASE, kernel, &Pool::new(1).unwrap(), &[(k, n)], &weights).unwrap();
     let packed = &packed[0];
     let mut store = Quantised::default();
     store.set_integers(kernel, x, m, k, 0);
