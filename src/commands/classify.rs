@@ -80,7 +80,7 @@ fn classify(
         bar.finish_and_clear();
     }
     let scores = scores?;
-    for warning in &scores.warnings {
+    for warning in &scores.seen.clip.warnings {
         log::warn!("{}: {warning}", super::shown(input));
     }
     scores.answer(pipeline, super::shown(input), args.top, args.raw)

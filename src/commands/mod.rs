@@ -7,6 +7,7 @@ mod camera;
 mod check_config;
 mod classify;
 mod clip_answer;
+mod clip_frames;
 mod completions;
 mod doctor;
 mod doctor_profile;

@@ -18,7 +18,8 @@ pub struct Pipeline {
     pub picture: PictureSettings,
     /// Scores windows of embeddings.
     pub recognizer: Recognizer,
-    preprocessor: Preprocessor,
+    /// Cuts pictures for the encoder.
+    pub preprocessor: Preprocessor,
 }
 
 impl Pipeline {

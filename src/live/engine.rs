@@ -121,7 +121,23 @@ impl Engine {
         Preprocessor::new(config::preprocess(&self.bundle.manifest), fit, roi)
     }
 
-    /// Encodes one crop of a picture.
+    /// Encodes a crop that was cut, `[3, S, S]`.
+    ///
+    /// # Errors
+    /// A model that answers with what is no number.
+    pub fn encode(&mut self, pixels: &[f32], out: &mut Embedding) -> Result<()> {
+        let began = Instant::now();
+        out.video.resize(self.visual.dim(), 0.0);
+        self.visual.encode(pixels, &mut out.video)?;
+        if let Some(encoder) = &mut self.attribute_visual {
+            out.attribute.resize(encoder.dim(), 0.0);
+            encoder.encode(pixels, &mut out.attribute)?;
+        }
+        self.spent.encode += began.elapsed();
+        Ok(())
+    }
+
+    /// Cuts and encodes one crop of a picture.
     ///
     /// # Errors
     /// A region of interest outside the picture, or a model that answers with what is no number.
@@ -133,16 +149,13 @@ impl Engine {
         out: &mut Embedding,
     ) -> Result<()> {
         let (began, cpu_began) = (Instant::now(), thread_cpu());
-        preprocessor.run(picture, at, &mut self.pixels)?;
-        let cropped = Instant::now();
-        out.video.resize(self.visual.dim(), 0.0);
-        self.visual.encode(&self.pixels, &mut out.video)?;
-        if let Some(encoder) = &mut self.attribute_visual {
-            out.attribute.resize(encoder.dim(), 0.0);
-            encoder.encode(&self.pixels, &mut out.attribute)?;
-        }
-        self.spent.preprocess += cropped - began;
-        self.spent.encode += cropped.elapsed();
+        let mut pixels = std::mem::take(&mut self.pixels);
+        let outcome = preprocessor.run(picture, at, &mut pixels).and_then(|()| {
+            self.spent.preprocess += began.elapsed();
+            self.encode(&pixels, out)
+        });
+        self.pixels = pixels;
+        outcome?;
         if let (Some(began), Some(now)) = (cpu_began, thread_cpu()) {
             self.spent.cpu += now.saturating_sub(began);
         }
