@@ -5,8 +5,9 @@
 
 For each shape NAME.fp32.onnx and NAME.int8.onnx are written: the same weights, once as f32 MatMul and once as dynamic int8
 linears (DynamicQuantizeLinear, MatMulInteger, Cast, Mul, Add), the form the exporter writes. Attention, norms, softmax
-and the patch embedding are f32 in both. `demo` writes the demo model in onnxruntime's own forms: weights in f32, and
-quantised statically (QOperator, calibrated on noise: for its speed alone). `--golden` also writes an input and onnxruntime's answers to it as raw
+and the patch embedding are f32 in both. `tiny-mobile` is a mobile network, whose pointwise convolutions are ConvInteger in
+int8. `demo` writes the demo model in other forms: weights in f32; pointwise convolutions in dynamic int8; and
+quantised statically by onnxruntime (QOperator, calibrated on noise: for its speed alone). `--golden` also writes an input and onnxruntime's answers to it as raw
 little-endian f32: NAME.input.f32, NAME.fp32.f32, NAME.int8.f32.
 """
 import argparse
@@ -38,6 +39,7 @@ SHAPES = {
     "header": Shape(0, 0, 512, 6, 8, 512, tokens=8),
     "tiny": Shape(32, 8, 64, 2, 2, 32),
     "tiny-header": Shape(0, 0, 64, 2, 2, 64, tokens=5),
+    "tiny-mobile": Shape(48, 1, 16, 2, 0, 32),
 }
 
 
@@ -75,6 +77,34 @@ class Graph:
             y = self.op("Cast", y, to=TensorProto.FLOAT)
             y = self.op("Mul", y, self.op("Mul", a_scale, self.weight(f"{name}.scale", scale.astype(np.float32))))
         return self.op("Add", y, self.weight(f"{name}.bias", b)) if bias else y
+
+    def pointwise(self, name, x, k, n, bounded):
+        """A convolution of one point with random weights, kept between 0 and 6 if `bounded`."""
+        w = self.random.standard_normal((n, k, 1, 1)).astype(np.float32) * np.float32(k**-0.5)
+        w *= self.random.uniform(0.5, 1.5, (n, 1, 1, 1)).astype(np.float32)
+        b = self.random.standard_normal(n).astype(np.float32) * np.float32(0.1)
+        y = self.int8_convolution(name, x, w, b) if self.int8 else self.convolution(name, x, w, b)
+        return self.bounded(y) if bounded else y
+
+    def convolution(self, name, x, w, b, **attributes):
+        """f32, w [O, I, kh, kw]."""
+        size = list(w.shape[2:])
+        return self.op("Conv", x, self.weight(f"{name}.weight", w), self.weight(f"{name}.bias", b), kernel_shape=size, **attributes)
+
+    def int8_convolution(self, name, x, w, b):
+        """Of one point, dynamic int8 with a scale an output channel, w [O, I, 1, 1]."""
+        scale = np.maximum(np.abs(w).reshape(len(w), -1).max(1), 1e-12).astype(np.float32).reshape(1, -1, 1, 1) / np.float32(127)
+        q = np.clip(np.rint(w / scale.reshape(-1, 1, 1, 1)), -127, 127).astype(np.int8)
+        a, a_scale, a_zero = self.quantise(x)
+        y = self.op("ConvInteger", a, self.weight(f"{name}.weight", q), a_zero, kernel_shape=[1, 1])
+        y = self.op("Cast", y, to=TensorProto.FLOAT)
+        y = self.op("Mul", y, self.op("Mul", a_scale, self.weight(f"{name}.scale", scale)))
+        return self.op("Add", y, self.weight(f"{name}.bias", b.reshape(1, -1, 1, 1)))
+
+    def bounded(self, x):
+        """ReLU6."""
+        low, high = (self.weight(f"bound.{self.count}.{v}", np.array(v, np.float32)) for v in (0, 6))
+        return self.op("Clip", x, low, high)
 
     def quantise(self, x):
         return self.op("DynamicQuantizeLinear", x, outputs=3)
@@ -135,6 +165,25 @@ def frame_encoder(s, int8, seed=0):
     )
 
 
+def mobile(s, int8, seed=0):
+    """[1, 3, S, S] -> [1, D]: inverted residuals as in MobileNetV2 and EfficientNet-Lite."""
+    g = Graph(int8, seed)
+    draw = lambda *shape: g.random.standard_normal(shape).astype(np.float32)
+    inner = 72
+    x = g.bounded(g.convolution("stem", "pixels", draw(s.width, 3, 3, 3) * np.float32(0.4), draw(s.width), strides=[2, 2], pads=[1, 1, 1, 1]))
+    for i in range(s.layers):
+        y = g.pointwise(f"expand{i}", x, s.width, inner, True)
+        y = g.bounded(g.convolution(f"depthwise{i}", y, draw(inner, 1, 3, 3) * np.float32(0.4), draw(inner), group=inner, pads=[1, 1, 1, 1]))
+        x = g.op("Add", g.pointwise(f"project{i}", y, inner, s.width, False), x)
+    x = g.op("Flatten", g.op("GlobalAveragePool", g.pointwise("head", x, s.width, 40, True)), axis=1)
+    x = g.linear("proj", x, 40, s.out, 40**-0.5)
+    g.nodes.append(helper.make_node("Identity", [x], ["embedding"]))
+    return g.model(
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [1, 3, s.image, s.image])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [1, s.out])],
+    )
+
+
 def temporal_header(s, int8, seed=0):
     """[1, T, D] -> [1, T, D], BIKE's Transf header: positions, blocks and the outer residual."""
     g = Graph(int8, seed)
@@ -177,6 +226,7 @@ def demo(folder):
     onnx.checker.check_model(model)
     plain = folder / "demo.fp32.onnx"
     onnx.save(model, plain)
+    onnx.save(with_int8_pointwise(model), folder / "demo.dynamic.onnx")
 
     class Noise(CalibrationDataReader):
         def __init__(self):
@@ -195,6 +245,26 @@ def demo(folder):
     print(plain, plain.stat().st_size)
 
 
+def with_int8_pointwise(model):
+    """A copy whose convolutions of one point are dynamic int8."""
+    copy = onnx.ModelProto.FromString(model.SerializeToString())
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in copy.graph.initializer}
+    g, replaced = Graph(True, 0), {}
+    for node in copy.graph.node:
+        node.input[:] = [replaced.get(name, name) for name in node.input]
+        group = next((a.i for a in node.attribute if a.name == "group"), 1)
+        if node.op_type == "Conv" and group == 1 and values[node.input[1]].shape[2:] == (1, 1):
+            replaced[node.output[0]] = g.int8_convolution(node.output[0], node.input[0], *(values[name] for name in node.input[1:]))
+        else:
+            g.nodes.append(node)
+    used = {name for node in g.nodes for name in node.input}
+    kept = [tensor for tensor in copy.graph.initializer if tensor.name in used]
+    graph = helper.make_graph(g.nodes, "demo", copy.graph.input, copy.graph.output, [*kept, *g.weights])
+    copy.graph.CopyFrom(graph)
+    onnx.checker.check_model(copy)
+    return copy
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
@@ -207,7 +277,7 @@ def main():
             demo(options.folder)
             continue
         shape = SHAPES[name]
-        make = frame_encoder if shape.image else temporal_header
+        make = mobile if shape.heads == 0 else frame_encoder if shape.image else temporal_header
         for form in ["fp32", "int8"]:
             path = options.folder / f"{name}.{form}.onnx"
             path.write_bytes(make(shape, form == "int8").SerializeToString())
@@ -220,7 +290,10 @@ def golden(path):
     """Write PATH's answer to a fixed random input beside it."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    # Without it onnxruntime saturates sums of products on chips without VNNI.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     item = session.get_inputs()[0]
     x = np.random.default_rng(7).standard_normal(item.shape).astype("<f4")
     x.tofile(path.with_name(path.name.split(".")[0] + ".input.f32"))

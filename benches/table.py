@@ -4,7 +4,7 @@
     table.py FOLDER --ours NETWORK --rten RTEN [--write docs/performance.md] [--rounds 12] [--threads 1,2]
 
 FOLDER holds NAME.fp32.onnx and NAME.int8.onnx as make_vit.py writes them; ours of the demo model is
-models/demo/visual.onnx. Times are medians (95th percentile) in ms; ratios are medians of each round's ratio to
+models/demo/visual.onnx, and the same with its pointwise convolutions in dynamic int8. Times are medians (95th percentile) in ms; ratios are medians of each round's ratio to
 onnxruntime's int8 (for the demo model: to onnxruntime's fp32). The page has a part for chips with VNNI and one for those
 without; there onnxruntime's usual int8 saturates sums of two products, so that it is also timed in its exact mode.
 """
@@ -49,6 +49,7 @@ def networks(folder, options):
     demo = ROOT / "models/demo/visual.onnx"
     yield "demo", [
         ("bike-edge", lambda n: bike_edge(options.ours, demo, n)),
+        ("bike-edge dynamic int8", lambda n: bike_edge(options.ours, folder / "demo.dynamic.onnx", n)),
         ("rten", lambda n: Runner([options.rten, demo, 1, 3, 224, 224], n)),
         ("onnxruntime static int8", lambda n: onnxruntime(folder / "demo.int8.onnx", n)),
         ("onnxruntime fp32", lambda n: onnxruntime(folder / "demo.fp32.onnx", n)),

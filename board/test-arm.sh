@@ -85,10 +85,12 @@ numeric() {
 }
 
 whole() {
-    local programs program pair skip=()
+    local programs program pair binfmt skip
     for pair in aarch64:max armv7:cortex-a15; do
         # Tests that start programs need the kernel of this host to start ARM programs by itself.
-        if [ ! -e /proc/sys/fs/binfmt_misc/qemu-${pair%%:*} ]; then
+        binfmt=qemu-${pair%%:*} skip=()
+        [ "${pair%%:*}" != armv7 ] || binfmt=qemu-arm
+        if [ ! -e "/proc/sys/fs/binfmt_misc/$binfmt" ]; then
             skip=(--skip command_line --skip ffmpeg)
             echo "${pair%%:*}: tests that start programs are left out: qemu is not registered in /proc/sys/fs/binfmt_misc" \
                 "(install qemu-user-binfmt)"

@@ -97,6 +97,22 @@ pub(crate) fn pointwise_after(model: &TypedModel, start: OutletId, points: &[f32
     found
 }
 
+/// The end of a clip (ReLU, ReLU6) that follows, and its bounds; without one, `outlet` and no bounds.
+pub(crate) fn bounds_after(model: &TypedModel, outlet: OutletId) -> (OutletId, [f32; 2]) {
+    let points = [-1e30, -100.0, -7.5, -1.0, -0.25, 0.0, 0.25, 1.0, 3.0, 5.5, 7.5, 100.0, 1e30f32];
+    let mut best = (outlet, [f32::NEG_INFINITY, f32::INFINITY]);
+    for chain in pointwise_after(model, outlet, &points) {
+        let (low, high) = (chain.values[0], chain.values[points.len() - 1]);
+        let low = if low == points[0] { f32::NEG_INFINITY } else { low };
+        let high = if high == points[points.len() - 1] { f32::INFINITY } else { high };
+        let clips = low <= high && points.iter().zip(&chain.values).all(|(x, y)| x.clamp(low, high) == *y);
+        if clips {
+            best = (chain.output, [low, high]);
+        }
+    }
+    best
+}
+
 fn apply_to_known(model: &TypedModel, node: &TypedNode, known: &[(OutletId, TValue)]) -> Option<(OutletId, TValue)> {
     let output = OutletId::new(node.id, 0);
     let element_wise = node.op_is::<TypedBinOp>() || node.op_is::<ElementWiseOp>();

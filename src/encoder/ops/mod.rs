@@ -7,7 +7,7 @@ mod attention;
 mod bf16;
 #[cfg(test)]
 mod chosen;
-mod conv;
+pub(crate) mod conv;
 pub(crate) mod engine;
 mod gemm;
 pub(crate) mod graph;

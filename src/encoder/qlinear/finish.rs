@@ -5,7 +5,7 @@ use crate::encoder::ops::math::{BASE_FUSED, exp, fma};
 use crate::encoder::ops::shared::Block;
 
 /// What follows a linear layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Activation {
     /// Nothing.
     None,
@@ -13,6 +13,8 @@ pub(crate) enum Activation {
     QuickGelu,
     /// x * Phi(x), by the error function.
     Gelu,
+    /// x kept between two numbers: ReLU, ReLU6.
+    Bounded(f32, f32),
 }
 
 impl Activation {
@@ -22,6 +24,7 @@ impl Activation {
             Self::None => x,
             Self::QuickGelu => x / (1.0 + exp::<false>(-1.702 * x)),
             Self::Gelu => gelu::<false>(x),
+            Self::Bounded(low, high) => bounded(x, low, high),
         }
     }
 }
@@ -53,51 +56,77 @@ fn finish_body<const FUSED: bool>(
     add: bool,
     mut out: Block<'_>,
 ) {
-    for (row, sums) in sums.chunks(nr).enumerate().take(out.rows()) {
-        let out = out.row(row);
-        let mut at = 0;
-        // Constant lengths become whole vectors.
-        while let Some(out) = out[at..].first_chunk_mut::<16>() {
-            cells::<FUSED, 16>(sums, columns, at, activation, add, out);
-            at += 16;
-        }
-        while let Some(out) = out[at..].first_chunk_mut::<4>() {
-            cells::<FUSED, 4>(sums, columns, at, activation, add, out);
-            at += 4;
-        }
-        while let Some(out) = out[at..].first_chunk_mut::<1>() {
-            cells::<FUSED, 1>(sums, columns, at, activation, add, out);
-            at += 1;
+    let mut at = 0;
+    // Constant lengths become whole vectors.
+    while let Some(cells) = columns.cells::<16>(at) {
+        cells.finish::<FUSED>(sums, nr, at, activation, add, &mut out);
+        at += 16;
+    }
+    while let Some(cells) = columns.cells::<4>(at) {
+        cells.finish::<FUSED>(sums, nr, at, activation, add, &mut out);
+        at += 4;
+    }
+    while let Some(cells) = columns.cells::<1>(at) {
+        cells.finish::<FUSED>(sums, nr, at, activation, add, &mut out);
+        at += 1;
+    }
+}
+
+impl Columns<'_> {
+    /// `N` neighbours from column `at` on, where there are as many.
+    #[inline(always)]
+    fn cells<const N: usize>(&self, at: usize) -> Option<Cells<N>> {
+        Some(Cells {
+            correction: *self.correction.get(at..)?.first_chunk()?,
+            scale: *self.scale.get(at..)?.first_chunk()?,
+            bias: *self.bias.get(at..)?.first_chunk()?,
+        })
+    }
+}
+
+/// Constants of neighbouring columns, in registers for all rows of a tile.
+struct Cells<const N: usize> {
+    correction: [i32; N],
+    scale: [f32; N],
+    bias: [f32; N],
+}
+
+impl<const N: usize> Cells<N> {
+    #[inline(always)]
+    fn finish<const FUSED: bool>(
+        &self,
+        sums: &[i32],
+        nr: usize,
+        at: usize,
+        activation: Activation,
+        add: bool,
+        out: &mut Block<'_>,
+    ) {
+        for row in 0..out.rows() {
+            let Some(sums) = sums.get(row * nr + at..).and_then(|sums| sums.first_chunk::<N>()) else { return };
+            let Some(out) = out.row(row).get_mut(at..).and_then(|out| out.first_chunk_mut::<N>()) else { return };
+            let mut x = [0f32; N];
+            for i in 0..N {
+                // Two roundings, as Mul and Add in the file; not fused.
+                x[i] = sums[i].wrapping_sub(self.correction[i]) as f32 * self.scale[i] + self.bias[i];
+            }
+            match activation {
+                Activation::None => {}
+                Activation::QuickGelu => x.iter_mut().for_each(|x| *x /= 1.0 + exp::<FUSED>(-1.702 * *x)),
+                Activation::Gelu => x.iter_mut().for_each(|x| *x = gelu::<FUSED>(*x)),
+                Activation::Bounded(low, high) => x.iter_mut().for_each(|x| *x = bounded(*x, low, high)),
+            }
+            for i in 0..N {
+                out[i] = if add { out[i] + x[i] } else { x[i] };
+            }
         }
     }
 }
 
-/// `N` neighbours from column `at` on.
 #[inline(always)]
-fn cells<const FUSED: bool, const N: usize>(
-    sums: &[i32],
-    columns: Columns<'_>,
-    at: usize,
-    activation: Activation,
-    add: bool,
-    out: &mut [f32; N],
-) {
-    let end = at + N;
-    let (sums, correction) = (&sums[at..end], &columns.correction[at..end]);
-    let (scale, bias) = (&columns.scale[at..end], &columns.bias[at..end]);
-    let mut x = [0f32; N];
-    for i in 0..N {
-        // Two roundings, as Mul and Add in the file; not fused.
-        x[i] = sums[i].wrapping_sub(correction[i]) as f32 * scale[i] + bias[i];
-    }
-    match activation {
-        Activation::None => {}
-        Activation::QuickGelu => x.iter_mut().for_each(|x| *x /= 1.0 + exp::<FUSED>(-1.702 * *x)),
-        Activation::Gelu => x.iter_mut().for_each(|x| *x = gelu::<FUSED>(*x)),
-    }
-    for i in 0..N {
-        out[i] = if add { out[i] + x[i] } else { x[i] };
-    }
+fn bounded(x: f32, low: f32, high: f32) -> f32 {
+    let x = if x > low { x } else { low };
+    if x < high { x } else { high }
 }
 
 /// x/2 (1 + erf(x / sqrt 2)), the error function by Abramowitz and Stegun 7.1.26, wrong by at most 1.5e-7.
@@ -141,7 +170,8 @@ mod tests {
     fn every_level_gives_the_same_to_rounding() {
         let sums: Vec<i32> = (0..61).map(|i| (i - 30) * 777).collect();
         let columns = Columns { correction: &[5; 61], scale: &[1.3e-4; 61], bias: &[0.1; 61] };
-        for activation in [Activation::None, Activation::QuickGelu, Activation::Gelu] {
+        let bounded = Activation::Bounded(0.0, 0.5);
+        for activation in [Activation::None, Activation::QuickGelu, Activation::Gelu, bounded] {
             for level in [Level::BASE, Level::detect().at_most_avx2(), Level::detect()] {
                 for add in [false, true] {
                     // Two rows of the same sums, with a number between them that is not theirs.

@@ -6,6 +6,8 @@
 //! ```
 //!
 //! Layers that read one DynamicQuantizeLinear (queries, keys and values) and have nothing after their bias become one.
+//! ConvInteger with a kernel of one point is such a layer too, with its columns on the second axis: its input gets
+//! channels moved last and its output has them moved back, as other convolutions do, so that moves cancel.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,12 +16,17 @@ use tract_core::internal::*;
 use tract_core::ops::array::Slice;
 use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::cast::Cast;
+use tract_core::ops::cnn::conv::Conv;
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::math::{Add, Mul};
 
+use super::convolution::{self, transposed};
 use super::{Activation, QLinear, pack_all};
+use crate::encoder::ops::conv::matching::{TO_LAST, TO_SECOND};
 use crate::encoder::ops::engine::Engine;
-use crate::encoder::ops::graph::{constant, constant_f32, is_constant, only_reader, other_operand, pointwise_after};
+use crate::encoder::ops::graph::{
+    bounds_after, constant, constant_f32, is_constant, only_reader, other_operand, pointwise_after,
+};
 use crate::encoder::weights::Weights;
 
 /// One layer as found.
@@ -27,6 +34,7 @@ struct Linear<'a> {
     quantiser: usize,
     weights: Source<'a>,
     k: usize,
+    columns: Columns,
     scale: Vec<f32>,
     bias: Vec<f32>,
     activation: Activation,
@@ -34,10 +42,21 @@ struct Linear<'a> {
     output: OutletId,
 }
 
+/// Which axis of its answer a layer's columns are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Columns {
+    /// `[.., N]`
+    Last,
+    /// `[1, N, H, W]`
+    Second,
+}
+
 /// Where a layer's weights, i8 `[K, N]`, lie.
 enum Source<'a> {
     /// In the model.
     Constant(Arc<Tensor>),
+    /// In the model as `[N, K, 1, 1]`.
+    Transposed(Arc<Tensor>),
     /// In the file, see [`Weights`].
     File(&'a [u8]),
 }
@@ -48,7 +67,7 @@ impl Linear<'_> {
     }
 
     fn can_share(&self) -> bool {
-        self.activation == Activation::None && self.residual.is_none()
+        self.activation == Activation::None && self.residual.is_none() && self.columns == Columns::Last
     }
 }
 
@@ -56,7 +75,8 @@ impl Linear<'_> {
 ///
 /// Weights may lie in the model or beside it.
 pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>, beside: &Weights<'_>) -> TractResult<usize> {
-    let candidates: Vec<usize> = model.nodes.iter().filter(|n| n.op_is::<EinSum>()).map(|n| n.id).collect();
+    let is_product = |node: &&TypedNode| node.op_is::<EinSum>() || node.op_is::<Conv>();
+    let candidates: Vec<usize> = model.nodes.iter().filter(is_product).map(|n| n.id).collect();
     let mut groups: Vec<(usize, Vec<usize>, Vec<Linear<'_>>)> = vec![];
     for &id in &candidates {
         let Some(linear) = find(model, beside, model.node(id)) else { continue };
@@ -107,11 +127,19 @@ fn replace(model: &mut TypedModel, op: QLinear, linears: &[Linear<'_>], residual
     let name = &model.node(linears[0].output.node).name;
     let input = model.node(linears[0].quantiser).inputs[0];
     let mut patch = TypedModelPatch::new("dynamic int8 linear layer");
-    let mut inputs = tvec!(patch.tap_model(model, input)?);
-    if let Some(residual) = residual {
-        inputs.push(patch.tap_model(model, residual)?);
+    let second = linears[0].columns == Columns::Second;
+    let mut inputs = tvec!();
+    for (i, outlet) in [Some(input), residual].into_iter().flatten().enumerate() {
+        let mut tap = patch.tap_model(model, outlet)?;
+        if second {
+            tap = patch.wire_node(format!("{name}.last.{i}"), TO_LAST, &[tap])?[0];
+        }
+        inputs.push(tap);
     }
-    let output = patch.wire_node(format!("{name}.qlinear"), op, &inputs)?[0];
+    let mut output = patch.wire_node(format!("{name}.qlinear"), op, &inputs)?[0];
+    if second {
+        output = patch.wire_node(format!("{name}.second"), TO_SECOND, &[output])?[0];
+    }
     if let [linear] = linears {
         patch.shunt_outside(model, linear.output, output)?;
     } else {
@@ -130,11 +158,12 @@ fn replace(model: &mut TypedModel, op: QLinear, linears: &[Linear<'_>], residual
 /// The weights of layers of one input side by side, row-major bytes.
 fn joined<'a>(linears: &'a [Linear<'_>]) -> TractResult<Cow<'a, [u8]>> {
     let bytes = |linear: &'a Linear<'_>| match &linear.weights {
-        Source::Constant(tensor) => Ok(tensor.try_as_plain_ram()?.as_bytes()),
-        Source::File(bytes) => TractResult::Ok(*bytes),
+        Source::Constant(tensor) => Ok(Cow::Borrowed(tensor.try_as_plain_ram()?.as_bytes())),
+        Source::Transposed(tensor) => Ok(Cow::Owned(transposed(tensor, linear.k)?)),
+        Source::File(bytes) => TractResult::Ok(Cow::Borrowed(*bytes)),
     };
     if let [linear] = linears {
-        return bytes(linear).map(Cow::Borrowed);
+        return bytes(linear);
     }
     let n: usize = linears.iter().map(Linear::n).sum();
     let mut joined = vec![0; linears.first().map_or(0, |l| l.k) * n];
@@ -164,43 +193,77 @@ fn source<'a>(model: &TypedModel, beside: &Weights<'a>, outlet: OutletId) -> Opt
 
 /// The layer whose matrix product is `node`, if it is one that can be replaced.
 fn find<'a>(model: &TypedModel, beside: &Weights<'a>, node: &TypedNode) -> Option<Linear<'a>> {
-    let op = node.op_as::<EinSum>()?;
-    let [a, b, bias, a_zero, a_scale, b_zero, b_scale, c_zero, c_scale] = *node.inputs else { return None };
-    let quantiser = model.node(a.node);
-    let plain = op.q_params == Some(i32::datum_type())
-        && [bias, b_zero, c_zero].iter().all(|i| is_constant(model, *i, 0.0))
-        && [a_scale, b_scale, c_scale].iter().all(|i| is_constant(model, *i, 1.0))
-        && quantiser.op.name() == "DynamicQuantizeLinearU8"
-        && (a.slot, a_zero) == (0, OutletId::new(quantiser.id, 2));
-    let (weights, [k, n]) = source(model, beside, b)?;
-    if !plain || !multiplies_last_axis(model, node, op, k, n) {
-        return None;
-    }
+    let (quantiser, weights, [k, n], columns) = match convolution::find(model, node) {
+        Some(found) => (found.quantiser, Source::Transposed(found.weights), [found.k, found.n], Columns::Second),
+        None => {
+            let (quantiser, weights, shape) = matrix_product(model, beside, node)?;
+            (quantiser, weights, shape, Columns::Last)
+        }
+    };
+    let axis = if columns == Columns::Second { 1 } else { node.outputs[0].fact.rank() - 1 };
     let cast = only_reader(model, node.id.into())?;
     (cast.op_as::<Cast>()?.to == f32::datum_type()).then_some(())?;
     let mut output = OutletId::new(cast.id, 0);
     let mut scale = Scale::default();
     while let Some(reader) = only_reader(model, output) {
         let Some(factor) = other_operand::<Mul>(reader, output) else { break };
-        if !scale.times(model, factor, quantiser.id, n) {
+        if !lies_along(model, factor, axis, n) || !scale.times(model, factor, quantiser, n) {
             break;
         }
         output = reader.id.into();
     }
     let mut linear = Linear {
-        quantiser: quantiser.id,
+        quantiser,
         weights,
         k,
+        columns,
         scale: scale.finish(n)?,
         bias: vec![0.0; n],
         activation: Activation::None,
         residual: None,
         output,
     };
-    linear.take_bias(model);
+    linear.take_bias(model, axis);
     linear.take_activation(model);
     linear.take_residual(model);
     Some(linear)
+}
+
+/// Quantiser, weights and their shape `[K, N]` of a dynamic MatMulInteger.
+fn matrix_product<'a>(
+    model: &TypedModel,
+    beside: &Weights<'a>,
+    node: &TypedNode,
+) -> Option<(usize, Source<'a>, [usize; 2])> {
+    let op = node.op_as::<EinSum>()?;
+    let [a, b, bias, a_zero, a_scale, b_zero, b_scale, c_zero, c_scale] = *node.inputs else { return None };
+    let plain = op.q_params == Some(i32::datum_type())
+        && sums_plainly(model, [bias, b_zero, c_zero], [a_scale, b_scale, c_scale]);
+    let quantiser = quantiser_of(model, a, a_zero).filter(|_| plain)?;
+    let (weights, [k, n]) = source(model, beside, b)?;
+    multiplies_last_axis(model, node, op, k, n).then_some((quantiser, weights, [k, n]))
+}
+
+/// Whether an integer product has nothing added and no scale of its own.
+pub(super) fn sums_plainly(model: &TypedModel, zeros: [OutletId; 3], ones: [OutletId; 3]) -> bool {
+    zeros.iter().all(|i| is_constant(model, *i, 0.0)) && ones.iter().all(|i| is_constant(model, *i, 1.0))
+}
+
+/// The DynamicQuantizeLinear whose integers and zero point these are.
+pub(super) fn quantiser_of(model: &TypedModel, integers: OutletId, mut zero: OutletId) -> Option<usize> {
+    while model.node(zero.node).op_is::<Cast>() {
+        zero = model.node(zero.node).inputs[0];
+    }
+    let quantiser = model.node(integers.node);
+    let both = (integers.slot, zero) == (0, OutletId::new(quantiser.id, 2));
+    (both && quantiser.op.name() == "DynamicQuantizeLinearU8").then_some(quantiser.id)
+}
+
+/// Whether an operand has one number, or `n` along `axis`.
+fn lies_along(model: &TypedModel, operand: OutletId, axis: usize, n: usize) -> bool {
+    let Ok(fact) = model.outlet_fact(operand) else { return false };
+    let along = |(at, dim): (usize, &usize)| *dim == 1 || (at == axis && *dim == n);
+    fact.shape.as_concrete().is_some_and(|shape| shape.iter().enumerate().all(along))
 }
 
 /// Whether the product is `[.., K] x [K, N]`, the matrix having axes of length 1 in front at most.
@@ -256,10 +319,11 @@ impl Scale {
 }
 
 impl Linear<'_> {
-    fn take_bias(&mut self, model: &TypedModel) {
+    fn take_bias(&mut self, model: &TypedModel, axis: usize) {
         let Some(reader) = only_reader(model, self.output) else { return };
         let Some(other) = other_operand::<Add>(reader, self.output) else { return };
-        if let Some(bias) = constant_f32(model, other).filter(|b| b.len() == self.n()) {
+        let bias = constant_f32(model, other).filter(|b| b.len() == self.n());
+        if let Some(bias) = bias.filter(|_| lies_along(model, other, axis, self.n())) {
             self.bias = bias;
             self.output = reader.id.into();
         }
@@ -276,6 +340,11 @@ impl Linear<'_> {
                 self.output = chain.output;
                 return;
             }
+        }
+        let (output, [low, high]) = bounds_after(model, self.output);
+        if output != self.output {
+            self.activation = Activation::Bounded(low, high);
+            self.output = output;
         }
     }
 

@@ -7,6 +7,7 @@
 //! The arithmetic is that of ONNX's DynamicQuantizeLinear, MatMulInteger, Cast, Mul and Add, which this replaces: the
 //! integers are the same on every kernel, and onnxruntime's answer on the same file differs only by roundings in f32.
 
+mod convolution;
 mod finish;
 pub(crate) mod kernel;
 pub(crate) mod matching;
@@ -35,6 +36,11 @@ thread_local! {
 
 /// Columns that one task of the pool works on, about.
 const TASK_COLUMNS: usize = 64;
+/// Rows that one task works on where there are many and the weights are few, as in a convolution of a large picture: its
+/// activations stay near while the panels take turns.
+const TASK_ROWS: usize = 128;
+/// Weights that stay in the second-level cache.
+const SMALL_WEIGHTS: usize = 1 << 18;
 /// No kernel has panels wider, or tiles of more numbers, than these.
 const MAX_NR: usize = 64;
 const MAX_TILE: usize = 6 * 64;
@@ -134,17 +140,27 @@ impl QLinear {
             let quantised = &*quantised;
             let rows = x.len() / self.weights.k();
             let output = Shared::new(out);
-            let (panels, per_task) = (self.weights.panels(), (TASK_COLUMNS / kernel.nr).max(1));
+            let panels = self.weights.panels();
+            if rows > 2 * TASK_ROWS && self.weights.k() * self.weights.n() <= SMALL_WEIGHTS {
+                pool.run(rows.div_ceil(TASK_ROWS), &|task| {
+                    let block = task * TASK_ROWS..rows.min((task + 1) * TASK_ROWS);
+                    for panel in 0..panels {
+                        self.panel(panel, quantised, block.clone(), &output);
+                    }
+                });
+                return;
+            }
+            let per_task = (TASK_COLUMNS / kernel.nr).max(1);
             pool.run(panels.div_ceil(per_task), &|task| {
                 for panel in task * per_task..panels.min((task + 1) * per_task) {
-                    self.panel(panel, quantised, rows, &output);
+                    self.panel(panel, quantised, 0..rows, &output);
                 }
             });
         });
     }
 
-    /// All rows of one panel's columns.
-    fn panel(&self, panel: usize, x: &Quantised, rows: usize, output: &Shared<'_>) {
+    /// Some rows of one panel's columns.
+    fn panel(&self, panel: usize, x: &Quantised, rows: std::ops::Range<usize>, output: &Shared<'_>) {
         let kernel = self.engine.kernel;
         let (nr, n) = (kernel.nr, self.weights.n());
         let first_column = panel * nr;
@@ -161,11 +177,12 @@ impl QLinear {
         let constants = Columns { correction: &correction[..columns], scale: &scale[..columns], bias };
         let mut sums = [0i32; MAX_TILE];
         // Tiles of about equal height: 8 rows are 4 and 4, not 6 and 2.
-        let tiles = rows.div_ceil(kernel.mr);
+        let tiles = rows.len().div_ceil(kernel.mr);
         for tile in 0..tiles {
-            let (first, last) = (tile * rows / tiles, (tile + 1) * rows / tiles);
+            let at = |tile: usize| rows.start + tile * rows.len() / tiles;
+            let (first, last) = (at(tile), at(tile + 1));
             self.weights.tile(kernel, &self.arena, x, panel, first, last - first, &mut sums);
-            // SAFETY: this panel's columns are written by this task alone, one tile at a time.
+            // SAFETY: these rows of this panel's columns are written by this task alone, one tile at a time.
             let out = unsafe { output.block(first * n + first_column, n, last - first, columns) };
             finish(self.engine.level, &sums, nr, constants, self.activation, self.residual, out);
         }

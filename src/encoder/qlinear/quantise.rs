@@ -10,6 +10,9 @@ const ROUND: f32 = 12_582_912.0;
 /// Below this many numbers a second thread does not pay.
 const PARALLEL: usize = 1 << 16;
 
+/// Rows of fewer bytes than this follow on each other without a gap.
+const SHORT: usize = 256;
+
 /// A matrix of activations in u8 with one scale and zero point, stored as a kernel wants it. Kept and filled again and
 /// again, so that its memory is allocated once.
 #[derive(Debug, Default)]
@@ -35,22 +38,25 @@ impl Quantised {
         let zero = (-low / scale).clamp(0.0, 255.0).round_ties_even();
         self.shape(kernel, m, k, scale, zero as u8);
         let (stride, form) = (self.stride, kernel.activations);
-        if pool.threads() == 1 || x.len() < PARALLEL {
-            for (row, out) in x.chunks_exact(k).zip(self.bytes.chunks_exact_mut(stride)) {
+        // Rows without a gap are one long row.
+        let length = if stride == k * form.size() { x.len() } else { k };
+        let some = |x: &[f32], out: &mut [u8]| {
+            for (row, out) in x.chunks(length).zip(out.chunks_mut(length / k * stride)) {
                 quantise(level, row, scale, zero, form, out);
             }
+        };
+        if pool.threads() == 1 || x.len() < PARALLEL {
+            some(x, &mut self.bytes[..m * stride]);
             return;
         }
         let per_task = m.div_ceil(pool.threads() * 2);
-        let rows = x.chunks(per_task * k).zip(self.bytes.chunks_mut(per_task * stride));
+        let rows = x.chunks(per_task * k).zip(self.bytes[..m * stride].chunks_mut(per_task * stride));
         let tasks: Vec<_> = rows.map(|(x, out)| std::sync::Mutex::new((x, out))).collect();
         pool.run(tasks.len(), &|i| {
             // Each task is taken once, so the lock is free and was never poisoned.
             if let Ok(mut task) = tasks[i].lock() {
                 let (x, out) = &mut *task;
-                for (row, out) in x.chunks_exact(k).zip(out.chunks_exact_mut(stride)) {
-                    quantise(level, row, scale, zero, form, out);
-                }
+                some(x, out);
             }
         });
     }
@@ -68,8 +74,12 @@ impl Quantised {
 
     fn shape(&mut self, kernel: &Kernel, m: usize, k: usize, scale: f32, zero: u8) {
         self.row_bytes = k.next_multiple_of(kernel.kr) * kernel.activations.size();
-        // One cache line more than needed, so that the rows of a tile do not fall on the same cache sets.
-        self.stride = self.row_bytes.next_multiple_of(64) + 64;
+        // One cache line more than needed, so that the rows of a tile do not fall on the same cache sets; short rows
+        // cannot.
+        self.stride = match self.row_bytes {
+            0..SHORT => self.row_bytes,
+            long => long.next_multiple_of(64) + 64,
+        };
         self.rows = m;
         self.form = Some(kernel.activations);
         self.scale = scale;

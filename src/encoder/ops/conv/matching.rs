@@ -14,11 +14,11 @@ use tract_core::ops::nn::DataFormat;
 use super::{Convolution, Kind, Shape, depthwise};
 use crate::encoder::ops::engine::Engine;
 use crate::encoder::ops::gemm::columns;
-use crate::encoder::ops::graph::{constant, only_reader, other_operand, pointwise_after};
+use crate::encoder::ops::graph::{bounds_after, constant, only_reader, other_operand};
 
-/// Channels from the second axis to the last, and back.
-const TO_LAST: AxisOp = AxisOp::Move(1, 3);
-const TO_SECOND: AxisOp = AxisOp::Move(3, 1);
+/// Channels of `[1, C, H, W]` from the second axis to the last, and back.
+pub(crate) const TO_LAST: AxisOp = AxisOp::Move(1, 3);
+pub(crate) const TO_SECOND: AxisOp = AxisOp::Move(3, 1);
 
 /// Replaces every convolution that there is code for; returns their number.
 pub(crate) fn rewrite(model: &mut TypedModel, engine: &Arc<Engine>) -> TractResult<usize> {
@@ -148,22 +148,6 @@ fn arrange(kind: Kind, shape: &Shape, tile: usize, weights: &[f32]) -> Vec<f32> 
         }
     }
     out
-}
-
-/// The end of a clip (ReLU, ReLU6) that follows, and its bounds; without one, `outlet` and no bounds.
-fn bounds_after(model: &TypedModel, outlet: OutletId) -> (OutletId, [f32; 2]) {
-    let points = [-1e30, -100.0, -7.5, -1.0, -0.25, 0.0, 0.25, 1.0, 3.0, 5.5, 7.5, 100.0, 1e30f32];
-    let mut best = (outlet, [f32::NEG_INFINITY, f32::INFINITY]);
-    for chain in pointwise_after(model, outlet, &points) {
-        let (low, high) = (chain.values[0], chain.values[points.len() - 1]);
-        let low = if low == points[0] { f32::NEG_INFINITY } else { low };
-        let high = if high == points[points.len() - 1] { f32::INFINITY } else { high };
-        let clips = low <= high && points.iter().zip(&chain.values).all(|(x, y)| x.clamp(low, high) == *y);
-        if clips {
-            best = (chain.output, [low, high]);
-        }
-    }
-    best
 }
 
 /// The end of an addition of another tensor of the same shape that follows, and that tensor.
