@@ -41,7 +41,7 @@ printf '%-40s %-8s %s\n' network kernel 'million instructions a frame'
 for network in "$@"; do
     kernels="neon sdot i8mm"
     # Without int8 layers every kernel has the same work.
-    grep -q MatMulInteger "$network" || kernels=neon
+    grep -qE 'MatMulInteger|ConvInteger' "$network" || kernels=neon
     for kernel in $kernels; do
         once=$(count "$network" "$kernel" "")
         twice=$(count "$network" "$kernel" "run 1")
