@@ -7,7 +7,6 @@
 //! The arithmetic is that of ONNX's DynamicQuantizeLinear, MatMulInteger, Cast, Mul and Add, which this replaces: the
 //! integers are the same on every kernel, and onnxruntime's answer on the same file differs only by roundings in f32.
 
-mod convolution;
 mod finish;
 pub(crate) mod kernel;
 pub(crate) mod matching;

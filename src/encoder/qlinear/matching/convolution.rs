@@ -7,7 +7,7 @@ use tract_core::ops::cnn::PaddingSpec;
 use tract_core::ops::cnn::conv::{Conv, KernelFormat};
 use tract_core::ops::nn::DataFormat;
 
-use super::matching::{quantiser_of, sums_plainly};
+use super::operands::{quantiser_of, sums_plainly};
 use crate::encoder::ops::graph::constant;
 
 /// What is multiplied: the quantiser of `[1, K, H, W]`, and i8 weights `[N, K, 1, 1]`.

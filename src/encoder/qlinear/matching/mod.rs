@@ -9,25 +9,29 @@
 //! ConvInteger with a kernel of one point is such a layer too, with its columns on the second axis: its input gets
 //! channels moved last and its output has them moved back, as other convolutions do, so that moves cancel.
 
+mod convolution;
+mod matrix;
+mod operands;
+mod scale;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use tract_core::internal::*;
 use tract_core::ops::array::Slice;
-use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::cast::Cast;
 use tract_core::ops::cnn::conv::Conv;
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::math::{Add, Mul};
 
-use super::convolution::{self, transposed};
 use super::{Activation, QLinear, pack_all};
 use crate::encoder::ops::conv::matching::{TO_LAST, TO_SECOND};
 use crate::encoder::ops::engine::Engine;
-use crate::encoder::ops::graph::{
-    bounds_after, constant, constant_f32, is_constant, only_reader, other_operand, pointwise_after,
-};
+use crate::encoder::ops::graph::{bounds_after, constant, constant_f32, only_reader, other_operand, pointwise_after};
 use crate::encoder::weights::Weights;
+use convolution::transposed;
+use operands::Source;
+use scale::{Scale, lies_along};
 
 /// One layer as found.
 struct Linear<'a> {
@@ -49,16 +53,6 @@ enum Columns {
     Last,
     /// `[1, N, H, W]`
     Second,
-}
-
-/// Where a layer's weights, i8 `[K, N]`, lie.
-enum Source<'a> {
-    /// In the model.
-    Constant(Arc<Tensor>),
-    /// In the model as `[N, K, 1, 1]`.
-    Transposed(Arc<Tensor>),
-    /// In the file, see [`Weights`].
-    File(&'a [u8]),
 }
 
 impl Linear<'_> {
@@ -177,26 +171,12 @@ fn joined<'a>(linears: &'a [Linear<'_>]) -> TractResult<Cow<'a, [u8]>> {
     Ok(Cow::Owned(joined))
 }
 
-/// Where the weights at an outlet lie, and their shape `[K, N]`.
-fn source<'a>(model: &TypedModel, beside: &Weights<'a>, outlet: OutletId) -> Option<(Source<'a>, [usize; 2])> {
-    let mut origin = outlet;
-    while model.node(origin.node).op_is::<AxisOp>() {
-        origin = model.node(origin.node).inputs[0];
-    }
-    if let Some((shape, bytes)) = beside.at(model, origin) {
-        return Some((Source::File(bytes), shape));
-    }
-    let tensor = constant(model, outlet).filter(|tensor| tensor.datum_type() == i8::datum_type())?;
-    let shape = tensor.shape().try_into().ok()?;
-    Some((Source::Constant(tensor), shape))
-}
-
 /// The layer whose matrix product is `node`, if it is one that can be replaced.
 fn find<'a>(model: &TypedModel, beside: &Weights<'a>, node: &TypedNode) -> Option<Linear<'a>> {
     let (quantiser, weights, [k, n], columns) = match convolution::find(model, node) {
         Some(found) => (found.quantiser, Source::Transposed(found.weights), [found.k, found.n], Columns::Second),
         None => {
-            let (quantiser, weights, shape) = matrix_product(model, beside, node)?;
+            let (quantiser, weights, shape) = matrix::find(model, beside, node)?;
             (quantiser, weights, shape, Columns::Last)
         }
     };
@@ -227,95 +207,6 @@ fn find<'a>(model: &TypedModel, beside: &Weights<'a>, node: &TypedNode) -> Optio
     linear.take_activation(model);
     linear.take_residual(model);
     Some(linear)
-}
-
-/// Quantiser, weights and their shape `[K, N]` of a dynamic MatMulInteger.
-fn matrix_product<'a>(
-    model: &TypedModel,
-    beside: &Weights<'a>,
-    node: &TypedNode,
-) -> Option<(usize, Source<'a>, [usize; 2])> {
-    let op = node.op_as::<EinSum>()?;
-    let [a, b, bias, a_zero, a_scale, b_zero, b_scale, c_zero, c_scale] = *node.inputs else { return None };
-    let plain = op.q_params == Some(i32::datum_type())
-        && sums_plainly(model, [bias, b_zero, c_zero], [a_scale, b_scale, c_scale]);
-    let quantiser = quantiser_of(model, a, a_zero).filter(|_| plain)?;
-    let (weights, [k, n]) = source(model, beside, b)?;
-    multiplies_last_axis(model, node, op, k, n).then_some((quantiser, weights, [k, n]))
-}
-
-/// Whether an integer product has nothing added and no scale of its own.
-pub(super) fn sums_plainly(model: &TypedModel, zeros: [OutletId; 3], ones: [OutletId; 3]) -> bool {
-    zeros.iter().all(|i| is_constant(model, *i, 0.0)) && ones.iter().all(|i| is_constant(model, *i, 1.0))
-}
-
-/// The DynamicQuantizeLinear whose integers and zero point these are.
-pub(super) fn quantiser_of(model: &TypedModel, integers: OutletId, mut zero: OutletId) -> Option<usize> {
-    while model.node(zero.node).op_is::<Cast>() {
-        zero = model.node(zero.node).inputs[0];
-    }
-    let quantiser = model.node(integers.node);
-    let both = (integers.slot, zero) == (0, OutletId::new(quantiser.id, 2));
-    (both && quantiser.op.name() == "DynamicQuantizeLinearU8").then_some(quantiser.id)
-}
-
-/// Whether an operand has one number, or `n` along `axis`.
-fn lies_along(model: &TypedModel, operand: OutletId, axis: usize, n: usize) -> bool {
-    let Ok(fact) = model.outlet_fact(operand) else { return false };
-    let along = |(at, dim): (usize, &usize)| *dim == 1 || (at == axis && *dim == n);
-    fact.shape.as_concrete().is_some_and(|shape| shape.iter().enumerate().all(along))
-}
-
-/// Whether the product is `[.., K] x [K, N]`, the matrix having axes of length 1 in front at most.
-fn multiplies_last_axis(model: &TypedModel, node: &TypedNode, op: &EinSum, k: usize, n: usize) -> bool {
-    let rank = |i: usize| model.outlet_fact(node.inputs[i]).map_or(0, |f| f.rank());
-    let (a, b) = (rank(0), rank(1));
-    let out = node.outputs[0].fact.rank();
-    if a < 2 || b < 2 || out != a {
-        return false;
-    }
-    let axis = |io, at| op.axes.axis((io, at)).map(|axis| axis.repr).ok();
-    let k_axis = axis(InOut::In(0), a - 1);
-    let (b_k, b_n, out_n) = (axis(InOut::In(1), b - 2), axis(InOut::In(1), b - 1), axis(InOut::Out(0), a - 1));
-    let leading = (0..a - 1).all(|i| axis(InOut::In(0), i) == axis(InOut::Out(0), i));
-    let b_shape = model.outlet_fact(node.inputs[1]).ok().and_then(|f| f.shape.as_concrete().map(|s| s.to_vec()));
-    let matrix = b_shape.is_some_and(|s| s[..b - 2].iter().all(|d| *d == 1) && s[b - 2..] == [k, n]);
-    k_axis.is_some() && k_axis == b_k && b_n.is_some() && b_n == out_n && leading && matrix
-}
-
-/// The product of factors behind a layer's sums: the activation's scale once, and constants.
-#[derive(Default)]
-struct Scale {
-    dynamic: bool,
-    constants: Vec<Vec<f32>>,
-}
-
-impl Scale {
-    /// Takes a factor in, if it is made of the activation's scale and constants of 1 or `n` numbers alone.
-    fn times(&mut self, model: &TypedModel, factor: OutletId, quantiser: usize, n: usize) -> bool {
-        if let Some(numbers) = constant_f32(model, factor).filter(|c| c.len() == 1 || c.len() == n) {
-            self.constants.push(numbers);
-            return true;
-        }
-        let node = model.node(factor.node);
-        if factor == OutletId::new(quantiser, 1) {
-            return !std::mem::replace(&mut self.dynamic, true);
-        }
-        if node.op_is::<AxisOp>() {
-            return self.times(model, node.inputs[0], quantiser, n);
-        }
-        node.op_as::<TypedBinOp>().is_some_and(|op| op.0.is::<Mul>())
-            && node.inputs.iter().all(|input| self.times(model, *input, quantiser, n))
-    }
-
-    /// The constant part for each column, if the activation's scale was there.
-    fn finish(self, n: usize) -> Option<Vec<f32>> {
-        let mut product = vec![1f32; n];
-        for factor in &self.constants {
-            product.iter_mut().enumerate().for_each(|(i, p)| *p *= factor[i % factor.len()]);
-        }
-        self.dynamic.then_some(product)
-    }
 }
 
 impl Linear<'_> {
