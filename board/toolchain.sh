@@ -100,10 +100,11 @@ environment() {
 emulate() {
     local cpu=$1 program=$2
     shift
-    # The machine an ELF file is for, its bytes 18 and 19.
+    # The machine an ELF file is for, its bytes 18 and 19. Told by variables, as programs that it starts are to know too.
+    export QEMU_CPU=$cpu
     case $(od -An -tx2 -j18 -N2 "$program" | tr -d ' ') in
-        00b7) exec qemu-aarch64-static -cpu "$cpu" -L /usr/aarch64-linux-gnu "$@" ;;
-        0028) exec qemu-arm-static -cpu "$cpu" -L /usr/arm-linux-gnueabihf "$@" ;;
+        00b7) QEMU_LD_PREFIX=/usr/aarch64-linux-gnu exec qemu-aarch64-static "$@" ;;
+        0028) QEMU_LD_PREFIX=/usr/arm-linux-gnueabihf exec qemu-arm-static "$@" ;;
         *) die "$program is not a program for ARM" ;;
     esac
 }

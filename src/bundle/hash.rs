@@ -42,9 +42,10 @@ pub(super) fn check_all(files: &[(&str, &FileEntry, Bytes)]) -> Vec<Result<(), S
     };
     let mut results: Vec<_> = files.iter().map(|(name, ..)| Err(format!("{name} was not checked"))).collect();
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+        // A thread that cannot be had leaves its share to the others.
+        let others: Vec<_> = (1..workers).map(|_| std::thread::Builder::new().spawn_scoped(scope, work)).collect();
         let mut done = work();
-        done.extend(others.into_iter().filter_map(|thread| thread.join().ok()).flatten());
+        done.extend(others.into_iter().flatten().filter_map(|thread| thread.join().ok()).flatten());
         done.into_iter().for_each(|(i, result)| results[i] = result);
     });
     results

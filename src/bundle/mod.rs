@@ -20,7 +20,9 @@ mod verify;
 mod vocabulary;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::thread;
 
 pub use container::BundleRef;
 pub use describe::describe;
@@ -64,17 +66,22 @@ impl Bundle {
     pub fn open_with<T>(place: &BundleRef, load: impl FnOnce(&Self) -> Result<T>) -> Result<(Self, T)> {
         let wrong = |problem| Error::bundle(place.to_string(), problem);
         let Parts { manifest, manifest_text, files, readme } = Parts::read(place).map_err(wrong)?;
-        std::thread::scope(|scope| {
-            let hashes = scope.spawn(|| check_hashes(&manifest, &files).into_iter().collect::<Result<(), String>>());
-            let tables = Self::tables(&manifest, &files).map_err(wrong);
-            let loaded = tables.and_then(|(categories, lexicon)| {
+        let check = || check_hashes(&manifest, &files).into_iter().collect::<Result<(), String>>();
+        thread::scope(|scope| {
+            let beside = thread::Builder::new().spawn_scoped(scope, check);
+            // A fault that a damaged file leads to is not told where the hash tells that it is damaged.
+            let loaded = catch_unwind(AssertUnwindSafe(|| {
+                let (categories, lexicon) = Self::tables(&manifest, &files).map_err(wrong)?;
                 let (place, manifest, files) = (place.clone(), manifest.clone(), files.clone());
                 let bundle = Self { manifest, place, files, manifest_text, readme, categories, lexicon };
                 load(&bundle).map(|made| (bundle, made))
-            });
-            let failed = |_| Err("its files' hashes could not be compared".into());
-            hashes.join().unwrap_or_else(failed).map_err(wrong)?;
-            loaded
+            }));
+            let hashes = match beside {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                Err(_) => check(),
+            };
+            hashes.map_err(wrong)?;
+            loaded.unwrap_or_else(|panic| resume_unwind(panic))
         })
     }
 

@@ -38,7 +38,7 @@ fn bare_clip(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Clip>> {
         }
         Place::Path(path) => match Kind::of_path(&name, &path)? {
             Kind::Pipe => {
-                let mut from = Patient::new(open_file(&name, &path)?, options.io_timeout_s);
+                let mut from = Patient::new(open_pipe(&name, &path)?, options.io_timeout_s);
                 spooled_clip(name, &mut from, options)
             }
             kind => Ok(Box::new(RecordedClip::new(name.clone(), recording(&name, path, kind, options)?))),
@@ -64,7 +64,7 @@ pub(super) fn bare_stream(input: &OsStr, options: &SourceOptions) -> Result<Box<
         Place::Stdin => piped_stream(&name, Box::new(stdin(&name, options)?), options),
         Place::Path(path) => match Kind::of_path(&name, &path)? {
             Kind::Pipe => {
-                let from = Patient::new(open_file(&name, &path)?, options.io_timeout_s);
+                let from = Patient::new(open_pipe(&name, &path)?, options.io_timeout_s);
                 piped_stream(&name, Box::new(from), options)
             }
             kind => {
@@ -103,6 +103,21 @@ pub(super) fn name_of(input: &OsStr) -> String {
 fn open_file(name: &str, path: &Path) -> Result<File> {
     File::open(path).map_err(|e| detect::cannot_open(name, path, &e))
 }
+
+/// A named pipe, without waiting for someone to write to it: that is left to reads, whose patience ends.
+#[cfg(target_os = "linux")]
+fn open_pipe(name: &str, path: &Path) -> Result<File> {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::OpenOptionsExt;
+    let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(|e| detect::cannot_open(name, path, &e))?;
+    // SAFETY: a descriptor that `file` keeps open; only its waiting is changed.
+    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, 0) };
+    Ok(file)
+}
+
+#[cfg(not(target_os = "linux"))]
+use open_file as open_pipe;
 
 /// The recording at `path`, of a kind that was told from its content.
 fn recording(name: &str, path: PathBuf, kind: Kind, options: &SourceOptions) -> Result<Box<dyn Recording>> {

@@ -119,16 +119,21 @@ impl Drop for Scene {
 
 /// Plays a changing picture into the pipe, whenever someone reads it.
 fn film(pipe: &Path, go_on: &AtomicBool) {
-    let mut level = 0_u8;
     while go_on.load(Ordering::Relaxed) {
-        let Ok(mut out) = File::options().write(true).open(pipe) else { return };
-        let mut written = out.write_all(b"YUV4MPEG2 W64 H48 F25:1 C420jpeg\n");
-        while written.is_ok() && go_on.load(Ordering::Relaxed) {
-            level = level.wrapping_add(1);
-            let pixels: Vec<u8> = (0..64 * 48 * 3 / 2).map(|i| (i as u8).wrapping_mul(7) ^ level).collect();
-            written = out.write_all(b"FRAME\n").and_then(|()| out.write_all(&pixels));
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        play(pipe, go_on);
+    }
+}
+
+/// Plays it once, to whoever reads it first and until they go.
+fn play(pipe: &Path, go_on: &AtomicBool) {
+    let Ok(mut out) = File::options().write(true).open(pipe) else { return };
+    let mut level = 0_u8;
+    let mut written = out.write_all(b"YUV4MPEG2 W64 H48 F25:1 C420jpeg\n");
+    while written.is_ok() && go_on.load(Ordering::Relaxed) {
+        level = level.wrapping_add(1);
+        let pixels: Vec<u8> = (0..64 * 48 * 3 / 2).map(|i| (i as u8).wrapping_mul(7) ^ level).collect();
+        written = out.write_all(b"FRAME\n").and_then(|()| out.write_all(&pixels));
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -315,6 +320,55 @@ fn a_password_is_told_nowhere() {
         assert!(!fs::read_to_string(scene.path(name)).unwrap().contains("hush"), "{name}");
     }
     assert!(!log.contains("hush") && !words.contains("hush"), "{log}");
+}
+
+/// Cameras that are silent from the start, each in its own way: a pipe that nobody feeds, and an address that takes a
+/// connection and says nothing.
+#[test]
+fn silent_cameras_hold_up_neither_the_others_nor_the_end() {
+    let scene = Scene::new();
+    assert!(Command::new("mkfifo").arg(scene.path("nobody")).status().unwrap().success());
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = mute.local_addr().unwrap().port();
+    scene.configure(&format!(
+        "[[camera]]\nname = \"nobody\"\nsource = \"{}\"\ntimeout_s = 300.0\n\
+         [[camera]]\nname = \"mute\"\nsource = \"rtsp://127.0.0.1:{port}/x\"\ntimeout_s = 300.0\n",
+        scene.shown("nobody")
+    ));
+    let mut service = scene.start();
+    service.until("an event of the third", |_| scene.told("new") >= 1);
+    service.until("a watchdog that is pinged", |s| s.heard("WATCHDOG=1") >= 3);
+    service.until("figures of all", |_| {
+        let figures = fs::read_to_string(scene.path("figures.prom")).unwrap_or_default();
+        ["pipe\"} 1", "nobody\"} 0", "mute\"} 0"]
+            .iter()
+            .all(|up| figures.contains(&format!("bike_edge_camera_up{{camera=\"{up}")))
+    });
+    let began = Instant::now();
+    let (code, log) = service.stop();
+    assert_eq!(code, Some(0), "{log}");
+    // Far less than the patience with either; a machine at work may be slow.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}: {log}", began.elapsed());
+
+    // Whoever feeds a pipe later is heard, and once more after it was started anew.
+    fs::remove_file(scene.path("camera.y4m")).unwrap();
+    scene.configure(&format!("[[camera]]\nname = \"nobody\"\nsource = \"{}\"\n", scene.shown("nobody")));
+    let mut service = scene.start();
+    service.until("a service", |s| s.heard("READY=1") == 1);
+    for round in 1..=2 {
+        let (pipe, go_on) = (scene.path("nobody"), Arc::new(AtomicBool::new(true)));
+        let playing = go_on.clone();
+        let player = std::thread::spawn(move || play(&pipe, &playing));
+        service.until("frames", |_| {
+            let figures = fs::read_to_string(scene.path("figures.prom")).unwrap_or_default();
+            let steps = figures.lines().find_map(|line| line.strip_prefix("bike_edge_steps_total{camera=\"nobody\"} "));
+            steps.and_then(|steps| steps.parse::<f64>().ok()).is_some_and(|steps| steps >= 20.0 * f64::from(round))
+        });
+        go_on.store(false, Ordering::Relaxed);
+        player.join().unwrap();
+    }
+    let (code, log) = service.stop();
+    assert_eq!(code, Some(0), "{log}");
 }
 
 #[test]

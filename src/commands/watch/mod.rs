@@ -27,13 +27,15 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let mut engine = Engine::load(&args.model)?;
     let mut session = session(args, &engine, &picture)?;
     let input = super::shown(&args.input);
-    let stop = Stop::catch()?;
+    // Caught from when something can be open to be ended; until then a signal ends the program as usual.
     if args.live || is_camera(&args.input) {
         let source = open_live(&args.input, &live_options(&args.mode, &picture.source)?)?;
+        let stop = Stop::catch()?;
         let teller = Teller::new(args, &input, &engine, &session)?;
         return live::follow(Camera::new(session, source), &mut engine, teller, &stop);
     }
     let mut stream = open_stream(&args.input, &picture.source)?;
+    let stop = Stop::catch()?;
     let mut teller = Teller::new(args, &input, &engine, &session)?;
     let followed = match follow(stream.as_mut(), &mut session, &mut engine, &mut teller, &stop) {
         Err(error @ (Error::PipeClosed | Error::Output(_))) => return Err(error),

@@ -118,7 +118,15 @@ pub(super) struct Notes {
     signs: Arc<AtomicU64>,
 }
 
+/// How long an ending program may take to close its outputs one after the other.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 impl Notes {
+    /// Whether there are no more. A program that has just ended is given a moment to say so.
+    pub(super) fn are_over(&mut self) -> bool {
+        matches!(self.receiver.recv_timeout(LAST_WORDS.min(self.timeout)), Err(RecvTimeoutError::Disconnected))
+    }
+
     /// The next note; `None` after the last. An error where nothing comes for too long.
     pub(super) fn next(&mut self) -> Result<Option<Note>> {
         loop {

@@ -78,10 +78,7 @@ impl FfmpegReader {
             Ok(y4m) => self.going = Some(Going { run, y4m, noted: Noted::default() }),
             Err(e) => {
                 // Only where ffmpeg ended by itself is its last line the reason.
-                return Err(match run.notes.next() {
-                    Ok(None) => run.end()?.nothing(&self.input),
-                    _ => e,
-                });
+                return Err(if run.notes.are_over() { run.end()?.nothing(&self.input) } else { e });
             }
         }
         Ok(())

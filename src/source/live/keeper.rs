@@ -96,7 +96,7 @@ pub(in crate::source) struct Kept {
 }
 
 impl Kept {
-    /// Starts the thread, and waits until the device is open.
+    /// Starts the thread, and waits until the device is open; not for one that is awaited, as that may take for ever.
     ///
     /// # Errors
     /// A device that cannot be opened, unless it is awaited.
@@ -110,6 +110,9 @@ impl Kept {
         let info = ClipInfo { format: String::new(), width: 0, height: 0, fps: None, duration_s: None };
         let mut kept =
             Self { keeping, latest, thread: Some(thread), info, shot: None, developer: Developer::default(), viewer };
+        if kept.keeping.awaited {
+            return Ok(kept);
+        }
         match kept.latest.wait_open() {
             Ok(info) => kept.info = kept.viewer.info(info),
             Err(Some(_)) => {}
@@ -205,11 +208,11 @@ impl Keeper {
         let last_word = LastWord(self.latest.clone());
         let mut backoff = self.keeping.backoff.clone();
         let mut lost: Option<Instant> = None;
-        let mut awaited = self.keeping.awaited;
+        let mut opened = false;
         while !self.latest.stopped() {
             let fault = match open() {
                 Ok(mut device) => {
-                    awaited = true;
+                    opened = true;
                     self.latest.opened(device.info());
                     self.read(&mut *device, &mut lost, &mut backoff)
                 }
@@ -218,7 +221,7 @@ impl Keeper {
             match fault {
                 Fault::Ended => return self.latest.end(Ok(())),
                 Fault::Refused(e) => return self.latest.end(Err(e)),
-                Fault::Lost(reason) if !awaited => {
+                Fault::Lost(reason) if !opened && !self.keeping.awaited => {
                     return self.latest.end(Err(Error::input(&self.keeping.name, reason)));
                 }
                 Fault::Lost(reason) => {
@@ -226,7 +229,10 @@ impl Keeper {
                     if lost.is_none() {
                         lost = Some(Instant::now());
                         self.log(&reason);
-                        self.latest.lose(Loss { reason, retry_in });
+                        // What was never there is not lost.
+                        if opened {
+                            self.latest.lose(Loss { reason, retry_in });
+                        }
                     } else {
                         log::debug!("{}: still lost: {reason}; next try in {retry_in:?}", self.keeping.name);
                     }

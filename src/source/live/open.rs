@@ -52,7 +52,8 @@ pub fn open_live(input: &OsStr, options: &LiveOptions) -> Result<Box<dyn Live>> 
 
 fn piped(input: &OsStr, name: String, options: &LiveOptions) -> Result<(Keeping, Open)> {
     let place = place_of(input);
-    let again = matches!(place, Place::Url(_));
+    // Whoever feeds a named pipe may be started anew too, where it is worth waiting for.
+    let again = matches!(place, Place::Url(_)) || (options.awaited && matches!(place, Place::Path(_)));
     if let Place::Path(path) = &place
         && std::fs::metadata(path).is_ok_and(|meta| meta.is_file() || meta.is_dir())
     {
@@ -76,7 +77,7 @@ fn piped(input: &OsStr, name: String, options: &LiveOptions) -> Result<(Keeping,
     Ok((Keeping { name, silence, joined: false, ..Keeping::default() }, open))
 }
 
-/// What an error means: an address may answer again, a pipe that broke stays broken.
+/// What an error means: what is opened `again` may answer again, another pipe that broke stays broken.
 fn fault(e: Error, again: bool) -> Fault {
     match e {
         Error::Input { problem, .. } if again => Fault::Lost(problem),
@@ -87,6 +88,7 @@ fn fault(e: Error, again: bool) -> Fault {
 /// A pipe or an address, drained as it comes.
 struct Piped {
     stream: Box<dyn Stream>,
+    /// Whether it is opened again at its end.
     again: bool,
 }
 

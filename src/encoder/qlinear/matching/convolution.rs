@@ -39,6 +39,9 @@ pub(super) fn find(model: &TypedModel, node: &TypedNode) -> Option<Found> {
     }
     let weights = constant(model, weights).filter(|weights| weights.datum_type() == i8::datum_type())?;
     let [n, k, 1, 1] = *weights.shape() else { return None };
+    if n == 0 || k == 0 {
+        return None;
+    }
     let batch = model.outlet_fact(x).ok()?.shape.as_concrete()?.first() == Some(&1);
     let quantiser = quantiser_of(model, x, x_zero).filter(|_| batch)?;
     Some(Found { quantiser, weights, n, k })

@@ -228,8 +228,10 @@ fn ends_and_refusals_are_told() {
     assert!(next(&mut plain(&[Deed::Open, Deed::Pause, Deed::Refused])).contains("gives up"));
     let closed = kept(&[Deed::Closed], View::default(), false).err().expect("refused").to_string();
     assert!(closed.contains("not plugged in"), "{closed}");
-    let refused = kept(&[Deed::Refused], View::default(), true).err().expect("refused").to_string();
+    let refused = kept(&[Deed::Refused], View::default(), false).err().expect("refused").to_string();
     assert!(refused.contains("gives up"), "{refused}");
+    // What is awaited is not waited for when it is opened.
+    assert!(next(&mut kept(&[Deed::Refused], View::default(), true).expect("awaited")).contains("gives up"));
 }
 
 #[test]
