@@ -159,7 +159,11 @@ ARM64_BIN := $(TARGET)/aarch64-unknown-linux-gnu/release/bike-edge
 deb: build       ## Make the Debian package, target/deb; for arm64 too where `make cross` has built it
 	board/deb/build.sh $(BIN) $$(dpkg --print-architecture) $(TARGET)/deb
 	@if [ -x $(ARM64_BIN) ] && [ "$$(dpkg --print-architecture)" != arm64 ]; then \
-		board/deb/build.sh $(ARM64_BIN) arm64 $(TARGET)/deb $(BIN); \
+		if [ -n "$$(find src build build.rs models/demo Cargo.toml Cargo.lock -newer $(ARM64_BIN) -type f | head -n 1)" ]; then \
+			echo "no package for arm64: $(ARM64_BIN) is older than its sources; make cross"; \
+		else \
+			board/deb/build.sh $(ARM64_BIN) arm64 $(TARGET)/deb $(BIN); \
+		fi; \
 	fi
 
 test-deb: deb    ## Install, run, upgrade, remove and purge the packages in a fresh Debian (root)

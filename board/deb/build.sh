@@ -64,7 +64,7 @@ install -d "$root/usr/share/bash-completion/completions" "$root/usr/share/zsh/ve
 "$host" completions fish >"$root/usr/share/fish/vendor_completions.d/bike-edge.fish"
 doc="$root/usr/share/doc/bike-edge"
 install -d "$doc"
-install -m644 docs/service.md docs/reliability.md "$doc/"
+install -m644 docs/service.md docs/reliability.md docs/cameras.md docs/events.md docs/events.schema.json docs/output.md "$doc/"
 {
     printf 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\nCopyright: the bike-edge authors\n'
     printf 'License: Apache-2.0 or MIT\n\nFiles: usr/share/bike-edge/models/*\nCopyright: see README.md beside them\nLicense: see bundle.toml beside them\n\n'

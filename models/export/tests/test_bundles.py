@@ -168,6 +168,25 @@ def test_composer_or_the_mean_is_used_and_said(made, export):
     assert "Intended use" in card and "rank correlation" in card
 
 
+def test_where_training_does_not_help_the_mean_is_used_and_said(made, export, capsys, monkeypatch):
+    """A composer that learned nothing right loses against the mean of the phrases."""
+    from bike_export.export import stand_in
+
+    def useless(*arguments, **options):
+        state = train(*arguments, **options)
+        draw = torch.Generator().manual_seed(1)
+        return {k: torch.randn(v.shape, generator=draw) if v.ndim == 2 and k != "learned" else v for k, v in state.items()}
+
+    train = stand_in.train
+    monkeypatch.setattr(stand_in, "train", useless)
+    folder = export("bike", "--lexicon", str(made["lexicon"]), "--tuples", "100")
+    m = manifest(folder)
+    assert m["model"]["attribute_scores"] == "mean" and "composer.onnx" not in m["files"]
+    assert m["quality"]["composer_spearman"] <= m["quality"]["phrase_mean_spearman"]
+    said = capsys.readouterr()
+    assert "training did not beat it" in said.out + said.err
+
+
 def test_compacted_words_stay_within_their_bound(made, export):
     figures = manifest(export("bike", "--word-bound", "0.02"))["quality"]
     assert figures["word_s_v_change_max"] <= 0.02
@@ -258,7 +277,7 @@ def test_what_texts_begin_with_is_read_once_and_changes_nothing(made):
 
 
 def test_relabelled_bundles_keep_their_graphs(made, export, tmp_path: Path, capsys):
-    folder = export("bike", "--lexicon", str(made["lexicon"]), "--no-composer")
+    folder = export("bike", "--lexicon", str(made["lexicon"]), "--tuples", "400")
     labels = tmp_path / "new.csv"
     labels.write_text("id,name\n0,rowing\n1,reading a book\n")
     out = tmp_path / "relabelled"
@@ -268,6 +287,11 @@ def test_relabelled_bundles_keep_their_graphs(made, export, tmp_path: Path, caps
     )
     assert (out / "visual.onnx").read_bytes() == (folder / "visual.onnx").read_bytes()
     assert (out / "categories.txt").read_text() == "rowing\nreading a book\n"
+    old, new = manifest(folder), manifest(out)
+    assert new["model"] == old["model"] and new["files"].keys() == old["files"].keys()
+    # What was judged on the old categories is not said of the new ones.
+    judged = {k for k in old["quality"] if k.startswith(("composer_", "phrase_mean_"))}
+    assert judged and not judged & new["quality"].keys()
     assert (
         main(["relabel", str(folder), str(made["bike-header"]), "--labels", str(labels), "--out", str(tmp_path / "no")])
         == 1

@@ -1,5 +1,6 @@
 """Every published format reads as the same model, and what is not a model is refused by name."""
 
+import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -68,6 +69,39 @@ def test_openclip_names_and_training_checkpoints(tmp_path: Path):
         load(tmp_path / "o.pt")
 
 
+@pytest.mark.parametrize(("quick", "activation"), [(True, "quickgelu"), (False, "gelu")])
+def test_openclip_folders_tell_their_activation(tmp_path: Path, quick: bool, activation: str):
+    from safetensors.torch import save_file
+
+    clip = {k: v.contiguous() for k, v in rc.clip_state("tiny").items()}
+    save_file(clip, tmp_path / "open_clip_model.safetensors")
+    config = {"model_cfg": {"embed_dim": 64, **({"quick_gelu": True} if quick else {})}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    c = load(tmp_path)
+    assert c.activation == activation and same(c.clip, clip, 0)
+    # A flag that says otherwise is a mistake.
+    with pytest.raises(BadCheckpoint, match="states the activation"):
+        load(tmp_path, "gelu" if quick else "quickgelu")
+
+
+def test_weights_in_parts_are_put_together_and_stay_in_their_folder(made, tmp_path: Path):
+    from safetensors.torch import load_file, save_file
+
+    whole = load_file(made["hugging-face"] / "model.safetensors")
+    names = sorted(whole)
+    parts = {"model-1.safetensors": names[::2], "model-2.safetensors": names[1::2]}
+    for part, some in parts.items():
+        save_file({n: whole[n] for n in some}, tmp_path / part)
+    index = {"weight_map": {n: part for part, some in parts.items() for n in some}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    (tmp_path / "config.json").write_text((made["hugging-face"] / "config.json").read_text())
+    assert same(load(tmp_path).clip, load(made["hugging-face"]).clip, 0)
+    index["weight_map"]["logit_scale"] = "../elsewhere.safetensors"
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(BadCheckpoint, match="does not name files beside it"):
+        load(tmp_path)
+
+
 def broken(tmp_path: Path, change) -> Path:
     clip = rc.clip_state("tiny")
     change(clip)
@@ -87,6 +121,10 @@ def broken(tmp_path: Path, change) -> Path:
         (lambda s: s.update({"visual.time_embedding": torch.zeros(8, 128)}), "joint space-time"),
         (lambda s: s.update({"visual.layer1.0.conv1.weight": torch.zeros(1)}), "ResNet"),
         (lambda s: s.update({"visual.conv1.weight": torch.zeros(96, 3, 16, 16)}), "multiple of 64"),
+        (lambda s: s.update({"visual.trunk.patch_embed.proj.weight": torch.zeros(1)}), "timm"),
+        (lambda s: s.update({"logit_bias": torch.zeros(1)}), "SigLIP"),
+        (lambda s: s.update({"visual.conv1.weight": torch.zeros(1280, 3, 14, 14)}), "ViT-H"),
+        (lambda s: s.update({"visual.conv1.weight": torch.zeros(1664, 3, 14, 14)}), "bigG"),
         (lambda s: s.pop("visual.transformer.resblocks.0.ln_1.bias"), "visual.transformer.resblocks.0.ln_1.bias"),
     ],
 )
@@ -110,6 +148,11 @@ def test_pickles_that_run_code_are_refused_and_not_run(tmp_path: Path):
     torch.save({"model_state_dict": Attack(mark), "fusion_model_state_dict": {}}, tmp_path / "a.pt")
     with pytest.raises(BadCheckpoint, match="not run"):
         load(tmp_path / "a.pt")
+    folder = tmp_path / "hugging-face"
+    folder.mkdir()
+    torch.save({"logit_scale": Attack(mark)}, folder / "pytorch_model.bin")
+    with pytest.raises(BadCheckpoint, match="not run"):
+        load(folder)
     with zipfile.ZipFile(tmp_path / "b.pt", "w") as archive:  # as a TorchScript archive
         archive.writestr("b/data.pkl", pickle.dumps(Attack(mark), protocol=2))
         archive.writestr("b/constants.pkl", b"")

@@ -57,7 +57,7 @@ def test_what_embeddings_do_not_tell_is_learned_for_tuples_that_were_not_seen(ph
     (tuples, truth), seen = lesson, 3600
     monkeypatch.setattr("bike_export.composer.train.BATCH", 64)
     knowing = train(phrases, tuples[:seen], truth[:seen], epochs=6)
-    monkeypatch.setattr(network, "MOST_PHRASES", N - 1)
+    monkeypatch.setattr(network, "MOST_BYTES", network.size(K, D, N) - 1)
     without = train(phrases, tuples[:seen], truth[:seen], epochs=6)
     assert network.LEARNED in knowing and network.LEARNED not in without
     misses = [miss(network.rounded(s), phrases, tuples[seen:], truth[seen:]) for s in (knowing, without)]
@@ -65,9 +65,9 @@ def test_what_embeddings_do_not_tell_is_learned_for_tuples_that_were_not_seen(ph
     assert misses[0] < 0.7 * misses[1]
 
 
-@pytest.mark.parametrize("most", [N, N - 1])
-def test_the_graph_computes_what_was_trained(phrases, lesson, tmp_path: Path, monkeypatch, most: int):
-    monkeypatch.setattr(network, "MOST_PHRASES", most)
+@pytest.mark.parametrize("rows", [True, False])
+def test_the_graph_computes_what_was_trained(phrases, lesson, tmp_path: Path, monkeypatch, rows: bool):
+    monkeypatch.setattr(network, "MOST_BYTES", network.size(K, D, N) - (0 if rows else 1))
     tuples, truth = lesson
     state = network.rounded(train(phrases, tuples[:500], truth[:500], epochs=2))
     network.write(tmp_path / "composer.onnx", state, {}, {})
@@ -77,4 +77,12 @@ def test_the_graph_computes_what_was_trained(phrases, lesson, tmp_path: Path, mo
         expected = network.compose(state, torch.from_numpy(phrases[some][None])).numpy()
         np.testing.assert_allclose(found, expected, atol=1e-5)
     kinds = {n.op_type for n in onnx.load(str(tmp_path / "composer.onnx")).graph.node}
-    assert ("ArgMax" in kinds) == (most == N)
+    assert ("ArgMax" in kinds) == rows
+    said = network.size(K, D, N if rows else 0)
+    assert 0.75 * said < (tmp_path / "composer.onnx").stat().st_size < said
+
+
+def test_sizes_stay_within_the_limit():
+    # B/32 with 12,000 phrases, L/14 with as many, and what nothing can be left out of.
+    assert network.size(5, 512, 12_000) <= network.MOST_BYTES < network.size(5, 768, 12_000)
+    assert network.size(5, 768, 0) <= network.MOST_BYTES < network.size(16, 768, 0)

@@ -16,7 +16,7 @@ pub struct CalibrateArgs {
     #[arg(value_name = "LIST", value_hint = ValueHint::AnyPath)]
     pub list: PathBuf,
 
-    /// The file to write, for `watch --thresholds` and the section `events` of a configuration.
+    /// The file to write, for `watch --thresholds` and the key `thresholds` of a configuration.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub out: PathBuf,
 

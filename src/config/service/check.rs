@@ -10,7 +10,8 @@ use super::place::KeyPath;
 use super::secret::Credentials;
 use super::settings::{MetricsConfig, OutputConfig, ServiceConfig};
 use crate::cli::args::ModelArgs;
-use crate::config::parse_size;
+use crate::config::{parse_size, read_event_settings};
+use crate::events::EventSettings;
 use crate::health::GovernorSpec;
 use crate::live::GateSpec;
 
@@ -165,11 +166,16 @@ fn cameras(from: &ServiceFile, credentials: &Credentials) -> Result<Vec<CameraCo
 }
 
 /// What the categories are is known once the bundle is; the numbers can be looked at before.
-fn events(from: &ServiceFile) -> Result<crate::events::EventSettings, Problem> {
+fn events(from: &ServiceFile) -> Result<EventSettings, Problem> {
+    let below = match absolute("thresholds", from.thresholds.as_deref())? {
+        Some(file) => read_event_settings(file).or_else(|error| wrong("thresholds", error.to_string()))?,
+        None => EventSettings::default(),
+    };
+    let settings = from.events.clone().over(below);
     let shortest_gap = 0.001;
     let stride = from.model.stride_s.unwrap_or(shortest_gap);
-    match from.events.resolve(&[], stride) {
-        Ok(_) => Ok(from.events.clone()),
+    match settings.resolve(&[], stride) {
+        Ok(_) => Ok(settings),
         Err(error) => wrong("events", error.to_string()),
     }
 }

@@ -17,6 +17,7 @@ pub const EVERY_SECTION: [&str; 10] =
 #[allow(missing_docs)]
 pub struct ServiceFile {
     pub profile: String,
+    pub thresholds: Option<PathBuf>,
     pub log: LogFile,
     pub model: ModelFile,
     pub camera_defaults: CameraDefaults,
@@ -171,6 +172,7 @@ impl Default for ServiceFile {
     fn default() -> Self {
         Self {
             profile: "auto".into(),
+            thresholds: None,
             log: LogFile::default(),
             model: ModelFile::default(),
             camera_defaults: CameraDefaults::default(),

@@ -26,7 +26,7 @@ from ..tables import unit_rows
 WIDTH, LAYERS = 256, 2
 HEADS = WIDTH // 64
 KEY = 64  # numbers a phrase is found by
-MOST_PHRASES = 12_000  # with a row of their own: a composer is to stay below 8 MB
+MOST_BYTES = 8_000_000  # of composer.onnx
 EPSILON = 1e-5
 LEARNED = "learned"  # the phrases' own rows [N, WIDTH]
 State = dict[str, torch.Tensor]
@@ -54,6 +54,13 @@ def find(state: State, phrases: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(near.numpy().argmax(-1))
 
 
+def size(k: int, depth: int, phrases: int) -> int:
+    """Bytes of composer.onnx, with rows for so many phrases: its matrices in int8, and a share for all else."""
+    matrices = k * depth * depth + depth * WIDTH + k * WIDTH * depth + LAYERS * 12 * WIDTH * WIDTH
+    rows = phrases * (KEY + WIDTH) + depth * KEY if phrases else 0
+    return (matrices + rows) * 102 // 100 + 50_000
+
+
 def start(ridge: np.ndarray, bias: np.ndarray, phrases: np.ndarray, seed: int) -> State:
     """Weights before training; ridge [k D, D], bias [D], phrases [N, D]."""
     draw = torch.Generator().manual_seed(seed)
@@ -72,7 +79,7 @@ def start(ridge: np.ndarray, bias: np.ndarray, phrases: np.ndarray, seed: int) -
         "ln.bias": torch.zeros(WIDTH),
         "out.weight": torch.zeros(k * WIDTH, depth),
     }
-    if len(phrases) <= MOST_PHRASES:
+    if size(k, depth, len(phrases)) <= MOST_BYTES:
         state |= finder(phrases) | {LEARNED: normal(len(phrases), WIDTH, std=0.02)}
     for i in range(LAYERS):
         at = f"blocks.{i}"

@@ -110,9 +110,11 @@ def relabel(
             "provenance": f"{manifest['provenance']}; new categories on {today()}",
         }
         old_card = (bundle / "README.md").read_text(encoding="utf-8") if (bundle / "README.md").is_file() else ""
-        note = f"\n## New categories\n\nThis bundle is `{manifest['name']}` with {len(names)} other categories ({head['provenance']}); figures of word tables above are the old ones.\n"
+        note = f"\n## New categories\n\nThis bundle is `{manifest['name']}` with {len(names)} other categories ({head['provenance']}); figures of word tables and of attribute sentences above are of the old ones.\n"
         b.path("README.md").write_text(old_card + note, encoding="utf-8")
         defaults = {k: v for k, v in manifest.get("defaults", {}).items() if k != "background"}
-        size = b.finish(head, model=m, preprocess=p, defaults=defaults, quality=manifest.get("quality", {}) | figures)
+        # How well attribute sentences are made up was judged on the old categories.
+        old = {k: v for k, v in manifest.get("quality", {}).items() if not k.startswith(("composer_", "phrase_mean_"))}
+        size = b.finish(head, model=m, preprocess=p, defaults=defaults, quality=old | figures)
     say(f"wrote {out}: {size / 1e6:.1f} MB")
     return figures

@@ -76,6 +76,8 @@ def make(
 
     if not o.composer:
         return fallback("no composer was wanted", {})
+    if network.size(s.top_k, lexicon.sentence.shape[1], 0) > network.MOST_BYTES:
+        return fallback(f"a composer of {s.top_k} phrases would be larger than {network.MOST_BYTES / 1e6:.0f} MB", {})
     rng = np.random.default_rng(SEED)
     frames = unit_rows(windows.frames.numpy()) if windows.from_clips and not branch.own_encoder else None
     count = o.tuples if o.tuples is not None else TUPLES
