@@ -86,6 +86,7 @@ arm-instructions: setup ## Count instructions a frame on ARM (docs/performance.m
 
 check-devices: setup ## Check that the builds for GPUs compile
 	$(CARGO) check --release --locked --features cuda-13000
+	$(CARGO) check --release --locked --features cuda-12000
 	$(CARGO) check --release --locked --features metal
 
 test-gpu: setup  ## Compare this machine's GPU with its CPU, and fail where there is none (CUDA=12000 for CUDA 12)
@@ -107,7 +108,7 @@ quality: build   ## Measure events on streams glued from labelled clips: make qu
 	@test -n "$(CLIPS)" || { echo "quality: name a list of labelled clips (path,label): make quality CLIPS=clips.csv"; exit 2; }
 	$(BIN) quality $(CLIPS)
 
-bench: bench-parts bench-networks bench-clips ## Measure all of docs/performance.md (half an hour, on a quiet machine)
+bench: bench-parts bench-networks bench-clips ## Measure parts, networks and clips for docs/performance.md (half an hour, on a quiet machine)
 
 bench-parts: build ## Measure kernels, preprocessing, spotting, retrieval, and the stages of the demo model
 	$(CARGO) bench --profile release --locked --bench kernels --bench preprocess --bench spotting --bench retrieval
@@ -120,6 +121,7 @@ bench-networks: setup export-env ## Measure networks against onnxruntime and rte
 	cd benches/rten && $(CARGO) build --release --locked --target-dir $(abspath $(TARGET))/rten
 	$(PYTHON) benches/make_vit.py $(TARGET)/vit b32 b16 header demo > $(TARGET)/vit.log 2>&1
 	$(PYTHON) benches/table.py $(TARGET)/vit --ours "$$(cat $(TARGET)/network-bench)" --rten $(TARGET)/rten/release/rten-runner --write docs/performance.md
+	$(PYTHON) benches/exactness.py $(TARGET)/vit b32 b16 header --ours "$$(cat $(TARGET)/network-bench)"
 
 bench-clips: build export-env ## Measure whole clips against the reference's steps in PyTorch: make bench-clips CLIPS=...
 	$(PYTHON) benches/whole_clip.py $(or $(CLIPS),tests/data/clip.mp4) --binary $(BIN)

@@ -30,6 +30,7 @@ class Shape:
     heads: int
     out: int
     tokens: int = 0
+    gelu: bool = False  # by the error function, in place of QuickGELU
 
 
 SHAPES = {
@@ -39,6 +40,7 @@ SHAPES = {
     "header": Shape(0, 0, 512, 6, 8, 512, tokens=8),
     "tiny": Shape(32, 8, 64, 2, 2, 32),
     "tiny-header": Shape(0, 0, 64, 2, 2, 64, tokens=5),
+    "tiny-gelu": Shape(32, 8, 64, 2, 2, 32, gelu=True),
     "tiny-mobile": Shape(48, 1, 16, 2, 0, 32),
 }
 
@@ -109,6 +111,15 @@ class Graph:
     def quantise(self, x):
         return self.op("DynamicQuantizeLinear", x, outputs=3)
 
+    def quick_gelu(self, name, x):
+        gate = self.op("Sigmoid", self.op("Mul", x, self.weight(name, np.array(1.702, np.float32))))
+        return self.op("Mul", x, gate)
+
+    def gelu(self, name, x):
+        root, one, half = (self.weight(f"{name}.{v:.2f}", np.array(v, np.float32)) for v in (0.5**0.5, 1, 0.5))
+        gate = self.op("Add", self.op("Erf", self.op("Mul", x, root)), one)
+        return self.op("Mul", self.op("Mul", x, gate), half)
+
     def norm(self, name, x, width):
         """LayerNorm with random gain and offset."""
         gain = 1 + 0.1 * self.random.standard_normal(width).astype(np.float32)
@@ -130,8 +141,7 @@ class Graph:
         y = self.op("Reshape", self.op("Transpose", self.op("MatMul", p, v), perm=[0, 2, 1, 3]), joined)
         x = self.op("Add", x, self.linear(f"{name}.out_proj", y, s.width, s.width, s.width**-0.5))
         y = self.linear(f"{name}.c_fc", self.norm(f"{name}.ln_2", x, s.width), s.width, 4 * s.width, s.width**-0.5)
-        gate = self.op("Sigmoid", self.op("Mul", y, self.weight(f"{name}.gelu", np.array(1.702, np.float32))))
-        y = self.op("Mul", y, gate)
+        y = self.gelu(f"{name}.gelu", y) if s.gelu else self.quick_gelu(f"{name}.gelu", y)
         return self.op("Add", x, self.linear(f"{name}.c_proj", y, 4 * s.width, s.width, (4 * s.width) ** -0.5))
 
     def model(self, inputs, outputs):

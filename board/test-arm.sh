@@ -13,11 +13,11 @@ target=${CARGO_TARGET_DIR:-target}
 nonce=${NONCE:-$(date +%s%N)}
 clip=tests/data/clip.mp4
 
-# What computes, by the names of tests: kernels, operators and encoder goldens, retrieval, spotting, preprocessing. Left
-# out is what an ARM processor does not change and emulation makes slow: reading files and streams, the command line,
+# What computes, by the names of tests: kernels, operators and encoder goldens, retrieval, spotting, preprocessing,
+# tokens, which frames are sampled. Left out is what an ARM processor does not change and emulation makes slow: reading files and streams, the command line,
 # refusals of bad bundles. Names that begin as these are taken.
-numeric_lib="encoder:: table:: recognition:: frame::"
-numeric_promises="a_crop_is_ network_goldens:: spotting_ attributes:: tables:: any_picture_is_prepared"
+numeric_lib="encoder:: table:: recognition:: frame:: text:: source::sampling::"
+numeric_promises="a_crop_is_ network_goldens:: spotting_ attributes:: tables:: tokens:: any_picture_is_prepared"
 
 die() { echo "board/test-arm.sh: $*" >&2; exit 1; }
 

@@ -1,7 +1,7 @@
 //! Frames are encoded where it is asked for, and a GPU gives the CPU's embeddings.
 
 use bike_edge::bundle::{Bundle, BundleRef};
-use bike_edge::encoder::{Compute, Device};
+use bike_edge::encoder::{Compute, Device, EncoderOptions, FrameEncoder};
 
 use super::support::pattern;
 
@@ -34,10 +34,22 @@ fn a_gpu_that_is_not_there_is_refused_with_the_remedy() {
     }
 }
 
+/// The same of a CLIP's frame encoder as the exporter writes it for GPUs: tests/data/graphs/README.md.
+fn embedding_in_half(device: Device) -> Vec<f32> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/graphs/clip_fp16.onnx");
+    let onnx = std::fs::read(path).expect("a graph");
+    let options = EncoderOptions { device, ..EncoderOptions::new(1, "test", "clip_fp16.onnx") };
+    let mut encoder = FrameEncoder::load(&onnx, options).expect("an encoder that loads");
+    let mut out = vec![0.0; encoder.dim()];
+    encoder.encode(&pattern(3 * encoder.size() * encoder.size(), 7), &mut out).expect("an embedding");
+    out
+}
+
 #[test]
 fn a_gpu_gives_the_cpus_embeddings() {
     let bundle = Bundle::open(&BundleRef::Embedded).expect("the bundle inside");
-    let cpu = embedding(&bundle, Device::Cpu);
+    let of_all = |device| [("f32", embedding(&bundle, device)), ("f16", embedding_in_half(device))];
+    let cpu = of_all(Device::Cpu);
     if std::env::var_os("BIKE_EDGE_NEED_GPU").is_some() {
         let problems: Vec<String> = GPUS.iter().filter_map(|device| device.check().err()).collect();
         assert!(problems.len() < GPUS.len(), "no GPU to compare with: {}", problems.join("; "));
@@ -47,10 +59,11 @@ fn a_gpu_gives_the_cpus_embeddings() {
             println!("device={} skipped: {problem}", device.name());
             continue;
         }
-        let gpu = embedding(&bundle, device);
-        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
-        let cosine = dot(&cpu, &gpu) / (dot(&cpu, &cpu) * dot(&gpu, &gpu)).sqrt();
-        println!("device={} cosine={cosine:.6}", device.name());
-        assert!(cosine >= 0.999, "{}: {cosine}", device.name());
+        for ((what, cpu), (_, gpu)) in cpu.iter().zip(of_all(device)) {
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+            let cosine = dot(cpu, &gpu) / (dot(cpu, cpu) * dot(&gpu, &gpu)).sqrt();
+            println!("device={} {what} cosine={cosine:.6}", device.name());
+            assert!(cosine >= 0.999, "{} {what}: {cosine}", device.name());
+        }
     }
 }

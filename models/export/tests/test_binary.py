@@ -10,11 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import random_checkpoints as rc
+import torch
 from asking import drifting, save_gif
 from bike_export.__main__ import main
 from bike_export.checkpoint import load
 from bike_export.export.attributes import Branch
 from bike_export.model.frames import prepare, sample
+from bike_export.model.towers import encode_frames
 from bike_export.reader import Bundle
 from bike_export.text.tokenizer import TooLong, tokenize
 from bike_export.verify import best, by_binary, by_pytorch, save_resized
@@ -52,6 +55,18 @@ def test_other_precisions_and_the_composer(made, export, program: Path, clip: Pa
     bundle = export("bike-header", *SMALL, "--precision", precision, *lexicon)
     assert "composer.onnx" in manifest(bundle)["files"]
     assert agrees(program, clip, bundle, str(made["bike-header"]))
+
+
+@pytest.mark.parametrize("precision", [EXACT, ("--precision", "int8")])
+def test_openclips_gelu(made, export, program: Path, clip: Path, tmp_path: Path, precision: tuple[str, ...]):
+    """The same weights are another model with GELU by the error function; no tolerance hides which."""
+    folder = rc.save_hugging_face(tmp_path / "gelu", rc.clip_state("tiny"), "tiny", activation="gelu")
+    torch.manual_seed(0)
+    frames = torch.randn(4, 3, 48, 48)
+    gelu, quick = (encode_frames(load(c), frames) for c in (folder, made["hugging-face"]))
+    assert (gelu - quick).abs().amax(1).min() > 1e-3 * gelu.abs().max()
+    bundle = export(str(folder), *precision, *SMALL, "--lexicon", str(made["lexicon"]), "--tuples", "40", "--keep-text")
+    assert agrees(program, clip, bundle, str(folder))
 
 
 def test_trained_heads_and_a_text_tower(made, export, program: Path, clip: Path):
