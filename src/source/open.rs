@@ -100,10 +100,6 @@ pub(super) fn name_of(input: &OsStr) -> String {
     }
 }
 
-fn open_file(name: &str, path: &Path) -> Result<File> {
-    File::open(path).map_err(|e| detect::cannot_open(name, path, &e))
-}
-
 /// A named pipe, without waiting for someone to write to it: that is left to reads, whose patience ends.
 #[cfg(target_os = "linux")]
 fn open_pipe(name: &str, path: &Path) -> Result<File> {
@@ -116,8 +112,11 @@ fn open_pipe(name: &str, path: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// A named pipe; elsewhere it is waited for until someone writes to it.
 #[cfg(not(target_os = "linux"))]
-use open_file as open_pipe;
+fn open_pipe(name: &str, path: &Path) -> Result<File> {
+    File::open(path).map_err(|e| detect::cannot_open(name, path, &e))
+}
 
 /// The recording at `path`, of a kind that was told from its content.
 fn recording(name: &str, path: PathBuf, kind: Kind, options: &SourceOptions) -> Result<Box<dyn Recording>> {

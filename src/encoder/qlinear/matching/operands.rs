@@ -13,7 +13,7 @@ pub(super) enum Source<'a> {
     Constant(Arc<Tensor>),
     /// In the model as `[N, K, 1, 1]`.
     Transposed(Arc<Tensor>),
-    /// In the file, see [`Weights`].
+    /// In the file, see [`crate::encoder::weights`].
     File(&'a [u8]),
 }
 
