@@ -93,7 +93,7 @@ test-gpu: setup  ## Compare this machine's GPU with its CPU, and fail where ther
 	BIKE_EDGE_NEED_GPU=1 $(CARGO) test --release --locked --features $(if $(filter Darwin,$(shell uname)),metal,cuda-$(or $(CUDA),13000)) \
 		--test promises devices:: -- --nocapture
 
-test-arm-full: test-arm ## Test the rest on ARM too: whole suite, aarch64 and armv7
+test-arm-full: test-arm ## Test the rest on ARM too, aarch64 and armv7 (WITH_PROGRAM=1: what starts the program as well, hours)
 	./board/toolchain.sh setup aarch64 armv7
 	./board/test-arm.sh whole
 

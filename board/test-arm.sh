@@ -3,7 +3,8 @@
 #
 #   board/test-arm.sh numeric    aarch64: what computes, on cortex-a72 (NEON), cortex-a76 (SDOT) and max (I8MM), and the
 #                                program itself on each, against this host's answers; needs target/release/bike-edge
-#   board/test-arm.sh whole      aarch64 (max) and armv7: the whole suite
+#   board/test-arm.sh whole      aarch64 (max) and armv7: the whole suite, but for tests that start the program
+#                                (WITH_PROGRAM=1: those too)
 #
 # NONCE=... is echoed by the emulated test program. Tools come from board/toolchain.sh setup.
 set -euo pipefail
@@ -18,6 +19,8 @@ clip=tests/data/clip.mp4
 # refusals of bad bundles. Names that begin as these are taken.
 numeric_lib="encoder:: table:: recognition:: frame:: text:: source::sampling::"
 numeric_promises="a_crop_is_ network_goldens:: spotting_ attributes:: tables:: tokens:: any_picture_is_prepared"
+
+program_starters=(--skip command_line:: --skip any_text:: --skip service:: --skip stopping:: --skip watching:: --skip ffmpeg)
 
 die() { echo "board/test-arm.sh: $*" >&2; exit 1; }
 
@@ -87,13 +90,16 @@ numeric() {
 whole() {
     local programs program pair binfmt skip
     for pair in aarch64:max armv7:cortex-a15; do
-        # Tests that start programs need the kernel of this host to start ARM programs by itself.
+        # Tests that start the program need the kernel of this host to start ARM programs by itself, and hours.
         binfmt=qemu-${pair%%:*} skip=()
         [ "${pair%%:*}" != armv7 ] || binfmt=qemu-arm
-        if [ ! -e "/proc/sys/fs/binfmt_misc/$binfmt" ]; then
-            skip=(--skip command_line:: --skip any_text:: --skip service:: --skip stopping:: --skip watching:: --skip ffmpeg)
-            echo "${pair%%:*}: tests that start programs are left out: qemu is not registered in /proc/sys/fs/binfmt_misc" \
-                "(install qemu-user-binfmt)"
+        if [ -z "${WITH_PROGRAM:-}" ]; then
+            skip=("${program_starters[@]}")
+            echo "${pair%%:*}: tests that start the program or ffmpeg are left out; WITH_PROGRAM=1 runs them (hours)"
+        elif [ ! -e "/proc/sys/fs/binfmt_misc/$binfmt" ]; then
+            skip=("${program_starters[@]}")
+            echo "${pair%%:*}: tests that start the program or ffmpeg are left out: qemu is not registered in" \
+                "/proc/sys/fs/binfmt_misc (install qemu-user-binfmt)"
         fi
         mapfile -t programs < <(build_tests "${pair%:*}")
         [ ${#programs[@]} = 2 ] || die "the tests cannot be built"
@@ -104,5 +110,5 @@ whole() {
 case ${1:-} in
     numeric) numeric ;;
     whole) whole ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
