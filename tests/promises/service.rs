@@ -322,6 +322,12 @@ fn a_password_is_told_nowhere() {
     assert!(!log.contains("hush") && !words.contains("hush"), "{log}");
 }
 
+/// Whether a process of this machine has this in its command line.
+fn is_named_by_a_process(text: &str) -> bool {
+    let all = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path().join("cmdline")));
+    all.filter_map(|path| fs::read(path).ok()).any(|line| String::from_utf8_lossy(&line).contains(text))
+}
+
 /// Cameras that are silent from the start, each in its own way: a pipe that nobody feeds, and an address that takes a
 /// connection and says nothing.
 #[test]
@@ -349,6 +355,12 @@ fn silent_cameras_hold_up_neither_the_others_nor_the_end() {
     assert_eq!(code, Some(0), "{log}");
     // Far less than the patience with either; a machine at work may be slow.
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}: {log}", began.elapsed());
+    // Nobody is left waiting for the address.
+    let began = Instant::now();
+    while is_named_by_a_process(&format!("127.0.0.1:{port}")) {
+        assert!(began.elapsed() < PATIENCE, "an ffmpeg is left");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 
     // Whoever feeds a pipe later is heard, and once more after it was started anew.
     fs::remove_file(scene.path("camera.y4m")).unwrap();

@@ -29,6 +29,24 @@ struct Troubles {
     count: u64,
 }
 
+/// Has the child killed when the thread that starts it ends, which is the one that reads it: a process that ends while
+/// it waits drops nothing, and `ffmpeg` would wait on for an address that says nothing.
+#[cfg(target_os = "linux")]
+fn end_with_us(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: between fork and exec nothing is called but one system call.
+    unsafe {
+        command.pre_exec(|| {
+            // Where that is not allowed, it ends by its own time-out.
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn end_with_us(_: &mut Command) {}
+
 impl Run {
     /// Starts `command`, with both its outputs piped; `feed` is copied to its standard input.
     pub(super) fn start(
@@ -38,6 +56,7 @@ impl Run {
         timeout_s: f64,
     ) -> Result<Self> {
         let failed = |e: &dyn std::fmt::Display| Error::input(input, format!("ffmpeg could not be started: {e}"));
+        end_with_us(&mut command);
         let mut child = Guard(command.spawn().map_err(|e| failed(&e))?);
         let (stdin, stdout, stderr) = (child.0.stdin.take(), child.0.stdout.take(), child.0.stderr.take());
         let stderr = stderr.ok_or_else(|| failed(&"it has no standard error"))?;
