@@ -67,7 +67,7 @@ impl<W: Write> Terminal<W> {
         let t = &answer.timing_ms;
         writeln!(
             out,
-            "  {DIM}{:<9}{:.0} ms: load {:.0}, decode {:.0}, preprocess {:.0}, encode {:.0}, recognise {:.1}{DIM:#}",
+            "  {DIM}{:<9}{:.0} ms: load {:.0}, decode {:.0} and preprocess {:.0} beside encode {:.0}, recognise {:.1}{DIM:#}",
             "took", t.total, t.load, t.decode, t.preprocess, t.encode, t.recognise
         )?;
         out.flush()
