@@ -80,7 +80,8 @@ pub(super) fn resolve_input(declared: &pb::ValueInfoProto, expected: &Shape<'_>)
     for (dim, expected) in dims.iter().zip(expected) {
         let fixed = match dim.value {
             // Some exporters write 0 or -1 for what is not fixed.
-            Some(Value::DimValue(number)) if number > 0 => usize::try_from(number).ok(),
+            // What is larger than any size here, on 32 bits, is fixed all the same.
+            Some(Value::DimValue(number)) if number > 0 => Some(usize::try_from(number).unwrap_or(usize::MAX)),
             _ => None,
         };
         shape.push(resolve(fixed, expected).ok_or_else(|| refusal(fixed, expected, &wrong(show(dims))))?);
