@@ -370,7 +370,8 @@ fn silent_cameras_hold_up_neither_the_others_nor_the_end() {
     for round in 1..=2 {
         let (pipe, go_on) = (scene.path("nobody"), Arc::new(AtomicBool::new(true)));
         let playing = go_on.clone();
-        let player = std::thread::spawn(move || play(&pipe, &playing));
+        // Again where it comes while the reader still has the end of the last one, as a feeder that is started anew does.
+        let player = std::thread::spawn(move || film(&pipe, &playing));
         service.until("frames", |_| {
             let figures = fs::read_to_string(scene.path("figures.prom")).unwrap_or_default();
             let steps = figures.lines().find_map(|line| line.strip_prefix("bike_edge_steps_total{camera=\"nobody\"} "));
