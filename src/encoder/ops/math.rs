@@ -9,6 +9,13 @@ pub(crate) fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
+/// x, or the bound that it lies beyond.
+#[inline(always)]
+pub(crate) fn bounded(x: f32, low: f32, high: f32) -> f32 {
+    let x = if x > low { x } else { low };
+    if x < high { x } else { high }
+}
+
 /// e^x within 2 units in the last place, without branches; below -87 it is about 1e-38 and above 88 about 1.6e38.
 #[inline(always)]
 pub(crate) fn exp<const FUSED: bool>(x: f32) -> f32 {

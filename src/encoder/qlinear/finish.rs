@@ -1,7 +1,7 @@
 //! From integer sums to the layer's answer: scale, bias, activation, residual.
 
 use crate::encoder::ops::level::by_level;
-use crate::encoder::ops::math::{BASE_FUSED, exp, fma};
+use crate::encoder::ops::math::{BASE_FUSED, bounded, exp, fma};
 use crate::encoder::ops::shared::Block;
 
 /// What follows a linear layer.
@@ -121,12 +121,6 @@ impl<const N: usize> Cells<N> {
             }
         }
     }
-}
-
-#[inline(always)]
-fn bounded(x: f32, low: f32, high: f32) -> f32 {
-    let x = if x > low { x } else { low };
-    if x < high { x } else { high }
 }
 
 /// x/2 (1 + erf(x / sqrt 2)), the error function by Abramowitz and Stegun 7.1.26, wrong by at most 1.5e-7.

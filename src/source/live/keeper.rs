@@ -114,9 +114,8 @@ impl Kept {
             return Ok(kept);
         }
         match kept.latest.wait_open() {
-            Ok(info) => kept.info = kept.viewer.info(info),
-            Err(Some(_)) => {}
-            Err(None) => match kept.latest.take(0.0, Duration::ZERO, &mut kept.info) {
+            Some(info) => kept.info = kept.viewer.info(info),
+            None => match kept.latest.take(0.0, Duration::ZERO, &mut kept.info) {
                 News::Failed(e) => return Err(e),
                 _ => return Err(Error::input(&kept.keeping.name, "ended before its first frame")),
             },

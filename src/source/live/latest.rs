@@ -158,18 +158,13 @@ impl Latest {
         false
     }
 
-    /// Waits until the source is open, lost or over.
-    pub fn wait_open(&self) -> Result<ClipInfo, Option<Loss>> {
+    /// Waits until the source is open, or over before it was.
+    pub fn wait_open(&self) -> Option<ClipInfo> {
         let mut state = self.state();
-        loop {
-            if let Some(info) = &state.info {
-                return Ok(info.clone());
-            }
-            if state.loss.is_some() || state.over {
-                return Err(state.loss.take().map(|(_, loss)| loss));
-            }
+        while state.info.is_none() && !state.over {
             state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        state.info.clone()
     }
 
     /// What there is for the taker, within `wait`, of frames from the time `from` on; `info` is brought up to date.

@@ -13,6 +13,7 @@ use tract_core::internal::*;
 use super::engine::Engine;
 use super::gemm::{Finish, Product, Write, columns, multiply, multiply_finished};
 use super::level::by_level;
+use super::math::bounded;
 use super::shared::Shared;
 
 /// Rows of a matrix product that one task works on.
@@ -195,24 +196,18 @@ by_level! {
     avx512 = finish_body, avx2 = finish_body, base = finish_body
 }
 
-#[expect(clippy::needless_range_loop, reason = "iterator adaptors are not always compiled for the instructions")]
 #[inline(always)]
 fn finish_body(x: &[f32], bias: &[f32], [low, high]: [f32; 2], residual: &[f32], out: &mut [f32]) {
     let n = out.len();
     let (x, bias) = (&x[..n], &bias[..n]);
-    let bounded = |i: usize| {
-        let y = x[i] + bias[i];
-        let y = if y > low { y } else { low };
-        if y < high { y } else { high }
-    };
     if residual.is_empty() {
         for i in 0..n {
-            out[i] = bounded(i);
+            out[i] = bounded(x[i] + bias[i], low, high);
         }
     } else {
         let residual = &residual[..n];
         for i in 0..n {
-            out[i] = bounded(i) + residual[i];
+            out[i] = bounded(x[i] + bias[i], low, high) + residual[i];
         }
     }
 }

@@ -1,25 +1,15 @@
 //! Dynamic int8 convolutions of one point: at each place of a picture a linear layer over its channels.
 
-use std::sync::Arc;
-
 use tract_core::internal::*;
 use tract_core::ops::cnn::PaddingSpec;
 use tract_core::ops::cnn::conv::{Conv, KernelFormat};
 use tract_core::ops::nn::DataFormat;
 
-use super::operands::{quantiser_of, sums_plainly};
+use super::operands::{Columns, Product, Source, quantiser_of, sums_plainly};
 use crate::encoder::ops::graph::constant;
 
-/// What is multiplied: the quantiser of `[1, K, H, W]`, and i8 weights `[N, K, 1, 1]`.
-pub(super) struct Found {
-    pub(super) quantiser: usize,
-    pub(super) weights: Arc<Tensor>,
-    pub(super) n: usize,
-    pub(super) k: usize,
-}
-
-/// ConvInteger with a kernel of one point, if `node` is that and nothing is padded or left out.
-pub(super) fn find(model: &TypedModel, node: &TypedNode) -> Option<Found> {
+/// The product of `[1, K, H, W]` and weights `[N, K, 1, 1]` by ConvInteger with a kernel of one point, if `node` is that and nothing is padded or left out.
+pub(super) fn find<'a>(model: &TypedModel, node: &TypedNode) -> Option<Product<'a>> {
     let op = node.op_as::<Conv>()?;
     let pool = &op.pool_spec;
     let [x, weights, bias, x_zero, x_scale, w_zero, w_scale, y_zero, y_scale] = *node.inputs else { return None };
@@ -44,7 +34,7 @@ pub(super) fn find(model: &TypedModel, node: &TypedNode) -> Option<Found> {
     }
     let batch = model.outlet_fact(x).ok()?.shape.as_concrete()?.first() == Some(&1);
     let quantiser = quantiser_of(model, x, x_zero).filter(|_| batch)?;
-    Some(Found { quantiser, weights, n, k })
+    Some(Product { quantiser, weights: Source::Transposed(weights), k, n, columns: Columns::Second })
 }
 
 /// i8 `[N, K]` as `[K, N]`.

@@ -3,23 +3,20 @@
 use tract_core::internal::*;
 use tract_core::ops::einsum::EinSum;
 
-use super::operands::{Source, quantiser_of, sums_plainly};
+use super::operands::{Columns, Product, Source, quantiser_of, sums_plainly};
 use crate::encoder::ops::graph::constant;
 use crate::encoder::weights::Weights;
 
-/// Quantiser, weights and their shape `[K, N]` of a dynamic MatMulInteger.
-pub(super) fn find<'a>(
-    model: &TypedModel,
-    beside: &Weights<'a>,
-    node: &TypedNode,
-) -> Option<(usize, Source<'a>, [usize; 2])> {
+/// The product of a dynamic MatMulInteger, if `node` is that with a matrix of its own.
+pub(super) fn find<'a>(model: &TypedModel, beside: &Weights<'a>, node: &TypedNode) -> Option<Product<'a>> {
     let op = node.op_as::<EinSum>()?;
     let [a, b, bias, a_zero, a_scale, b_zero, b_scale, c_zero, c_scale] = *node.inputs else { return None };
     let plain = op.q_params == Some(i32::datum_type())
         && sums_plainly(model, [bias, b_zero, c_zero], [a_scale, b_scale, c_scale]);
     let quantiser = quantiser_of(model, a, a_zero).filter(|_| plain)?;
     let (weights, [k, n]) = source(model, beside, b)?;
-    multiplies_last_axis(model, node, op, k, n).then_some((quantiser, weights, [k, n]))
+    let last = multiplies_last_axis(model, node, op, k, n);
+    last.then_some(Product { quantiser, weights, k, n, columns: Columns::Last })
 }
 
 /// Where the weights at an outlet lie, and their shape `[K, N]`.

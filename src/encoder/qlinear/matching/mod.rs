@@ -30,7 +30,7 @@ use crate::encoder::ops::engine::Engine;
 use crate::encoder::ops::graph::{bounds_after, constant, constant_f32, only_reader, other_operand, pointwise_after};
 use crate::encoder::weights::Weights;
 use convolution::transposed;
-use operands::Source;
+use operands::{Columns, Product, Source};
 use scale::{Scale, lies_along};
 
 /// One layer as found.
@@ -44,15 +44,6 @@ struct Linear<'a> {
     activation: Activation,
     residual: Option<OutletId>,
     output: OutletId,
-}
-
-/// Which axis of its answer a layer's columns are.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Columns {
-    /// `[.., N]`
-    Last,
-    /// `[1, N, H, W]`
-    Second,
 }
 
 impl Linear<'_> {
@@ -173,13 +164,8 @@ fn joined<'a>(linears: &'a [Linear<'_>]) -> TractResult<Cow<'a, [u8]>> {
 
 /// The layer whose matrix product is `node`, if it is one that can be replaced.
 fn find<'a>(model: &TypedModel, beside: &Weights<'a>, node: &TypedNode) -> Option<Linear<'a>> {
-    let (quantiser, weights, [k, n], columns) = match convolution::find(model, node) {
-        Some(found) => (found.quantiser, Source::Transposed(found.weights), [found.k, found.n], Columns::Second),
-        None => {
-            let (quantiser, weights, shape) = matrix::find(model, beside, node)?;
-            (quantiser, weights, shape, Columns::Last)
-        }
-    };
+    let product = convolution::find(model, node).or_else(|| matrix::find(model, beside, node))?;
+    let Product { quantiser, weights, k, n, columns } = product;
     let axis = if columns == Columns::Second { 1 } else { node.outputs[0].fact.rank() - 1 };
     let cast = only_reader(model, node.id.into())?;
     (cast.op_as::<Cast>()?.to == f32::datum_type()).then_some(())?;

@@ -7,6 +7,25 @@ use tract_core::ops::cast::Cast;
 
 use crate::encoder::ops::graph::is_constant;
 
+/// What is multiplied.
+pub(super) struct Product<'a> {
+    /// The DynamicQuantizeLinear of the activations.
+    pub(super) quantiser: usize,
+    pub(super) weights: Source<'a>,
+    pub(super) k: usize,
+    pub(super) n: usize,
+    pub(super) columns: Columns,
+}
+
+/// Which axis of its answer a layer's columns are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Columns {
+    /// `[.., N]`
+    Last,
+    /// `[1, N, H, W]`
+    Second,
+}
+
 /// Where a layer's weights, i8 `[K, N]`, lie.
 pub(super) enum Source<'a> {
     /// In the model.
