@@ -54,7 +54,7 @@ fn vectors_in_one_pass_30_800_x_512_f16(bencher: Bencher<'_, '_>, vectors: usize
 
 fn words(rows: usize) -> WordTable {
     let weight = Table::from_f32(1, &vec![1.0; rows]).expect("shapes fit");
-    WordTable { own: table(rows, 512, Dtype::I8), weight, shared: None, rows_per_category: 1 }
+    WordTable::weighted(table(rows, 512, Dtype::I8), weight)
 }
 
 /// A frame in, the five nearest of 100,000 phrases out; two categories, so that spotting costs nothing.

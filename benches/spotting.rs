@@ -4,7 +4,8 @@
 //! `cargo bench --bench spotting`
 
 use bike_edge::recognition::{
-    AttributeScores, CategorySet, FrameStamp, Header, Interaction, RecognitionSpec, Recognizer, Vocabulary, WordTable,
+    AttributeScores, CategorySet, FrameStamp, Header, Interaction, Mixture, RecognitionSpec, Recognizer, Spread,
+    Vocabulary, WordTable,
 };
 use bike_edge::table::{Bytes, Dtype, Table};
 use divan::{Bencher, black_box};
@@ -19,26 +20,27 @@ fn main() {
     divan::main();
 }
 
-/// How words are stored: in full, the prompt's rows once and the padding's merged.
+/// How words are stored: in full, or the prompt's rows once and the rest merged to 10 rows or mixed from 16.
 #[derive(Clone, Copy, Debug)]
 enum Words {
     ExactF32,
     ExactF16,
     ExactI8,
     CompactedF16,
+    MixedI8,
 }
 
-const WORDS: [Words; 4] = [Words::ExactF32, Words::ExactF16, Words::ExactI8, Words::CompactedF16];
+const WORDS: [Words; 5] = [Words::ExactF32, Words::ExactF16, Words::ExactI8, Words::CompactedF16, Words::MixedI8];
 
 /// Rows of pseudo-random numbers of about unit length.
-fn table(rows: usize, dtype: Dtype) -> Table {
+fn table(rows: usize, width: usize, dtype: Dtype) -> Table {
     let mut state = 1u32;
     let numbers = std::iter::repeat_with(move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 8) as f32 / (1 << 23) as f32 - 1.0
     })
-    .take(rows * D);
-    let size = (3.0 / D as f32).sqrt();
+    .take(rows * width);
+    let size = (3.0 / width as f32).sqrt();
     let bytes: Vec<u8> = match dtype {
         Dtype::F32 => numbers.flat_map(|x| (x * size).to_le_bytes()).collect(),
         Dtype::F16 => numbers.flat_map(|x| f16::from_f32(x * size).to_le_bytes()).collect(),
@@ -46,24 +48,29 @@ fn table(rows: usize, dtype: Dtype) -> Table {
     };
     let scale: Vec<u8> = std::iter::repeat_n((size / 127.0).to_le_bytes(), rows).flatten().collect();
     let scale = (dtype == Dtype::I8).then(|| Bytes::copy_of(&scale));
-    Table::new(rows, D, dtype, Bytes::copy_of(&bytes), scale).expect("shapes fit")
+    Table::new(rows, width, dtype, Bytes::copy_of(&bytes), scale).expect("shapes fit")
 }
 
 fn recognizer(words: Words, header: bool) -> Recognizer {
-    let (w, shared, dtype) = match words {
-        Words::ExactF32 => (77, 0, Dtype::F32),
-        Words::ExactF16 => (77, 0, Dtype::F16),
-        Words::ExactI8 => (77, 0, Dtype::I8),
-        Words::CompactedF16 => (10, 6, Dtype::F16),
-    };
     let names = (0..K).map(|k| k.to_string()).collect();
-    let words = WordTable {
-        own: table(K * w, dtype),
-        weight: Table::from_f32(w, &vec![1.0; K * w]).expect("shapes fit"),
-        shared: (shared > 0).then(|| (table(shared, dtype), vec![1.0; shared])),
-        rows_per_category: w,
+    let weighted = |rows: usize, dtype| {
+        let weight = Table::from_f32(rows, &vec![1.0; K * rows]).expect("shapes fit");
+        WordTable::weighted(table(K * rows, D, dtype), weight)
     };
-    let set = CategorySet { names, category: table(K, dtype), words, attribute: None };
+    let shared = |dtype| Some((table(6, D, dtype), vec![1.0; 6]));
+    let words = match words {
+        Words::ExactF32 => weighted(77, Dtype::F32),
+        Words::ExactF16 => weighted(77, Dtype::F16),
+        Words::ExactI8 => weighted(77, Dtype::I8),
+        Words::CompactedF16 => WordTable { shared: shared(Dtype::F16), ..weighted(10, Dtype::F16) },
+        Words::MixedI8 => {
+            let (mix, common) = (table(K * 16, 71, Dtype::I8), table(71, D, Dtype::F16));
+            let mixture = Mixture { mix, common, first: Mixture::starts(&[16; K]) };
+            let spread = Spread::Mixed(mixture);
+            WordTable { own: table(K * 16, D, Dtype::I8), spread, shared: shared(Dtype::F16) }
+        }
+    };
+    let set = CategorySet { names, category: table(K, D, Dtype::F16), words, attribute: None };
     let spec = RecognitionSpec {
         window: T,
         interaction: Interaction::Vcs,

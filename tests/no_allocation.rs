@@ -46,7 +46,7 @@ fn table(rows: usize, width: usize) -> Table {
 
 fn words(count: usize) -> WordTable {
     let weight = Table::from_f32(W, &vec![1.0; count * W]).unwrap();
-    WordTable { own: table(count * W, D), weight, shared: Some((table(3, D), vec![1.0; 3])), rows_per_category: W }
+    WordTable { shared: Some((table(3, D), vec![1.0; 3])), ..WordTable::weighted(table(count * W, D), weight) }
 }
 
 fn recognizer(interaction: Interaction, attribute_scores: AttributeScores, header: bool) -> Recognizer {

@@ -38,7 +38,7 @@ pub fn describe(bundle: &Bundle, out: &mut dyn Write) -> io::Result<()> {
             "{} ({} of background), {} word rows each, {}",
             categories.names.len(),
             manifest.defaults.background.len(),
-            categories.words.rows_per_category,
+            (categories.words.rows_per_category(categories.names.len()) * 10.0).round() / 10.0,
             dtype(&categories.category)
         ),
     )?;

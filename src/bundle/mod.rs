@@ -18,6 +18,7 @@ mod rows;
 mod tables;
 mod verify;
 mod vocabulary;
+mod words;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

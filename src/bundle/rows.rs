@@ -16,27 +16,53 @@ const BLOCK: usize = 256;
 /// # Errors
 /// The first row that is not finite or not of length 1 within 1%.
 pub(super) fn check_unit(table: &Table) -> Result<(), String> {
+    check_lengths(table, check_length)
+}
+
+/// As [`check_unit`], for rows that may be shorter, and as long as `most`.
+///
+/// # Errors
+/// The first row that is not finite or longer.
+pub(super) fn check_bounded(table: &Table, most: f64) -> Result<(), String> {
+    check_lengths(table, |row, squared| {
+        let length = squared.sqrt();
+        if !length.is_finite() {
+            return Err(not_finite(row));
+        }
+        if length > most {
+            let remedy = "export the tables again";
+            return Err(format!("row {row} has length {length:.3}, and {most} is the most allowed; {remedy}"));
+        }
+        Ok(())
+    })
+}
+
+/// Hands each row's number and squared length to `check`.
+fn check_lengths(table: &Table, check: impl Fn(usize, f64) -> Result<(), String>) -> Result<(), String> {
     let width = table.width();
     match table.data() {
-        Rows::F32(data) => each(data, width, sum_squares),
-        Rows::F16(data) => each(data, width, sum_squares_f16),
+        Rows::F32(data) => each(data, width, sum_squares, check),
+        Rows::F16(data) => each(data, width, sum_squares_f16, check),
         Rows::I8(data, scale) => {
             for (i, (row, scale)) in data.chunks_exact(width.max(1)).zip(scale).enumerate() {
                 if !scale.is_finite() || *scale <= 0.0 {
                     return Err(format!("row {i} has scale {scale}; scales must be positive; export the tables again"));
                 }
-                check_length(i, f64::from(sum_squares_i8(row)) * f64::from(*scale) * f64::from(*scale))?;
+                check(i, f64::from(sum_squares_i8(row)) * f64::from(*scale) * f64::from(*scale))?;
             }
             Ok(())
         }
     }
 }
 
-fn each<T>(data: &[T], width: usize, sum: impl Fn(&[T]) -> f32) -> Result<(), String> {
-    for (i, row) in data.chunks_exact(width.max(1)).enumerate() {
-        check_length(i, f64::from(sum(row)))?;
-    }
-    Ok(())
+fn each<T>(
+    data: &[T],
+    width: usize,
+    sum: impl Fn(&[T]) -> f32,
+    check: impl Fn(usize, f64) -> Result<(), String>,
+) -> Result<(), String> {
+    let mut rows = data.chunks_exact(width.max(1)).enumerate();
+    rows.try_for_each(|(i, row)| check(i, f64::from(sum(row))))
 }
 
 fn check_length(row: usize, squared: f64) -> Result<(), String> {
@@ -46,9 +72,13 @@ fn check_length(row: usize, squared: f64) -> Result<(), String> {
         return Ok(());
     }
     if !squared.is_finite() {
-        return Err(format!("row {row} is not finite (NaN or infinity); export the tables again"));
+        return Err(not_finite(row));
     }
     Err(format!("row {row} has length {length:.3}; rows must be normalised to length 1; export the tables again"))
+}
+
+fn not_finite(row: usize) -> String {
+    format!("row {row} is not finite (NaN or infinity); export the tables again")
 }
 
 /// Sixteen partial sums, so that the compiler can use vector registers.

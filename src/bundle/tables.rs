@@ -48,6 +48,30 @@ impl<'a> Tables<'a> {
 
     /// Embedding rows of the given shape, checked to be finite and of length 1 within 1%.
     pub fn embeddings(&self, name: &str, shape: &[usize]) -> Result<Table, String> {
+        let table = self.rows(name, shape)?;
+        rows::check_unit(&table).map_err(|fault| format!("{name} {fault}"))?;
+        Ok(table)
+    }
+
+    /// Rows of the given shape, checked to be finite and not longer than `most`.
+    pub fn bounded(&self, name: &str, shape: &[usize], most: f64) -> Result<Table, String> {
+        let table = self.rows(name, shape)?;
+        rows::check_bounded(&table, most).map_err(|fault| format!("{name} {fault}"))?;
+        Ok(table)
+    }
+
+    /// A list of U32 numbers.
+    pub fn counts(&self, name: &str, length: usize) -> Result<Vec<u32>, String> {
+        let view = self.tensor(name)?;
+        if view.dtype() != StoredDtype::U32 {
+            return Err(format!("{name} is {:?}; it must be U32", view.dtype()));
+        }
+        expect_shape(name, view.shape(), &[length])?;
+        Ok(view.data().as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
+    }
+
+    /// Rows of the given shape, whatever they hold.
+    fn rows(&self, name: &str, shape: &[usize]) -> Result<Table, String> {
         let (width, outer) = shape.split_last().ok_or("an embedding table needs a width")?;
         let count = outer.iter().product();
         let view = self.tensor(name)?;
@@ -66,9 +90,7 @@ impl<'a> Tables<'a> {
             return Err(format!("{scale_name} goes with an I8 table, and {name} is {dtype:?}; take it out"));
         }
         let data = self.in_place(&view)?;
-        let table = Table::new(count, *width, dtype, data, scale).map_err(|problem| format!("{name}: {problem}"))?;
-        rows::check_unit(&table).map_err(|fault| format!("{name} {fault}"))?;
-        Ok(table)
+        Table::new(count, *width, dtype, data, scale).map_err(|problem| format!("{name}: {problem}"))
     }
 
     /// F32 numbers of the given shape as a table of rows, finite.

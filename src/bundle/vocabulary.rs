@@ -2,8 +2,9 @@
 
 use super::manifest::Manifest;
 use super::tables::Tables;
-use super::{limits, names, rows};
-use crate::recognition::{CategorySet, Lexicon, WordTable};
+use super::words::{WORD_TENSORS, words};
+use super::{limits, names};
+use crate::recognition::{CategorySet, Lexicon};
 use crate::table::Bytes;
 
 /// Reads categories.txt and categories.safetensors. Errors are sentences that begin with the file.
@@ -13,7 +14,7 @@ pub(super) fn categories(manifest: &Manifest, list: &Bytes, tables: &Bytes) -> R
 }
 
 fn category_tables(manifest: &Manifest, names: Vec<String>, bytes: &Bytes) -> Result<CategorySet, String> {
-    let known = ["category", "word", "word_weight", "shared_word", "shared_weight", "category_attribute"];
+    let known = [&["category", "category_attribute"], &WORD_TENSORS[..]].concat();
     let tables = Tables::open(bytes, &known)?;
     let (count, width) = (names.len(), manifest.model.embedding_dim);
     expect_count(&tables, "category", count, "categories.txt")?;
@@ -30,16 +31,7 @@ pub(super) fn lexicon(manifest: &Manifest, list: &Bytes, tables: &Bytes) -> Resu
 }
 
 fn lexicon_tables(manifest: &Manifest, phrases: Vec<String>, bytes: &Bytes) -> Result<Lexicon, String> {
-    let known = [
-        "retrieval",
-        "sentence",
-        "word",
-        "word_weight",
-        "shared_word",
-        "shared_weight",
-        "sentence_attribute",
-        "sentence_mean",
-    ];
+    let known = [&["retrieval", "sentence", "sentence_attribute", "sentence_mean"], &WORD_TENSORS[..]].concat();
     let tables = Tables::open(bytes, &known)?;
     let (count, width, own_width) = (phrases.len(), manifest.model.embedding_dim, manifest.attribute_dim());
     expect_count(&tables, "retrieval", count, "lexicon.txt")?;
@@ -55,33 +47,6 @@ fn lexicon_tables(manifest: &Manifest, phrases: Vec<String>, bytes: &Bytes) -> R
     let sentence_attribute = optional(&tables, "sentence_attribute", &[count, width])?;
     let sentence_mean = if tables.has("sentence_mean") { Some(tables.list("sentence_mean", width)?) } else { None };
     Ok(Lexicon { phrases, retrieval, sentence, words, sentence_attribute, sentence_mean })
-}
-
-fn words(tables: &Tables<'_>, count: usize, width: usize) -> Result<WordTable, String> {
-    let shape = tables.shape("word")?;
-    let rows_per_category = shape.get(1).copied().unwrap_or(0);
-    if !(1..=limits::WORD_ROWS).contains(&rows_per_category) {
-        return Err(format!(
-            "word has shape {shape:?}; it must be [{count}, W, {width}] with W from 1 to {}",
-            limits::WORD_ROWS
-        ));
-    }
-    let own = tables.embeddings("word", &[count, rows_per_category, width])?;
-    let weight = tables.numbers("word_weight", &[count, rows_per_category])?;
-    let shared = if tables.has("shared_word") {
-        let rows = tables.shape("shared_word")?.first().copied().unwrap_or(0);
-        if rows > limits::WORD_ROWS {
-            return Err(format!("shared_word has {rows} rows, and {} are the most allowed", limits::WORD_ROWS));
-        }
-        let table = tables.embeddings("shared_word", &[rows, width])?;
-        Some((table, tables.list("shared_weight", rows)?))
-    } else if tables.has("shared_weight") {
-        return Err("shared_weight is there without shared_word; export the tables again".into());
-    } else {
-        None
-    };
-    rows::check_weights(&weight, shared.as_ref().map_or(&[], |(_, weights)| weights))?;
-    Ok(WordTable { own, weight, shared, rows_per_category })
 }
 
 fn optional(tables: &Tables<'_>, name: &str, shape: &[usize]) -> Result<Option<crate::table::Table>, String> {

@@ -62,12 +62,7 @@ impl AnyText {
         Ok(CategorySet {
             names: texts.iter().map(|text| (*text).to_owned()).collect(),
             category: Table::from_f32(width, &category)?,
-            words: WordTable {
-                own: Table::from_f32(width, &words)?,
-                weight: Table::from_f32(TEXT_POSITIONS, &weight)?,
-                shared: None,
-                rows_per_category: TEXT_POSITIONS,
-            },
+            words: WordTable::weighted(Table::from_f32(width, &words)?, Table::from_f32(TEXT_POSITIONS, &weight)?),
             attribute: (!attribute.is_empty()).then(|| Table::from_f32(width, &attribute)).transpose()?,
         })
     }

@@ -7,8 +7,9 @@
 //! one pass over the tables; no frame is ever encoded twice.
 //!
 //! - `vocabulary`: what to answer with
+//! - `words`: how categories' word embeddings are stored
 //! - `window`: the ring of frames
-//! - `spotting`: concept spotting, and the plain dot product
+//! - `spotting`: concept spotting, and the plain dot product; `mixed`: words that are mixed from rows
 //! - `attributes`: phrases, the attribute sentence and its scores
 //! - `sentences`: attribute sentences of a text tower, kept for when they come again
 //! - `fusion`: softmax, ranks, fusion
@@ -17,6 +18,7 @@
 
 mod attributes;
 mod fusion;
+mod mixed;
 mod nearest;
 mod recognizer;
 mod sentences;
@@ -25,6 +27,7 @@ mod spotting;
 mod views;
 mod vocabulary;
 mod window;
+mod words;
 
 pub use attributes::{Attribute, Compose, Phrases};
 pub use fusion::{softmax, top_n};
@@ -33,8 +36,9 @@ pub use recognizer::{Header, Recognizer, Scores};
 pub use sentences::Sentences;
 pub use spec::{AttributeScores, Interaction, MAX_ATTRIBUTES, RecognitionSpec};
 pub use views::ViewAverage;
-pub use vocabulary::{CategorySet, Lexicon, Vocabulary, WordTable};
+pub use vocabulary::{CategorySet, Lexicon, Vocabulary};
 pub use window::{FrameStamp, MAX_WINDOW};
+pub use words::{Mixture, Spread, WordTable};
 
 use crate::error::Error;
 use crate::table::normalise;

@@ -1,7 +1,9 @@
 //! Video concept spotting: which frames show a category's words, and how well they fit the category.
 
+use super::mixed::Mixed;
 use super::vocabulary::{Source, Vocabulary};
 use super::window::Embeddings;
+use super::words::Spread;
 use super::{bundle_fault, mean_direction};
 use crate::error::{Error, Result};
 use crate::table::{Group, LANES, RowSet, SoftmaxSums, Table, TableId, softmax_sums};
@@ -17,12 +19,15 @@ const MAX_BYTES: usize = 1 << 30;
 ///   `sum_t A[k, t] <frame_t, category_k>`, so that a frame need only be compared once
 ///
 /// A word row may stand for several text positions: the mean is weighted, and rows that all categories share go
-/// through the softmax once.
+/// through the softmax once. Words that are mixed from rows are never made: as the product with a frame is linear, the
+/// rows' similarities are mixed instead, so that a category costs as many products as it has rows.
 #[derive(Debug)]
 pub(super) struct Spotting {
-    /// Word rows of every category, shared rows, category rows, in this order.
+    /// Word rows of categories that have them whole, shared rows, category rows, in this order.
     rows: RowSet,
-    /// Similarities, a column a slot: `[T, rows + LANES]`.
+    /// Words that are mixed.
+    mixed: Mixed,
+    /// Similarities, a column a slot: `[T, rows + mixed words + LANES]`.
     columns: Embeddings,
     /// Row weights, padded group by group.
     weights: Vec<f32>,
@@ -51,23 +56,32 @@ impl Spotting {
         let mut rows = RowSet::default();
         let mut weights = Weights::default();
         let ids: Vec<TableId> = vocabulary.sources.iter().map(|source| rows.table(&source.words.own)).collect();
+        let mut mixed = Mixed::new(vocabulary);
 
         let mut own = Vec::with_capacity(vocabulary.len());
         let mut totals = Vec::with_capacity(vocabulary.len());
-        let longest = vocabulary.sources.iter().map(|source| source.words.rows_per_category).max().unwrap_or(0);
-        let mut of_category = vec![0.0; longest];
-        for pick in &vocabulary.picks {
-            let words = &vocabulary.sources[pick.source].words;
-            let of_category = &mut of_category[..words.rows_per_category];
-            words.weight.row_into(pick.row, of_category);
+        let mut of_category = Vec::new();
+        for (k, pick) in vocabulary.picks.iter().enumerate() {
             let mut group = Group { first: rows.rows(), rows: 0, weights: weights.start() };
-            for (j, weight) in of_category.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
-                add(&mut rows, ids[pick.source], pick.row * words.rows_per_category + j)?;
-                weights.add(*weight);
-                group.rows += 1;
+            match &vocabulary.sources[pick.source].words.spread {
+                Spread::Weighted { weight, rows_per_category } => {
+                    of_category.resize(*rows_per_category, 0.0);
+                    weight.row_into(pick.row, &mut of_category);
+                    for (j, weight) in of_category.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
+                        add(&mut rows, ids[pick.source], pick.row * rows_per_category + j)?;
+                        weights.add(*weight);
+                        group.rows += 1;
+                    }
+                    totals.push(of_category.iter().sum::<f32>());
+                }
+                Spread::Mixed(mixture) => {
+                    group.rows = mixture.positions();
+                    (0..group.rows).for_each(|_| weights.add(1.0));
+                    totals.push(group.rows as f32);
+                    mixed.add(k, pick, mixture)?;
+                }
             }
             own.push(group);
-            totals.push(of_category.iter().sum::<f32>());
         }
 
         let mut shared = Vec::new();
@@ -95,9 +109,11 @@ impl Spotting {
 
         let categories = rows.rows();
         add_categories(&mut rows, vocabulary, |source| &source.category)?;
-        let stride = rows.rows() + LANES;
-        if stride.saturating_mul(window).saturating_mul(size_of::<f32>()) > MAX_BYTES {
-            let problem = format!("concept spotting over {window} frames and {} rows takes over a GiB", rows.rows());
+        let words = mixed.place(&mut own, rows.rows());
+        let stride = rows.rows() + words + LANES;
+        let taken = (stride + mixed.rows()).saturating_mul(window).saturating_mul(size_of::<f32>());
+        if taken > MAX_BYTES {
+            let problem = format!("concept spotting over {window} frames and {stride} words takes over a GiB");
             return Err(Error::Usage(format!("{problem}; choose fewer --categories or a shorter --window")));
         }
         Ok(Self {
@@ -110,6 +126,7 @@ impl Spotting {
             inverse_total: totals.iter().map(|total| 1.0 / total).collect(),
             categories,
             inverse_tau: 1.0 / tau,
+            mixed: mixed.over(window),
             rows,
         })
     }
@@ -117,7 +134,9 @@ impl Spotting {
     /// Compares frames of length 1, `[n, D]`, with all rows; their columns go to the slots from `first` on.
     pub fn see(&mut self, first: usize, frames: &[f32]) {
         let stride = self.columns.width();
-        self.rows.dot(frames, &mut self.columns.all_mut()[first * stride..], stride);
+        let columns = &mut self.columns.all_mut()[first * stride..];
+        self.rows.dot(frames, columns, stride);
+        self.mixed.see(frames, columns, stride);
     }
 
     /// Scores `s_v`, `[K]`, and saliency, `[K, T]`, over the slots `0..count`; saliency's other columns are not touched.
@@ -179,7 +198,8 @@ pub(super) fn add_categories(
     vocabulary.picks.iter().try_for_each(|pick| add(rows, ids[pick.source], pick.row))
 }
 
-fn add(rows: &mut RowSet, table: TableId, row: usize) -> Result<()> {
+/// Adds one row of a table.
+pub(super) fn add(rows: &mut RowSet, table: TableId, row: usize) -> Result<()> {
     rows.add(table, row, 1).map(drop).ok_or_else(|| bundle_fault(format!("a table has no row {row}")))
 }
 

@@ -4,21 +4,9 @@ use std::collections::HashMap;
 
 use super::bundle_fault;
 use super::nearest::nearest;
+use super::words::WordTable;
 use crate::error::{Error, Result};
 use crate::table::Table;
-
-/// Word embeddings to spot in frames: W rows for each of K categories, and rows that all categories share.
-#[derive(Clone, Debug)]
-pub struct WordTable {
-    /// `[K * W, D]`, rows of length 1; category k has rows `k * W..(k + 1) * W`.
-    pub own: Table,
-    /// F32 `[K, W]`: how many text positions a row stands for; 0 marks an unused row.
-    pub weight: Table,
-    /// Rows that are the same in every category, `[P, D]`, and their weights, `[P]`.
-    pub shared: Option<(Table, Vec<f32>)>,
-    /// W.
-    pub rows_per_category: usize,
-}
 
 /// The categories a model answers with.
 #[derive(Clone, Debug)]
@@ -215,19 +203,8 @@ impl Vocabulary {
     /// # Errors
     /// Where word tables do not fit the categories.
     pub(super) fn check_words(&self) -> Result<()> {
-        for source in &self.sources {
-            let (words, width) = (&source.words, self.dim());
-            let rows = source.category.rows().checked_mul(words.rows_per_category);
-            let own = rows == Some(words.own.rows()) && (rows == Some(0) || words.own.width() == width);
-            let weight =
-                words.weight.rows() == source.category.rows() && words.weight.width() == words.rows_per_category;
-            let shared = words.shared.as_ref().is_none_or(|(table, weights)| {
-                table.rows() == weights.len() && (weights.is_empty() || table.width() == width)
-            });
-            if !(own && weight && shared) {
-                return Err(bundle_fault("word, word_weight and shared_word do not fit the categories in shape"));
-            }
-        }
+        let width = self.dim();
+        self.sources.iter().try_for_each(|source| source.words.check(source.category.rows(), width))?;
         Ok(())
     }
 }

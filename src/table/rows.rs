@@ -138,6 +138,21 @@ impl Table {
         }
     }
 
+    /// `out = base + sum over some rows j of factors[j] * row[range.start + j]`, with `base` and `out` as wide as the
+    /// table. Numbers must be finite. The factors are scaled in place where rows are, and are of no use afterwards.
+    pub fn mix_range(&self, range: Range<usize>, factors: &mut [f32], base: &[f32], out: &mut [f32]) {
+        let kernels = kernels();
+        let items = range.start * self.width..range.end * self.width;
+        match self.data() {
+            Rows::F32(data) => (kernels.mix_f32)(&data[items], factors, base, out),
+            Rows::F16(data) => (kernels.mix_f16)(&data[items], factors, base, out),
+            Rows::I8(data, scale) => {
+                factors.iter_mut().zip(&scale[range]).for_each(|(factor, scale)| *factor *= scale);
+                (kernels.mix_i8)(&data[items], factors, base, out);
+            }
+        }
+    }
+
     /// Rows `first..first + count` as a table of their own, sharing storage.
     pub fn slice_rows(&self, first: usize, count: usize) -> Option<Self> {
         let item = self.bytes.len() / (self.rows * self.width).max(1);

@@ -7,7 +7,9 @@ use bike_edge::Error;
 use bike_edge::bundle::{Bundle, BundleRef, Overwrite, pack, unpack, verify};
 use proptest::prelude::*;
 
-use super::support::bundle::{Builder, CATEGORIES, DIM, Folder, PHRASES, WORDS, numbers, unit_f32, unit_i8, unit_rows};
+use super::support::bundle::{
+    Builder, CATEGORIES, DIM, Folder, PHRASES, WORDS, counts, numbers, unit_f32, unit_i8, unit_rows,
+};
 
 const TABLES: &str = "categories.safetensors";
 
@@ -152,6 +154,28 @@ fn lists_of_names() {
     says(&names("x".repeat(600).as_bytes()), &["line 1", "600 bytes"]);
     let many: String = (0..65_537).map(|i| format!("{i}\n")).collect();
     says(&names(many.as_bytes()), &["65537 names", "65536"]);
+}
+
+#[test]
+fn mixed_words() {
+    let refused = |name: &str, tensor| Builder::new().mixed().tensor(TABLES, name, tensor).refusal();
+    says(&refused("word_rows", counts(&[1, 2, 2])), &["word", "[6, 8]", "[5, 8]", "adds up to 5"]);
+    says(&refused("word_rows", counts(&[0, 3, 3])), &["word_rows", "text 0 0 rows", "1 to 77"]);
+    says(&refused("word_rows", counts(&[u32::MAX, 3, 3])), &["word_rows", "4294967295"]);
+    says(&refused("word_rows", counts(&[3, 3])), &["word_rows", "[2]", "[3]"]);
+    says(&refused("word_rows", numbers(&[3], &[2.0; 3])), &["word_rows is F32", "U32"]);
+    says(&refused("word_mix", numbers(&[6, 4], &[0.1; 24])), &["word_mix", "[6, 4]", "[6, 5]"]);
+    says(&refused("word_mix", numbers(&[6, 5], &[f32::NAN; 30])), &["word_mix row 0", "not finite"]);
+    says(&refused("word_mix", numbers(&[6, 5], &[1e9; 30])), &["word_mix row 0", "most allowed"]);
+    says(&refused("position_word", numbers(&[5, DIM], &[f32::INFINITY; 5 * DIM])), &["position_word row 0", "finite"]);
+    says(&refused("position_word", numbers(&[5, DIM], &[2.0; 5 * DIM])), &["position_word row 0", "1.1"]);
+    says(&refused("position_word", unit_f32(&[78, DIM], 1)), &["position_word has 78 rows", "1 to 77"]);
+    says(&refused("word_weight", numbers(&[3, 2], &[1.0; 6])), &["word_weight", "beside word_mix"]);
+    says(&refused("shared_weight", numbers(&[1], &[-1.0])), &["shared_weight 0", "negative"]);
+    let without = |name| Builder::new().mixed().without_tensor(TABLES, name).refusal();
+    says(&without("word_rows"), &["`word_rows` is missing"]);
+    says(&without("position_word"), &["`position_word` is missing"]);
+    says(&without("word_mix"), &["word_rows", "without word_mix"]);
 }
 
 #[test]

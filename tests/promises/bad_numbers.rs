@@ -1,8 +1,10 @@
 //! Embeddings and settings that cannot be used are refused in a sentence; no score is ever NaN.
 
-use bike_edge::recognition::{FrameStamp, Interaction, RecognitionSpec, Recognizer, Vocabulary};
+use bike_edge::recognition::{
+    FrameStamp, Interaction, Mixture, RecognitionSpec, Recognizer, Spread, Vocabulary, WordTable,
+};
 
-use crate::tables::{categories, numbers, push_all, recognizer, spec, table};
+use crate::tables::{categories, numbers, push_all, recognizer, spec, table, words};
 
 const D: usize = 8;
 const STAMP: FrameStamp = FrameStamp { time: 1.5, index: 37 };
@@ -106,6 +108,15 @@ fn settings_out_of_range_are_refused() {
     assert!(refused(RecognitionSpec { logit_scale: f32::INFINITY, ..spec(1) }).contains("logit_scale inf"));
 }
 
+/// Words of `count` categories at 5 positions, two rows each, spoilt by `change`.
+fn mixed(count: usize, positions: usize, change: fn(&mut Mixture)) -> WordTable {
+    let rows = 2 * count;
+    let (mix, common) = (table(positions, &vec![0.1; rows * positions]), table(D, &vec![0.1; positions * D]));
+    let mut mixture = Mixture { mix, common, first: Mixture::starts(&vec![2; count]) };
+    change(&mut mixture);
+    WordTable { own: table(D, &vec![0.1; rows * D]), spread: Spread::Mixed(mixture), shared: None }
+}
+
 #[test]
 fn tables_that_do_not_fit_together_are_refused() {
     let refused = |change: fn(&mut bike_edge::recognition::CategorySet)| {
@@ -115,9 +126,16 @@ fn tables_that_do_not_fit_together_are_refused() {
         recognizer.err().expect("should have been refused").to_string()
     };
     assert!(refused(|set| set.names.truncate(2)).contains("one name a category"));
-    assert!(refused(|set| set.words.rows_per_category = 5).contains("do not fit"));
+    assert!(refused(|set| set.words = words(table(D, &[0.1; 12 * D]), &[1.0; 15], 5)).contains("do not fit"));
     assert!(refused(|set| set.words.own = table(D + 1, &[0.1; 12 * (D + 1)])).contains("do not fit"));
-    assert!(refused(|set| set.words.weight = table(4, &[0.0; 12])).contains("no words to spot"));
+    assert!(refused(|set| set.words = words(table(D, &[0.1; 12 * D]), &[0.0; 12], 4)).contains("no words to spot"));
+    assert!(refused(|set| set.words = mixed(2, 5, |_| ())).contains("do not fit"));
+    assert!(refused(|set| set.words = mixed(3, 5, |m| m.first[3] = 7)).contains("do not fit"));
+    assert!(refused(|set| set.words = mixed(3, 5, |m| m.first[1] = 5)).contains("do not fit"));
+    assert!(refused(|set| set.words = mixed(3, 5, |m| m.common = table(D, &[0.1; 4 * D]))).contains("do not fit"));
+    assert!(
+        refused(|set| set.words = mixed(3, 5, |m| m.common = table(D + 1, &[0.1; 5 * (D + 1)]))).contains("do not")
+    );
     assert!(refused(|set| set.category = table(D, &[0.1; 2 * D])).contains("one name a category"));
     assert!(refused(|set| set.words.shared = Some((table(D, &[0.1; D]), vec![]))).contains("do not fit"));
 }

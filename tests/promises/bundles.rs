@@ -5,9 +5,19 @@ use std::fs;
 
 use bike_edge::Error;
 use bike_edge::bundle::{Bundle, BundleRef, Overwrite, pack, unpack, verify};
+use bike_edge::recognition::Spread;
 use bike_edge::table::Dtype;
 
 use super::support::bundle::{Builder, DIM, Folder, PHRASES, WORDS, numbers, unit_f16, unit_i8, unit_rows};
+
+#[test]
+fn mixed_words_open_as_stored() {
+    let words = Builder::new().mixed().open().expect("opens").categories().words.clone();
+    let Spread::Mixed(mixture) = &words.spread else { panic!("words are mixed") };
+    assert_eq!((words.own.rows(), mixture.positions()), (6, 5));
+    assert_eq!(mixture.first, [0, 2, 4, 6]);
+    assert_eq!(words.shared.map(|(rows, _)| rows.rows()), Some(1));
+}
 
 #[test]
 fn a_folder_opens_with_its_tables_as_stored() {
@@ -15,7 +25,7 @@ fn a_folder_opens_with_its_tables_as_stored() {
     let categories = bundle.categories();
     assert_eq!(categories.names, ["running", "resting", "reading a book"]);
     assert_eq!((categories.category.rows(), categories.category.width()), (3, DIM));
-    assert_eq!((categories.words.own.rows(), categories.words.rows_per_category), (3 * WORDS, WORDS));
+    assert_eq!(categories.words.own.rows(), 3 * WORDS);
     let (shared, weights) = categories.words.shared.as_ref().expect("shared words");
     assert_eq!((shared.rows(), weights.as_slice()), (1, [3.0].as_slice()));
     let mut row = vec![0.0; DIM];

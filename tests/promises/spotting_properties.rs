@@ -1,6 +1,8 @@
 //! What is true of concept spotting whatever the embeddings.
 
-use bike_edge::recognition::{CategorySet, Header, Interaction, RecognitionSpec, Recognizer, Vocabulary, WordTable};
+use bike_edge::recognition::{
+    CategorySet, Header, Interaction, Mixture, RecognitionSpec, Recognizer, Spread, Vocabulary, WordTable,
+};
 use bike_edge::table::{Dtype, Table};
 use proptest::prelude::*;
 
@@ -25,7 +27,7 @@ fn written_out(set: &CategorySet, frames: &[f32], tau: f64) -> (Vec<f32>, Vec<f3
         row.into_iter().map(f64::from).collect::<Vec<f64>>()
     };
     let frames: Vec<Vec<f64>> = frames.chunks_exact(d).map(unit).collect();
-    let w = set.words.rows_per_category;
+    let w = set.words.own.rows() / set.category.rows();
     let (mut s_v, mut saliency) = (Vec::new(), Vec::new());
     for k in 0..set.category.rows() {
         let mut of_category = vec![0.0; frames.len()];
@@ -171,6 +173,50 @@ proptest! {
         });
         prop_assert!(difference(exact.s_v, compacted.s_v) < 1e-5);
         prop_assert!(difference(exact.saliency.iter().copied(), compacted.saliency.iter().copied()) < 1e-5);
+    }
+
+    #[test]
+    fn mixed_words_equal_the_words_they_make(
+        (k, p, d, t, seed) in shapes(),
+        rows in prop::collection::vec(1u32..6, 1..12),
+        dtype in prop::sample::select(vec![Dtype::F32, Dtype::F16, Dtype::I8]),
+        half: bool,
+    ) {
+        let of_text: Vec<u32> = rows.iter().cycle().take(k).copied().collect();
+        let first = Mixture::starts(&of_text);
+        let (total, common) = (first[k], categories(1, p, d, seed + 3).words.own);
+        let own = stored_as(&categories(total, 1, d, seed + 4).words.own, dtype);
+        let mix = stored_as(&table(p, &numbers(total * p, seed + 5)), dtype);
+        let row = |table: &Table, i| {
+            let mut row = vec![0.0; table.width()];
+            table.row_into(i, &mut row);
+            row
+        };
+        let mut made = Vec::new();
+        for ends in first.windows(2) {
+            for i in 0..p {
+                let mut word = row(&common, i);
+                for j in ends[0]..ends[1] {
+                    let share = row(&mix, j)[i];
+                    word.iter_mut().zip(row(&own, j)).for_each(|(word, x)| *word += share * x);
+                }
+                made.extend(word);
+            }
+        }
+        let mut set = categories(k, 1, d, seed);
+        let shared = half.then(|| (categories(1, 2, d, seed + 6).words.own, vec![1.0; 2]));
+        let frames = numbers(t * d, seed + 7);
+        let mut score = |words: WordTable| {
+            set.words = WordTable { shared: shared.clone(), ..words };
+            let mut recognizer = recognizer(spec(t), &set);
+            push_all(&mut recognizer, &frames, d);
+            recognizer.scores().unwrap().clone()
+        };
+        let whole = score(words(table(d, &made), &vec![1.0; k * p], p));
+        let mixed = score(WordTable { own, spread: Spread::Mixed(Mixture { mix, common, first }), shared: None });
+        // Products add up in another order, and are divided by tau.
+        prop_assert!(difference(whole.s_v, mixed.s_v) < 1e-4);
+        prop_assert!(difference(whole.saliency.iter().copied(), mixed.saliency.iter().copied()) < 1e-4);
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub fn stored_as(table: &Table, dtype: Dtype) -> Table {
 
 /// Words `[K, W, D]` with weights `[K, W]`.
 pub fn words(own: Table, weights: &[f32], rows_per_category: usize) -> WordTable {
-    WordTable { own, weight: table(rows_per_category, weights), shared: None, rows_per_category }
+    WordTable::weighted(own, table(rows_per_category, weights))
 }
 
 /// K categories `category 0`, ... with W words each, all of weight 1.

@@ -98,7 +98,7 @@ def check_graph(path: Path, given: list[int | None], taken: list[int | None]) ->
 
 
 def check_tables(path: Path, rows: int, depths: dict[str, int], needed: set[str]) -> list[str]:
-    """Shapes, finite values, rows of length 1, weights with equal sums."""
+    """Shapes, finite values, rows of length 1, and word tables."""
     from safetensors.numpy import load_file
 
     tensors = load_file(str(path))
@@ -107,18 +107,45 @@ def check_tables(path: Path, rows: int, depths: dict[str, int], needed: set[str]
         if name not in tensors:
             continue
         t = tensors[name]
-        if len(t) != rows or t.shape[-1] != depth:
+        mixed = name == "word" and "word_mix" in tensors
+        if (len(t) != rows and not mixed) or t.shape[-1] != depth:
             problems.append(f"{path.name}: {name} is {t.shape}")
             continue
-        x = t.astype(np.float64)
-        if t.dtype == np.int8:
-            x = x * tensors[f"{name}_scale"][..., None]
+        x = as_numbers(tensors, name)
         if not np.isfinite(x).all() or np.abs(np.linalg.norm(x, axis=-1) - 1).max() > 0.01:
             problems.append(f"{path.name}: {name} has rows that are not of length 1")
-    if "word" in tensors:
-        weight = tensors["word_weight"].astype(np.float64)
-        if weight.shape != tensors["word"].shape[:2] or tensors["word_weight"].dtype != np.float32:
-            problems.append(f"{path.name}: word_weight is {weight.dtype} {weight.shape}")
-        elif weight.min() < 0 or np.ptp(weight.sum(1)) > 1e-3 * weight.sum(1).max():
-            problems.append(f"{path.name}: word_weight is negative or has unequal sums")
-    return problems
+    if "word" not in tensors:
+        return problems
+    found = check_mixed if "word_mix" in tensors else check_weights
+    return problems + [f"{path.name}: {problem}" for problem in found(tensors, rows)]
+
+
+def as_numbers(tensors: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """A table as f64, int8 ones with their scales."""
+    t = tensors[name].astype(np.float64)
+    return t * tensors[f"{name}_scale"][..., None] if tensors[name].dtype == np.int8 else t
+
+
+def check_weights(tensors: dict[str, np.ndarray], rows: int) -> list[str]:
+    """Words that stand for positions, by their weights."""
+    if "word_weight" not in tensors:
+        return ["no word_weight"]
+    weight = tensors["word_weight"].astype(np.float64)
+    if weight.shape != tensors["word"].shape[:2] or tensors["word_weight"].dtype != np.float32:
+        return [f"word_weight is {weight.dtype} {weight.shape}"]
+    if weight.min() < 0 or np.ptp(weight.sum(1)) > 1e-3 * weight.sum(1).max():
+        return ["word_weight is negative or has unequal sums"]
+    return []
+
+
+def check_mixed(tensors: dict[str, np.ndarray], rows: int) -> list[str]:
+    """Words that are mixed from rows."""
+    missing = {"word_rows", "position_word"} - tensors.keys()
+    if missing:
+        return [f"no {name}" for name in sorted(missing)]
+    word, mix, common, count = (tensors[n] for n in ("word", "word_mix", "position_word", "word_rows"))
+    if word.ndim != 2 or mix.shape != (len(word), len(common)) or common.shape[1:] != word.shape[1:]:
+        return [f"word is {word.shape}, word_mix {mix.shape} and position_word {common.shape}"]
+    if count.dtype != np.uint32 or count.shape != (rows,) or count.min() < 1 or count.sum(dtype=np.int64) != len(word):
+        return [f"word_rows does not share out {len(word)} rows to {rows} texts"]
+    return [f"{n} is not finite" for n in ("word_mix", "position_word") if not np.isfinite(as_numbers(tensors, n)).all()]

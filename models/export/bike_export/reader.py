@@ -43,7 +43,7 @@ class Bundle:
         tensors = load_file(str(folder / "categories.safetensors"))
         self.category = _table(tensors, "category")
         self.words, self.weights = self._words(tensors)
-        self.exact_words = tensors["word"].shape[1] == 77 and tensors["word"].dtype == np.float32
+        self.exact_words = tensors["word"].shape[1:-1] == (77,) and tensors["word"].dtype == np.float32
         self.category_attribute = (
             _table(tensors, "category_attribute") if "category_attribute" in tensors else self.category
         )
@@ -61,7 +61,11 @@ class Bundle:
     @staticmethod
     def _words(tensors: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Own and shared rows together [K, W, D], and weights [K, W] with sum 1."""
-        rows, weights = _table(tensors, "word"), tensors["word_weight"]
+        rows = _table(tensors, "word")
+        if "word_mix" in tensors:
+            parts = zip(*(np.split(x, np.cumsum(tensors["word_rows"])[:-1]) for x in (_table(tensors, "word_mix"), rows)))
+            rows = _table(tensors, "position_word") + np.stack([mix.T @ row for mix, row in parts])
+        weights = tensors["word_weight"] if "word_weight" in tensors else np.ones(rows.shape[:2], np.float32)
         if "shared_word" in tensors:
             shared = _table(tensors, "shared_word")
             rows = np.concatenate([rows, np.broadcast_to(shared, (len(rows), *shared.shape))], 1)

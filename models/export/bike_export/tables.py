@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 ROW_TYPES = {"int8": "i8", "fp16": "f16", "fp32": "f32"}  # of tables, by the precision of the graphs
-SAFETENSORS_TYPES = {"float32": "F32", "float16": "F16", "int8": "I8"}
+SAFETENSORS_TYPES = {"float32": "F32", "float16": "F16", "int8": "I8", "uint32": "U32"}
 
 
 def unit_rows(x: np.ndarray) -> np.ndarray:
@@ -42,6 +42,25 @@ def round_trip(rows: np.ndarray, dtype: str) -> np.ndarray:
     if dtype == "i8":
         return dequantise_rows(*quantise_rows(rows))
     return rows.astype(np.float16).astype(np.float32) if dtype == "f16" else rows
+
+
+def quantise_numbers(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x [..., D] f32 to integers [..., D] i8 and scales [...] f32: symmetric, the largest of a row becoming 127."""
+    scale = np.maximum(np.abs(x).max(-1, keepdims=True) / 127, 1e-12).astype(np.float32)
+    return np.rint(x / scale).astype(np.int8), scale[..., 0]
+
+
+def round_trip_numbers(x: np.ndarray, dtype: str) -> np.ndarray:
+    """Rows of any length as they are read back from a table of this type."""
+    return dequantise_rows(*quantise_numbers(x)) if dtype == "i8" else round_trip(x, dtype)
+
+
+def add_numbers(tensors: dict[str, np.ndarray], name: str, x: np.ndarray, dtype: str) -> None:
+    """Puts rows of any length [..., D] into `tensors` under `name`, stored as "f32", "f16" or "i8"."""
+    if dtype == "i8":
+        tensors[name], tensors[f"{name}_scale"] = quantise_numbers(x)
+    else:
+        tensors[name] = x.astype({"f16": np.float16, "f32": np.float32}[dtype])
 
 
 def add_table(tensors: dict[str, np.ndarray], name: str, rows: np.ndarray, dtype: str) -> None:

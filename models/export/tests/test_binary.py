@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import random_checkpoints as rc
 import torch
-from asking import drifting, save_gif
+from asking import ask, drifting, save_gif
 from bike_export.__main__ import main
 from bike_export.checkpoint import load
 from bike_export.export.attributes import Branch
@@ -21,6 +21,7 @@ from bike_export.model.towers import encode_frames
 from bike_export.reader import Bundle
 from bike_export.text.tokenizer import TooLong, tokenize
 from bike_export.verify import best, by_binary, by_pytorch, save_resized
+from safetensors.numpy import load_file
 from test_bundles import EXACT, manifest
 
 DATA = Path(__file__).resolve().parents[3] / "tests" / "data"
@@ -55,6 +56,24 @@ def test_other_precisions_and_the_composer(made, export, program: Path, clip: Pa
     bundle = export("bike-header", *SMALL, "--precision", precision, *lexicon)
     assert "composer.onnx" in manifest(bundle)["files"]
     assert agrees(program, clip, bundle, str(made["bike-header"]))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_words_that_are_mixed(export, made, program: Path, clip: Path, tmp_path: Path, precision: str):
+    """The program mixes similarities where onnxruntime's reader makes the words, from the same table."""
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,name\n" + "".join(f"{i},doing thing number {i} twice\n" for i in range(60)))
+    words = ("--labels", str(labels), "--word-bound", "0.02")
+    bundle = export("bike", *SMALL, "--precision", precision, *words, "--interaction", "vcs")
+    tensors = load_file(str(bundle / "categories.safetensors"))
+    assert tensors["word_mix"].dtype == {"fp32": np.float32, "int8": np.int8}[precision]
+    assert len(set(tensors["word_rows"])) > 1
+    if precision == "fp32":
+        assert agrees(program, clip, bundle, str(made["bike"]))
+    b, seen = Bundle(bundle, manifest(bundle)), ask(program, bundle, clip)
+    change = np.abs(b.video_scores(seen.embeddings[0]) - seen.s_v).max()
+    print(f"\n{change:.1e}")
+    assert change < 1e-5
 
 
 @pytest.mark.parametrize("precision", [EXACT, ("--precision", "int8")])

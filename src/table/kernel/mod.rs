@@ -16,6 +16,12 @@ macro_rules! entry_points {
             dot::<_, f16, $one, $rows, $vectors>($simd, rows, width, x, out, stride));
         entry_points!(@fn [$($features)?] dot_i8(rows: &[i8], width: usize, x: &[f32], out: &mut [f32], stride: usize) =>
             dot::<_, i8, $one, $rows, $vectors>($simd, rows, width, x, out, stride));
+        entry_points!(@fn [$($features)?] mix_f32(rows: &[f32], factors: &[f32], base: &[f32], out: &mut [f32]) =>
+            mix($simd, rows, factors, base, out));
+        entry_points!(@fn [$($features)?] mix_f16(rows: &[f16], factors: &[f32], base: &[f32], out: &mut [f32]) =>
+            mix($simd, rows, factors, base, out));
+        entry_points!(@fn [$($features)?] mix_i8(rows: &[i8], factors: &[f32], base: &[f32], out: &mut [f32]) =>
+            mix($simd, rows, factors, base, out));
         entry_points!(@fn [$($features)?] exp(x: &[f32], shift: f32, scale: f32, out: &mut [f32]) =>
             exp_all($simd, x, shift, scale, out));
         entry_points!(@fn [$($features)?] sums(m: SoftmaxSums<'_>, groups: &[Group], out: &mut [f32], stride: usize) =>
@@ -26,6 +32,9 @@ macro_rules! entry_points {
             dot_f32,
             dot_f16,
             dot_i8,
+            mix_f32,
+            mix_f16,
+            mix_i8,
             exp_all: exp,
             softmax_sums: sums,
         };
@@ -50,6 +59,7 @@ macro_rules! entry_points {
 #[cfg(target_arch = "aarch64")]
 mod arm;
 mod dot;
+mod mix;
 mod portable;
 mod simd;
 mod softmax;
@@ -61,6 +71,7 @@ mod x86;
 /// What `entry_points!` compiles.
 mod entry {
     pub use super::dot::dot;
+    pub use super::mix::mix;
     pub use super::softmax::{Group, SoftmaxSums, exp_all, softmax_sums};
 }
 
@@ -73,6 +84,9 @@ pub use softmax::{Group, MAX_COLUMNS, SoftmaxSums};
 /// Dot products of rows `[R, width]` with vectors `[V, width]` into `out[v * stride + r]`.
 type Dot<E> = fn(rows: &[E], width: usize, vectors: &[f32], out: &mut [f32], stride: usize);
 
+/// Rows `[R, width]` in the given shares `[R]`, added to `base` `[width]`, into `out` `[width]`.
+type Mix<E> = fn(rows: &[E], factors: &[f32], base: &[f32], out: &mut [f32]);
+
 /// The kernels of one instruction set.
 #[derive(Clone, Copy)]
 pub struct Kernels {
@@ -84,6 +98,12 @@ pub struct Kernels {
     pub dot_f16: Dot<f16>,
     /// [`dot::dot`] over i8 rows, their scales left out.
     pub dot_i8: Dot<i8>,
+    /// [`mix::mix`] over f32 rows.
+    pub mix_f32: Mix<f32>,
+    /// [`mix::mix`] over f16 rows, which must be finite.
+    pub mix_f16: Mix<f16>,
+    /// [`mix::mix`] over i8 rows, their scales left out.
+    pub mix_i8: Mix<i8>,
     /// [`softmax::exp_all`].
     pub exp_all: fn(x: &[f32], shift: f32, scale: f32, out: &mut [f32]),
     /// [`softmax::softmax_sums`].

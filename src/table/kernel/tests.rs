@@ -67,6 +67,32 @@ fn dot_i8_agrees_on_edge_shapes() {
     dot_agrees(|k| k.dot_i8, |x| (x * 128.0) as i8, f64::from);
 }
 
+fn mix_agrees<E: Copy>(mix: fn(&Kernels) -> Mix<E>, convert: fn(f32) -> E, exact: fn(E) -> f64) {
+    for width in [1, 2, 15, 16, 17, 31, 32, 71, 77] {
+        for rows in [0, 1, 2, 17] {
+            let table: Vec<E> = numbers(rows * width, 1).into_iter().map(convert).collect();
+            let (factors, base) = (numbers(rows, 2), numbers(width, 3));
+            for kernels in available() {
+                let mut out = vec![7.0; width];
+                mix(&kernels)(&table, &factors, &base, &mut out);
+                for (i, out) in out.iter().enumerate() {
+                    let terms = (0..rows).map(|j| exact(table[j * width + i]) * f64::from(factors[j]));
+                    let (truth, size) = terms.fold((f64::from(base[i]), 1.0), |(t, s), x| (t + x, s + x.abs()));
+                    let error = (f64::from(*out) - truth).abs();
+                    assert!(error <= 1e-6 * size, "{}: width {width}, {rows} rows, {i}: {error}", kernels.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn mixes_agree_on_edge_shapes() {
+    mix_agrees(|k| k.mix_f32, |x| x, f64::from);
+    mix_agrees(|k| k.mix_f16, f16::from_f32, f64::from);
+    mix_agrees(|k| k.mix_i8, |x| (x * 128.0) as i8, f64::from);
+}
+
 #[test]
 fn every_finite_half_is_widened_exactly() {
     let halves: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).filter(|x| x.is_finite()).collect();

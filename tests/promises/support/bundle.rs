@@ -81,6 +81,16 @@ impl Builder {
         Self { manifest, files, tables }
     }
 
+    /// With words of the categories that are mixed at five positions from two rows each.
+    pub fn mixed(self) -> Self {
+        let file = "categories.safetensors";
+        self.without_tensor(file, "word_weight")
+            .tensor(file, "word", unit_f32(&[2 * CATEGORIES, DIM], 14))
+            .tensor(file, "word_rows", counts(&[2; CATEGORIES]))
+            .tensor(file, "word_mix", numbers(&[2 * CATEGORIES, 5], &[0.25; 10 * CATEGORIES]))
+            .tensor(file, "position_word", unit_f32(&[5, DIM], 15))
+    }
+
     /// With text of the manifest replaced, which must be there.
     pub fn manifest(mut self, from: &str, to: &str) -> Self {
         assert!(self.manifest.contains(from), "{from} is not in the manifest");
@@ -190,6 +200,11 @@ pub fn unit_rows(shape: &[usize], seed: u64) -> Vec<f32> {
 pub fn numbers(shape: &[usize], numbers: &[f32]) -> Stored {
     let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
     Stored { dtype: Dtype::F32, shape: shape.to_vec(), bytes }
+}
+
+pub fn counts(numbers: &[u32]) -> Stored {
+    let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+    Stored { dtype: Dtype::U32, shape: vec![numbers.len()], bytes }
 }
 
 pub fn unit_f32(shape: &[usize], seed: u64) -> Stored {

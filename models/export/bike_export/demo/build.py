@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from ..bundle import BundleWriter
-from ..compact import WordTable, compact_words
 from ..tables import add_table, unit_rows
 from . import bridge, card, composer, graph, image, quality, settings, tuples, vocabulary
+from .compact import WordTable, compact_words
 from .space import TextSpace
 from .text import MiniLM
 
@@ -23,7 +23,7 @@ def say(text: str) -> None:
 def compact(space: TextSpace, phrases: list[str], max_rows: int) -> WordTable:
     """Word rows of phrases; the weights of each phrase sum to 1, as phrases have different counts of words."""
     words = space.words(phrases)
-    return compact_words(words, weights=[np.full(len(w), 1.0 / len(w)) for w in words],
+    return compact_words(words, [np.full(len(w), 1.0 / len(w)) for w in words],
                          cosine=settings.WORD_COSINE, max_rows=max_rows)
 
 

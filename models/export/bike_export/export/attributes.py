@@ -12,9 +12,10 @@ from ..progress import counter, say
 from ..tables import add_table, unit_rows
 from ..text.tokenizer import tokenize
 from .options import Options
-from .words import Words, concept_change, phrase_words
+from .mixture import phrase_words
+from .words import MixedWords, difference
 
-PHRASE_ROWS = 3  # word rows a phrase of the lexicon has of its own
+PHRASE_ROWS = 1  # word rows a phrase of the lexicon has of its own
 
 
 @dataclass
@@ -73,7 +74,7 @@ class Lexicon:
     phrases: list[str]
     retrieval: np.ndarray
     sentence: np.ndarray
-    words: Words
+    words: MixedWords
     word_change: float  # largest change of S_V by the compaction, over the first phrases
     sentence_attribute: np.ndarray | None
 
@@ -122,12 +123,13 @@ def read_tables(
     prompts: list[str],
     lexicon_prompt: str,
     windows: torch.Tensor,
+    dtype: str,
 ) -> Lexicon:
     """All that the lexicon's phrases are to this model."""
     tokens = tokenize([prompts[0].replace("{}", p) for p in phrases], video.shape.context)
-    words, sentence, first = phrase_words(video, tokens, PHRASE_ROWS, counter("phrases"))
+    words, sentence, first = phrase_words(video, tokens, PHRASE_ROWS, dtype, counter("phrases"))
     sentence = unit_rows(sentence) if len(prompts) == 1 else prompted(video, phrases, prompts, "phrases, ensemble")
-    change = concept_change(first, sentence[: len(first)], words, windows)
+    change = difference(first, sentence[: len(first)], words, dtype, windows)
     seen = sentence
     if branch.sentence is not video and not branch.sentence.same_text_tower(video):
         seen = prompted(branch.sentence, phrases, prompts, "phrases, attribute tower")

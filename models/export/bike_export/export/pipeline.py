@@ -12,16 +12,17 @@ from ..bundle import BundleWriter
 from ..checkpoint import Checkpoint, load
 from ..graphs.towers import write_head, write_temporal, write_text, write_visual
 from ..model.recognise import TAU
-from ..model.towers import encode_words
+from ..model.towers import encode_words, shared_prefix
 from ..progress import counter, say
 from ..tables import ROW_TYPES, add_table, unit_rows
 from ..text.lists import read_labels, read_lexicon, read_prompts
 from ..text.tokenizer import tokenize
 from ..text.vocabulary import tokenizer_text
 from . import attributes, card, fidelity, stand_in
+from .mixture import compacted
 from .options import MEAN, STD, Options, Settings, settle
 from .windows import Windows, find_clips, make
-from .words import compacted, difference, exact, exact_scores, shared_prefix
+from .words import ExactWords, MixedWords, Words, difference
 
 
 def today() -> str:
@@ -71,13 +72,12 @@ def category_tables(
     )
     prefix, row_type = shared_prefix(tokens), ROW_TYPES[precision]
     if exact_words:
-        table, dtype, change, on_frames = exact(words), "f32", 0.0, 0.0
+        table: Words = ExactWords(unit_rows(words))
+        dtype, change, on_frames = "f32", 0.0, 0.0
     else:
         dtypes = (row_type,) if row_type == "f32" else tuple(dict.fromkeys((row_type, "f16")))
-        table, dtype, change = compacted(words, category, prefix, windows.all, bound, dtypes)
-        on_frames = difference(
-            exact_scores(words, category, windows.real), category, table.stored(dtype), windows.real
-        )
+        table, dtype, change = compacted(words, category, prefix, windows.all, windows.choosing, bound, dtypes)
+        on_frames = difference(words, category, table, dtype, windows.real)
     tensors: dict[str, np.ndarray] = {}
     add_table(tensors, "category", category, "f32" if precision == "fp32" or exact_words else "f16")
     table.add_to(tensors, dtype)
@@ -88,15 +88,18 @@ def category_tables(
     if branch.trained or seen is not category:
         add_table(tensors, "category_attribute", as_seen, "f32" if precision == "fp32" or exact_words else "f16")
     size = sum(t.nbytes for n, t in tensors.items() if "word" in n)
+    mean_rows, shared = words.shape[1], 0
+    if isinstance(table, MixedWords):
+        mean_rows, shared = round(float(table.count.mean()), 1), len(table.shared)
     say(
-        f"word table: {table.own.shape[1]} rows a category and {len(table.shared)} shared, {dtype}, {size / 1e6:.1f} MB "
+        f"word table: {mean_rows:g} rows a category and {shared} shared, {dtype}, {size / 1e6:.1f} MB "
         f"(exact f32 {words.nbytes / 1e6:.1f} MB); S_V changes by {change:.1e} at most"
     )
     if change > bound:
         say(f"the bound of {bound:g} cannot be met by any table but --exact-words: the exact rows are kept in f16")
     figures = {
-        "word_rows": table.own.shape[1],
-        "word_rows_shared": len(table.shared),
+        "word_rows": mean_rows,
+        "word_rows_shared": shared,
         "word_table_mb": round(size / 1e6, 2),
         "word_table_exact_mb": round(words.nbytes / 1e6, 2),
         "word_s_v_change_max": float(f"{change:.2e}"),
@@ -191,7 +194,9 @@ def export(o: Options) -> dict[str, float]:
         b.tables("categories.safetensors", categories.tensors)
         lexicon, scores = None, "mean"
         if phrases:
-            lexicon = attributes.read_tables(branch, video, phrases, prompts, lexicon_prompt, windows.all)
+            lexicon = attributes.read_tables(
+                branch, video, phrases, prompts, lexicon_prompt, windows.all, ROW_TYPES[o.precision]
+            )
             categories.figures["lexicon_word_s_v_change_max"] = float(f"{lexicon.word_change:.2e}")
             b.names("lexicon.txt", phrases)
             b.tables("lexicon.safetensors", lexicon.tables(ROW_TYPES[o.precision]))

@@ -18,6 +18,7 @@ from ..progress import counter, say
 from .options import MEAN, STD, Settings
 
 RANDOM, MIXED = 16, 16
+CHOOSING = 48  # windows of either kind that word tables are chosen by
 SHOTS = 5  # frames of a photograph
 SHOT_SIDE = 0.8  # of its shorter side
 KEPT = 16  # frames whose pixels are kept
@@ -37,10 +38,12 @@ class Shown:
 
 @dataclass
 class Windows:
-    """Windows after the header, random [r, T, D] and of real frames [n, T, D]; and the frames before it [m, D]."""
+    """Windows after the header, random [r, T, D] and of real frames [n, T, D], and others of both [c, T, D] to choose
+    word tables by; and the frames before the header [m, D]."""
 
     random: torch.Tensor
     real: torch.Tensor
+    choosing: torch.Tensor
     frames: torch.Tensor
     shown: Shown
     source: str
@@ -109,10 +112,12 @@ def make(c: Checkpoint, s: Settings, clips: list[Path]) -> Windows:
         report(at + 1, len(pixels))
     order = torch.tensor(uniform_indices(len(pixels[0]), s.window))
     frames = torch.cat(embedded)
-    drawn = frames[torch.randint(len(frames), (MIXED, s.window), generator=generator)]
+    drawn = frames[torch.randint(len(frames), (MIXED + CHOOSING, s.window), generator=generator)]
     real = temporal(c, torch.cat([torch.stack([e[order] for e in embedded]), drawn]))
+    others = torch.randn(CHOOSING, s.window, c.shape.embed, generator=generator)
+    choosing, real = torch.cat([others, real[-CHOOSING:]]), real[:-CHOOSING]
     kept = max(KEPT // len(pixels[0]), 1)
     windows = [(order + n * len(pixels[0])).tolist() for n in range(min(kept, len(pixels)))]
     shown = Shown(torch.cat(pixels[:kept]), torch.cat(embedded[:kept]), windows)
     source = f"{len(pixels)} clips" if clips else f"{len(pixels)} photographs that come with the exporter"
-    return Windows(random, real, frames, shown, source, bool(clips))
+    return Windows(random, real, choosing, frames, shown, source, bool(clips))

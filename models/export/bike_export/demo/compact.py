@@ -1,0 +1,82 @@
+"""Compaction of word tables: near-equal rows are merged.
+
+Concept spotting takes, for each word row, a softmax over the frames, and then the weighted mean over rows. A row
+that stands for n near-equal rows with weight n therefore gives nearly the same saliency; how near is stated as the
+cosine between each original row and the row that stands for it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..tables import unit_rows
+
+# Merged rows [w, D], their weights [w], and which of them stands for each original row [W].
+Merged = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass
+class WordTable:
+    """Compacted words of K phrases. Weights sum to the same total for each one."""
+
+    word: np.ndarray  # [K, Wc, D], unit rows; unused rows repeat the first one
+    word_weight: np.ndarray  # [K, Wc]; 0 marks an unused row
+    cosine_min: float  # worst cosine between an original row and its stand-in
+    cosine_mean: float  # its weighted mean
+
+
+def merge_rows(rows: np.ndarray, weight: np.ndarray, cosine: float, max_rows: int) -> Merged:
+    """Merges rows [W, D] while the closest two have at least this cosine, or more than max_rows are left.
+
+    A merged row is the normalised weighted mean of what it stands for.
+    """
+    total = (rows * weight[:, None]).astype(np.float64)
+    weight = weight.astype(np.float64).copy()
+    member = np.arange(len(rows))
+    alive = np.ones(len(rows), bool)
+    unit = unit_rows(rows).astype(np.float64)
+    near = unit @ unit.T
+    np.fill_diagonal(near, -np.inf)
+    for left in range(len(rows), 1, -1):
+        i, j = sorted(divmod(int(near.argmax()), len(rows)))
+        if near[i, j] < cosine and left <= max_rows:
+            break
+        total[i] += total[j]
+        weight[i] += weight[j]
+        member[member == j] = i
+        alive[j] = False
+        unit[i] = total[i] / max(np.linalg.norm(total[i]), 1e-12)
+        near[j, :] = near[:, j] = -np.inf
+        row = unit @ unit[i]
+        row[~alive] = row[i] = -np.inf
+        near[i, :] = near[:, i] = row
+    place = np.cumsum(alive) - 1
+    return unit[alive], weight[alive], place[member]
+
+
+def compact_words(
+    words: list[np.ndarray], weights: list[np.ndarray], *, cosine: float, max_rows: int
+) -> WordTable:
+    """Compacts K arrays [W_k, D], whose weights [W_k] have equal sums.
+
+    `cosine` is the least likeness at which rows are merged whatever their number; beyond `max_rows` the closest are
+    merged regardless.
+    """
+    sums = np.array([w.sum() for w in weights])
+    if np.abs(sums - sums[0]).max() > 1e-4 * max(sums[0], 1e-12):
+        raise ValueError("word weights must have the same sum for every phrase")
+    rows = [unit_rows(w) for w in words]
+    merged = [merge_rows(r, w, cosine, max_rows) for r, w in zip(rows, weights)]
+    count = max(len(m[0]) for m in merged)
+    word = np.zeros((len(rows), count, rows[0].shape[1]), np.float32)
+    word_weight = np.zeros((len(rows), count), np.float32)
+    cosines = []
+    for k, (unit, weight, member) in enumerate(merged):
+        word[k] = unit[0]
+        word[k, : len(unit)] = unit
+        word_weight[k, : len(unit)] = weight
+        cosines.append((rows[k] * unit[member]).sum(-1))
+    near, of_weight = np.concatenate(cosines), np.concatenate(weights)
+    return WordTable(
+        unit_rows(word), word_weight, float(near.min()), float((near * of_weight).sum() / of_weight.sum())
+    )

@@ -1,0 +1,87 @@
+//! Word tables of categories and phrases.
+
+use super::tables::Tables;
+use super::{limits, rows};
+use crate::recognition::{Mixture, Spread, WordTable};
+use crate::table::Table;
+
+/// The tensors that a word table is made of.
+pub(super) const WORD_TENSORS: [&str; 7] =
+    ["word", "word_weight", "word_rows", "word_mix", "position_word", "shared_word", "shared_weight"];
+
+/// The longest that a common row may be: words are of length 1, and this is their mean.
+const MOST_COMMON: f64 = 1.1;
+
+/// The longest that a row of shares may be: one share a position, and a row goes into a word a few times at most.
+const MOST_SHARES: f64 = 32.0;
+
+/// Reads the words of `count` texts, `width` wide. Errors are sentences without the file.
+pub(super) fn words(tables: &Tables<'_>, count: usize, width: usize) -> Result<WordTable, String> {
+    if tables.has("word_mix") { mixed(tables, count, width) } else { weighted(tables, count, width) }
+}
+
+fn weighted(tables: &Tables<'_>, count: usize, width: usize) -> Result<WordTable, String> {
+    only(tables, &["word_rows", "position_word"], "is there without word_mix")?;
+    let shape = tables.shape("word")?;
+    let rows_per_category = shape.get(1).copied().unwrap_or(0);
+    if !(1..=limits::WORD_ROWS).contains(&rows_per_category) {
+        return Err(format!(
+            "word has shape {shape:?}; it must be [{count}, W, {width}] with W from 1 to {}",
+            limits::WORD_ROWS
+        ));
+    }
+    let own = tables.embeddings("word", &[count, rows_per_category, width])?;
+    let weight = tables.numbers("word_weight", &[count, rows_per_category])?;
+    let shared = shared(tables, width)?;
+    rows::check_weights(&weight, shared.as_ref().map_or(&[], |(_, weights)| weights))?;
+    Ok(WordTable { shared, ..WordTable::weighted(own, weight) })
+}
+
+fn mixed(tables: &Tables<'_>, count: usize, width: usize) -> Result<WordTable, String> {
+    only(tables, &["word_weight"], "is there beside word_mix")?;
+    let positions = tables.shape("position_word")?.first().copied().unwrap_or(0);
+    if !(1..=limits::WORD_ROWS).contains(&positions) {
+        let most = limits::WORD_ROWS;
+        return Err(format!("position_word has {positions} rows; it must have 1 to {most}, one a position"));
+    }
+    let of_text = tables.counts("word_rows", count)?;
+    let allowed = 1..=limits::WORD_ROWS;
+    if let Some(k) = of_text.iter().position(|rows| !usize::try_from(*rows).is_ok_and(|rows| allowed.contains(&rows))) {
+        let most = limits::WORD_ROWS;
+        return Err(format!("word_rows gives text {k} {} rows; each has 1 to {most}", of_text[k]));
+    }
+    let first = Mixture::starts(&of_text);
+    let total = first.last().copied().unwrap_or(0);
+    let own = tables
+        .embeddings("word", &[total, width])
+        .map_err(|problem| format!("{problem} (word_rows adds up to {total} rows)"))?;
+    let common = tables.bounded("position_word", &[positions, width], MOST_COMMON)?;
+    let mix = tables.bounded("word_mix", &[total, positions], MOST_SHARES)?;
+    let shared = shared(tables, width)?;
+    if let Some((_, weights)) = &shared
+        && let Some(at) = weights.iter().position(|weight| *weight < 0.0)
+    {
+        return Err(format!("shared_weight {at} is {}; weights must not be negative", weights[at]));
+    }
+    Ok(WordTable { own, spread: Spread::Mixed(Mixture { mix, common, first }), shared })
+}
+
+/// Rows that all texts share, and their weights.
+fn shared(tables: &Tables<'_>, width: usize) -> Result<Option<(Table, Vec<f32>)>, String> {
+    if !tables.has("shared_word") {
+        only(tables, &["shared_weight"], "is there without shared_word")?;
+        return Ok(None);
+    }
+    let rows = tables.shape("shared_word")?.first().copied().unwrap_or(0);
+    if rows > limits::WORD_ROWS {
+        return Err(format!("shared_word has {rows} rows, and {} are the most allowed", limits::WORD_ROWS));
+    }
+    let table = tables.embeddings("shared_word", &[rows, width])?;
+    Ok(Some((table, tables.list("shared_weight", rows)?)))
+}
+
+/// Refuses tensors that have no meaning here.
+fn only(tables: &Tables<'_>, others: &[&str], problem: &str) -> Result<(), String> {
+    let unfit = others.iter().find(|name| tables.has(name));
+    unfit.map_or(Ok(()), |name| Err(format!("{name} {problem}; export the tables again")))
+}
