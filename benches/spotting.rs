@@ -20,17 +20,16 @@ fn main() {
     divan::main();
 }
 
-/// How words are stored: in full, or the prompt's rows once and the rest merged to 10 rows or mixed from 16.
+/// How words are stored: in full, or the prompt's six once and the others mixed from 16 rows.
 #[derive(Clone, Copy, Debug)]
 enum Words {
     ExactF32,
     ExactF16,
     ExactI8,
-    CompactedF16,
     MixedI8,
 }
 
-const WORDS: [Words; 5] = [Words::ExactF32, Words::ExactF16, Words::ExactI8, Words::CompactedF16, Words::MixedI8];
+const WORDS: [Words; 4] = [Words::ExactF32, Words::ExactF16, Words::ExactI8, Words::MixedI8];
 
 /// Rows of pseudo-random numbers of about unit length.
 fn table(rows: usize, width: usize, dtype: Dtype) -> Table {
@@ -57,17 +56,19 @@ fn recognizer(words: Words, header: bool) -> Recognizer {
         let weight = Table::from_f32(rows, &vec![1.0; K * rows]).expect("shapes fit");
         WordTable::weighted(table(K * rows, D, dtype), weight)
     };
-    let shared = |dtype| Some((table(6, D, dtype), vec![1.0; 6]));
     let words = match words {
         Words::ExactF32 => weighted(77, Dtype::F32),
         Words::ExactF16 => weighted(77, Dtype::F16),
         Words::ExactI8 => weighted(77, Dtype::I8),
-        Words::CompactedF16 => WordTable { shared: shared(Dtype::F16), ..weighted(10, Dtype::F16) },
         Words::MixedI8 => {
             let (mix, common) = (table(K * 16, 71, Dtype::I8), table(71, D, Dtype::F16));
             let mixture = Mixture { mix, common, first: Mixture::starts(&[16; K]) };
             let spread = Spread::Mixed(mixture);
-            WordTable { own: table(K * 16, D, Dtype::I8), spread, shared: shared(Dtype::F16) }
+            WordTable {
+                own: table(K * 16, D, Dtype::I8),
+                spread,
+                shared: Some((table(6, D, Dtype::F16), vec![1.0; 6])),
+            }
         }
     };
     let set = CategorySet { names, category: table(K, D, Dtype::F16), words, attribute: None };

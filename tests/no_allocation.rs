@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use bike_edge::recognition::{
-    AttributeScores, CategorySet, FrameStamp, Header, Interaction, Lexicon, RecognitionSpec, Recognizer, Vocabulary,
-    WordTable,
+    AttributeScores, CategorySet, FrameStamp, Header, Interaction, Lexicon, Mixture, RecognitionSpec, Recognizer,
+    Spread, Vocabulary, WordTable,
 };
 use bike_edge::table::Table;
 
@@ -49,7 +49,19 @@ fn words(count: usize) -> WordTable {
     WordTable { shared: Some((table(3, D), vec![1.0; 3])), ..WordTable::weighted(table(count * W, D), weight) }
 }
 
-fn recognizer(interaction: Interaction, attribute_scores: AttributeScores, header: bool) -> Recognizer {
+/// Words at eight positions, mixed from three rows a category.
+fn mixed(count: usize) -> WordTable {
+    let (mix, common) = (table(count * 3, 8), table(8, D));
+    let mixture = Mixture { mix, common, first: Mixture::starts(&vec![3; count]) };
+    WordTable { own: table(count * 3, D), spread: Spread::Mixed(mixture), shared: Some((table(3, D), vec![1.0; 3])) }
+}
+
+fn recognizer(
+    words: fn(usize) -> WordTable,
+    interaction: Interaction,
+    by: AttributeScores,
+    header: bool,
+) -> Recognizer {
     let names = (0..K).map(|k| k.to_string()).collect();
     let set = CategorySet { names, category: table(K, D), words: words(K), attribute: None };
     let lexicon = Lexicon {
@@ -67,7 +79,7 @@ fn recognizer(interaction: Interaction, attribute_scores: AttributeScores, heade
         lambda: 0.8,
         logit_scale: 100.0,
         top_k: 5,
-        attribute_scores,
+        attribute_scores: by,
     };
     let header: Option<Box<dyn Header>> = header.then(|| {
         Box::new(|frames: &[f32], out: &mut [f32]| {
@@ -85,10 +97,12 @@ fn recognizer(interaction: Interaction, attribute_scores: AttributeScores, heade
 
 #[test]
 fn pushing_frames_and_asking_for_scores_allocates_nothing() {
-    for interaction in [Interaction::Vcs, Interaction::Dp] {
+    let cases: [(fn(usize) -> WordTable, _); 3] =
+        [(words, Interaction::Vcs), (mixed, Interaction::Vcs), (words, Interaction::Dp)];
+    for (words, interaction) in cases {
         for attribute_scores in [AttributeScores::Composer, AttributeScores::Mean] {
             for header in [false, true] {
-                let mut recognizer = recognizer(interaction, attribute_scores, header);
+                let mut recognizer = recognizer(words, interaction, attribute_scores, header);
                 let mut embedding = vec![0.5; D];
                 let mut step = |index: u64| {
                     embedding[index as usize % D] += 0.25;

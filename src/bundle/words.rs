@@ -9,11 +9,11 @@ use crate::table::Table;
 pub(super) const WORD_TENSORS: [&str; 7] =
     ["word", "word_weight", "word_rows", "word_mix", "position_word", "shared_word", "shared_weight"];
 
-/// The longest that a common row may be: words are of length 1, and this is their mean.
-const MOST_COMMON: f64 = 1.1;
+/// The greatest length of a common row: words are of length 1, and this is their mean.
+const COMMON_LENGTH: f64 = 1.1;
 
-/// The longest that a row of shares may be: one share a position, and a row goes into a word a few times at most.
-const MOST_SHARES: f64 = 32.0;
+/// The greatest length of a row of `word_mix`: rows and words are of length 1, so that no number is much more than that.
+const MIX_LENGTH: f64 = 32.0;
 
 /// Reads the words of `count` texts, `width` wide. Errors are sentences without the file.
 pub(super) fn words(tables: &Tables<'_>, count: usize, width: usize) -> Result<WordTable, String> {
@@ -55,8 +55,8 @@ fn mixed(tables: &Tables<'_>, count: usize, width: usize) -> Result<WordTable, S
     let own = tables
         .embeddings("word", &[total, width])
         .map_err(|problem| format!("{problem} (word_rows adds up to {total} rows)"))?;
-    let common = tables.bounded("position_word", &[positions, width], MOST_COMMON)?;
-    let mix = tables.bounded("word_mix", &[total, positions], MOST_SHARES)?;
+    let common = tables.bounded("position_word", &[positions, width], COMMON_LENGTH)?;
+    let mix = tables.bounded("word_mix", &[total, positions], MIX_LENGTH)?;
     let shared = shared(tables, width)?;
     if let Some((_, weights)) = &shared
         && let Some(at) = weights.iter().position(|weight| *weight < 0.0)

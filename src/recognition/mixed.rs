@@ -11,8 +11,8 @@ use crate::table::{Group, RowSet, Table, TableId};
 pub(super) struct Mixed {
     /// Common rows of every source that has them, then the categories' rows.
     rows: RowSet,
-    /// Sources' tables and shares.
-    sources: Vec<Option<Shares>>,
+    /// Tables of the sources whose words are mixed.
+    sources: Vec<Option<Tables>>,
     categories: Vec<Category>,
     /// Similarities of `rows`, `[T, rows]`.
     seen: Vec<f32>,
@@ -21,7 +21,7 @@ pub(super) struct Mixed {
 }
 
 #[derive(Debug)]
-struct Shares {
+struct Tables {
     own: TableId,
     mix: Table,
     /// First common row in `Mixed::rows`.
@@ -33,7 +33,7 @@ struct Category {
     /// Its number among all.
     number: usize,
     source: usize,
-    /// First row in the table of shares, and how many.
+    /// First row in the source's tables, and how many.
     first: usize,
     count: usize,
     /// First row in `Mixed::rows`.
@@ -51,7 +51,7 @@ impl Mixed {
             Spread::Mixed(mixture) => {
                 let (own, common) = (rows.table(&source.words.own), rows.table(&mixture.common));
                 let common = rows.add(common, 0, mixture.positions())?;
-                Some(Shares { own, mix: mixture.mix.clone(), common })
+                Some(Tables { own, mix: mixture.mix.clone(), common })
             }
         });
         let sources = sources.collect();
@@ -64,8 +64,8 @@ impl Mixed {
     /// Where its rows are not in the tables.
     pub fn add(&mut self, number: usize, pick: &Pick, mixture: &Mixture) -> Result<()> {
         let (first, end) = (mixture.first[pick.row], mixture.first[pick.row + 1]);
-        let shares = self.sources[pick.source].as_ref();
-        let row = shares.and_then(|shares| self.rows.add(shares.own, first, end - first));
+        let tables = self.sources[pick.source].as_ref();
+        let row = tables.and_then(|tables| self.rows.add(tables.own, first, end - first));
         let row = row.ok_or_else(|| bundle_fault(format!("a table has no rows {first} to {end}")))?;
         self.categories.push(Category { number, source: pick.source, first, count: end - first, row, column: 0 });
         Ok(())
@@ -88,8 +88,8 @@ impl Mixed {
         self.rows.rows()
     }
 
-    /// Ready for as many frames at a time.
-    pub fn over(mut self, window: usize) -> Self {
+    /// With room for as many frames at a time.
+    pub fn with_room(mut self, window: usize) -> Self {
         self.seen = vec![0.0; self.rows() * window];
         self
     }
@@ -104,15 +104,15 @@ impl Mixed {
         let count = frames.len() / self.dim;
         for (seen, column) in self.seen.chunks_exact_mut(rows).zip(columns.chunks_mut(stride)).take(count) {
             for category in &self.categories {
-                let Some(shares) = &self.sources[category.source] else { continue };
-                let words = shares.mix.width();
+                let Some(tables) = &self.sources[category.source] else { continue };
+                let words = tables.mix.width();
                 // Common rows were added first.
                 let (common, own) = seen.split_at_mut(category.row);
                 let range = category.first..category.first + category.count;
-                shares.mix.mix_range(
+                tables.mix.mix_range(
                     range,
                     &mut own[..category.count],
-                    &common[shares.common..][..words],
+                    &common[tables.common..][..words],
                     &mut column[category.column..][..words],
                 );
             }

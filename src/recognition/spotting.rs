@@ -103,7 +103,7 @@ impl Spotting {
             totals[k] += shared_at[pick.source].map_or(0.0, |(_, weight)| weight);
             if !(totals[k] > 0.0 && totals[k].is_finite()) {
                 let name = &vocabulary.names()[k];
-                return Err(bundle_fault(format!("word_weight: category \"{name}\" has no words to spot")));
+                return Err(bundle_fault(format!("category \"{name}\" has no words to spot, by their weights")));
             }
         }
 
@@ -126,7 +126,7 @@ impl Spotting {
             inverse_total: totals.iter().map(|total| 1.0 / total).collect(),
             categories,
             inverse_tau: 1.0 / tau,
-            mixed: mixed.over(window),
+            mixed: mixed.with_room(window),
             rows,
         })
     }

@@ -1,5 +1,7 @@
 //! Word embeddings to spot in frames, and how they are stored.
 
+use std::sync::Arc;
+
 use super::bundle_fault;
 use crate::error::Result;
 use crate::table::Table;
@@ -38,12 +40,12 @@ pub struct Mixture {
     /// `[P, D]`: what all categories have in common.
     pub common: Table,
     /// `[K + 1]`: category k has rows `first[k]..first[k + 1]`.
-    pub first: Vec<usize>,
+    pub first: Arc<[usize]>,
 }
 
 impl Mixture {
     /// Where categories' rows begin, and where the last ones end, from how many each has, `[K]`.
-    pub fn starts(rows: &[u32]) -> Vec<usize> {
+    pub fn starts(rows: &[u32]) -> Arc<[usize]> {
         let mut total = 0usize;
         let ends = rows.iter().map(|rows| {
             total = total.saturating_add(usize::try_from(*rows).unwrap_or(usize::MAX));

@@ -130,8 +130,8 @@ fn tables_that_do_not_fit_together_are_refused() {
     assert!(refused(|set| set.words.own = table(D + 1, &[0.1; 12 * (D + 1)])).contains("do not fit"));
     assert!(refused(|set| set.words = words(table(D, &[0.1; 12 * D]), &[0.0; 12], 4)).contains("no words to spot"));
     assert!(refused(|set| set.words = mixed(2, 5, |_| ())).contains("do not fit"));
-    assert!(refused(|set| set.words = mixed(3, 5, |m| m.first[3] = 7)).contains("do not fit"));
-    assert!(refused(|set| set.words = mixed(3, 5, |m| m.first[1] = 5)).contains("do not fit"));
+    assert!(refused(|set| set.words = mixed(3, 5, |m| m.first = [0, 2, 4, 7].into())).contains("do not fit"));
+    assert!(refused(|set| set.words = mixed(3, 5, |m| m.first = [0, 5, 4, 6].into())).contains("do not fit"));
     assert!(refused(|set| set.words = mixed(3, 5, |m| m.common = table(D, &[0.1; 4 * D]))).contains("do not fit"));
     assert!(
         refused(|set| set.words = mixed(3, 5, |m| m.common = table(D + 1, &[0.1; 5 * (D + 1)]))).contains("do not")

@@ -15,7 +15,7 @@ fn mixed_words_open_as_stored() {
     let words = Builder::new().mixed().open().expect("opens").categories().words.clone();
     let Spread::Mixed(mixture) = &words.spread else { panic!("words are mixed") };
     assert_eq!((words.own.rows(), mixture.positions()), (6, 5));
-    assert_eq!(mixture.first, [0, 2, 4, 6]);
+    assert_eq!(*mixture.first, [0, 2, 4, 6]);
     assert_eq!(words.shared.map(|(rows, _)| rows.rows()), Some(1));
 }
 

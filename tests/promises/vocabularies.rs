@@ -1,6 +1,6 @@
 //! Any category or phrase can be asked for by name; unknown ones are refused with the nearest known.
 
-use bike_edge::recognition::{Recognizer, Vocabulary};
+use bike_edge::recognition::{CategorySet, Mixture, Recognizer, Spread, Vocabulary, WordTable};
 
 use crate::tables::{categories, difference, lexicon, numbers, push_all, recognizer, spec, table, unit_rows};
 
@@ -72,6 +72,49 @@ fn chosen_categories_score_as_they_do_among_all() {
     let mut alone = Recognizer::new(spec(4), alone, None, None, None).unwrap();
     push_all(&mut alone, &frames, D);
     assert!((alone.scores().unwrap().s_v[0] - some.s_v[3]).abs() < 1e-6);
+}
+
+/// Words of `count` texts at `positions`, mixed from one to three rows each.
+fn mixed(count: usize, positions: usize, seed: u64) -> WordTable {
+    let rows: Vec<u32> = (0..count).map(|text| text as u32 % 3 + 1).collect();
+    let first = Mixture::starts(&rows);
+    let total = first[count];
+    let mix = table(positions, &numbers(total * positions, seed));
+    let common = table(D, &unit_rows(positions, D, seed + 1));
+    let own = table(D, &unit_rows(total, D, seed + 2));
+    WordTable { own, spread: Spread::Mixed(Mixture { mix, common, first }), shared: None }
+}
+
+/// Some of the categories and phrases, whose words are mixed at other positions or not at all, in any order: each has
+/// the score and the saliency that it has among all of its kind. Frames come one by one, past the window.
+#[test]
+fn chosen_mixed_words_score_as_they_do_among_all() {
+    let (mut set, mut phrases) = (categories(6, 1, D, 1), lexicon(9, D, 3));
+    set.words = mixed(6, 20, 11);
+    set.words.shared = Some((table(D, &unit_rows(2, D, 5)), vec![1.0; 2]));
+    let frames = numbers(7 * D, 7);
+    let scores = |vocabulary: Vocabulary| {
+        let mut recognizer = Recognizer::new(spec(4), vocabulary, None, None, None).unwrap();
+        push_all(&mut recognizer, &frames, D);
+        recognizer.scores().unwrap().clone()
+    };
+    for phrase_words in [mixed(9, 5, 12), phrases.words.clone()] {
+        phrases.words = phrase_words;
+        let as_set = CategorySet {
+            names: phrases.phrases.clone(),
+            category: phrases.retrieval.clone(),
+            words: phrases.words.clone(),
+            attribute: None,
+        };
+        let all = [scores(Vocabulary::from_categories(&set)), scores(Vocabulary::from_categories(&as_set))];
+        let chosen = [(0, 4), (1, 8), (0, 1), (1, 0), (0, 2)];
+        let names = chosen.map(|(kind, k)| format!("{} {k}", ["category", "phrase"][kind]));
+        let some = scores(Vocabulary::select(&names, &set, Some(&phrases)).unwrap());
+        for (at, (kind, k)) in chosen.into_iter().enumerate() {
+            assert_eq!(some.s_v[at], all[kind].s_v[k], "{}", names[at]);
+            assert_eq!(some.saliency.row(at), all[kind].saliency.row(k), "{}", names[at]);
+        }
+    }
 }
 
 #[test]

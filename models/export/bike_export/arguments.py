@@ -35,7 +35,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="PATH",
-        help="clips, or folders of clips or stills, to measure word tables and composer on (default: three photographs that come with the exporter)",
+        help="clips, folders of stills, or folders of these, to measure word tables and composer on (default: three photographs that come with the exporter)",
     )
     about = parser.add_argument_group("what the bundle says about itself")
     about.add_argument("--name", help="default: the name of --out")
@@ -137,7 +137,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     size.add_argument(
         "--exact-words",
         action="store_true",
-        help="all 77 word rows a category in f32, nothing merged (63 MB for 400 categories; default: compacted)",
+        help="all 77 words a category in f32, nothing compacted (63 MB for 400 categories; default: compacted)",
     )
     size.add_argument(
         "--word-bound",
@@ -167,7 +167,7 @@ def add_relabel(parser: argparse.ArgumentParser) -> None:
         "--prompt",
         action="append",
         metavar="TEXT",
-        help="as for the export (default: those the bundle names, else 'This is a video about {}'; only bundles with a text tower name them)",
+        help="as for the export (default: those the bundle names, else 'This is a video about {}')",
     )
     add("--activation", choices=ACTIVATIONS, help="as for the export (default: as the file states)")
     add(
@@ -175,6 +175,14 @@ def add_relabel(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="must be given again where the bundle was made with one (default: none)",
+    )
+    add(
+        "--frames",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="as for the export (default: three photographs that come with the exporter)",
     )
     add("--exact-words", action="store_true", help="as for the export (default: compacted)")
     add("--word-bound", type=float, default=1e-3, metavar="X", help="as for the export (default: %(default)s)")
@@ -218,7 +226,7 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
         "--prompt",
         action="append",
         metavar="TEXT",
-        help="as for the export (default: those the bundle names, else 'This is a video about {}'; only bundles with a text tower name them)",
+        help="as for the export (default: those the bundle names, else 'This is a video about {}')",
     )
     add_threads(parser)
 

@@ -23,6 +23,16 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def refuse_existing(out: Path, force: bool) -> None:
+    """Whether a bundle may be put there: over nothing, and with `force` over another bundle, never over anything else."""
+    if not out.exists() and not out.is_symlink():
+        return
+    if not force:
+        raise FileExistsError(f"{out}: is there already; --force replaces it")
+    if not out.is_dir() or (any(out.iterdir()) and not (out / "bundle.toml").is_file()):
+        raise FileExistsError(f"{out}: is there, and is not a bundle: --force replaces bundles alone")
+
+
 def toml_value(value: Any) -> str:
     """A TOML literal for a string, bool, whole or real number, or a list of those."""
     if isinstance(value, bool):

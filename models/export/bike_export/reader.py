@@ -44,6 +44,7 @@ class Bundle:
         self.category = _table(tensors, "category")
         self.words, self.weights = self._words(tensors)
         self.exact_words = tensors["word"].shape[1:-1] == (77,) and tensors["word"].dtype == np.float32
+        self.trained = "category_attribute" in tensors
         self.category_attribute = (
             _table(tensors, "category_attribute") if "category_attribute" in tensors else self.category
         )

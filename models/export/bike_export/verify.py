@@ -254,6 +254,17 @@ def fused_from_its_own(b: Bundle, found: Result) -> bool:
     return good
 
 
+def same_attribute_space(b: Bundle, retrieval: Checkpoint, pixels: np.ndarray, limit: float) -> bool:
+    """Whether the attribute encoder's frames are the checkpoint's."""
+    found, truth = (
+        unit(v) for v in (b.embed("attribute_visual.onnx", pixels), encode_frames(retrieval, torch.from_numpy(pixels)).numpy())
+    )
+    worst = float((1 - (found * truth).sum(-1)).max())
+    good = worst <= limit
+    print(f"  {'attribute encoder, largest cosine distance':<46}{worst:>12.3e}   ({'limit' if good else 'OVER'} {limit:g})")
+    return good
+
+
 def compare(
     bundle: Path,
     checkpoint: Path,
@@ -281,6 +292,11 @@ def compare(
         activation=activation,
     )
     branch = read_branch(o, video)
+    if encoder == "own" and not attribute_clip:
+        raise ValueError(f"{bundle}: has an attribute encoder of its own: add --attribute-clip FILE")
+    if b.trained != branch.trained:
+        wanted = "add --attribute-checkpoint FILE" if b.trained else "leave --attribute-checkpoint out"
+        raise ValueError(f"{bundle}: was made {'with' if b.trained else 'without'} trained attribute heads: {wanted}")
     prompts = read_prompts(prompts or b.model.get("prompts"))
     precision = precision_of(bundle / "visual.onnx")
     limits = dict(TOLERANCE[precision])
@@ -295,6 +311,8 @@ def compare(
         ours = by_bundle(b, frames, pixels, tower=b.has_tower)
         truth = by_pytorch(b, video, branch, prompts, frames, pixels, ours.phrases)
         ok = report("onnxruntime against PyTorch", truth, ours, limits, exact_sentence=b.has_tower)
+        if encoder == "own" and b.phrases:
+            ok &= same_attribute_space(b, branch.retrieval, pixels, limits["embedding"])
         program = find_binary(binary)
         if program:
             tower = b.has_tower and knows_towers(program)

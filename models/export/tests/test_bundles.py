@@ -12,7 +12,8 @@ from asking import drifting, save_gif
 from bike_export.__main__ import main
 from bike_export.check import check_bundle
 from bike_export.checkpoint import load
-from bike_export.export.options import MEAN, STD
+from bike_export.checkpoint.stated import MEAN, STD
+from bike_export.export.words import spotted
 from bike_export.model import recognise
 from bike_export.model.frames import prepare, sample
 from bike_export.model.towers import (
@@ -206,13 +207,12 @@ def test_the_word_bound_holds_on_the_frames_that_were_given(made, export, tmp_pa
         expected = truth(c, b, torch.from_numpy(pixels), "vcs")
         # The category table is stored rounded too, so S_V is compared for the exact one.
         sentence, _ = encode_words(c, tokenize([f"This is a video about {n}" for n in b.categories]))
-        spot = lambda weights: recognise.concept_spotting(  # noqa: E731
-            v, torch.from_numpy(b.words), torch.from_numpy(sentence), torch.from_numpy(weights)
-        ).numpy()
-        change = max(change, float(np.abs(spot(b.weights) - expected).max()))
-        damaged = max(damaged, float(np.abs(spot((b.weights > 0).astype(np.float32)) - expected).max()))
-    print(f"{change:.1e} of {figures['word_s_v_change_frames']:.1e}; rows without their weights {damaged:.1e}")
-    assert 0 < change <= figures["word_s_v_change_frames"] * 1.01 <= 0.02
+        spot = lambda words: spotted(torch.from_numpy(words), torch.from_numpy(sentence), v[None])[0].numpy()  # noqa: E731
+        change = max(change, float(np.abs(spot(b.words) - expected).max()))
+        # The same words, each of the next category.
+        damaged = max(damaged, float(np.abs(spot(np.roll(b.words, 1, 0)) - expected).max()))
+    print(f"{change:.1e} of {figures['word_s_v_change_frames']:.1e}; words of the next category {damaged:.1e}")
+    assert 0 < change <= figures["word_s_v_change_frames"] * 1.01 <= 0.02 < damaged
     assert figures["word_s_v_change_frames"] <= figures["word_s_v_change_max"]
 
 
@@ -288,7 +288,10 @@ def test_relabelled_bundles_keep_their_graphs(made, export, tmp_path: Path, caps
     assert (out / "visual.onnx").read_bytes() == (folder / "visual.onnx").read_bytes()
     assert (out / "categories.txt").read_text() == "rowing\nreading a book\n"
     old, new = manifest(folder), manifest(out)
-    assert new["model"] == old["model"] and new["files"].keys() == old["files"].keys()
+    assert new["model"] == old["model"] and new["model"]["prompts"] == ["This is a video about {}"]
+    card = (out / "README.md").read_text()
+    assert "of the old ones" in card and f"| {new['quality']['word_table_mb']:g} |" in card.partition("of the old ones")[2]
+    assert new["files"].keys() == old["files"].keys()
     # What was judged on the old categories is not said of the new ones.
     judged = {k for k in old["quality"] if k.startswith(("composer_", "phrase_mean_"))}
     assert judged and not judged & new["quality"].keys()
@@ -299,10 +302,33 @@ def test_relabelled_bundles_keep_their_graphs(made, export, tmp_path: Path, caps
     assert "not the checkpoint" in capsys.readouterr().err
 
 
+def test_relabelling_takes_the_same_trained_heads(made, export, tmp_path: Path, capsys):
+    heads = ("--attribute-checkpoint", str(made["bike-attributes"]))
+    lexicon = ("--lexicon", str(made["lexicon"]), "--no-composer")
+    other = rc.save(tmp_path / "other", "bike-attributes", "tiny", seed=5)
+
+    def relabelled(folder: Path, *options: str) -> str:
+        out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        command = ["relabel", str(folder), str(made["bike"]), "--labels", str(made["labels"]), "--out", str(out)]
+        status = main([*command, *options])
+        assert out.exists() == (status == 0)
+        return capsys.readouterr().err if status else ""
+
+    trained, plain = export("bike", *lexicon, *heads), export("bike", *lexicon)
+    assert relabelled(trained, *heads) == ""
+    assert "add --attribute-checkpoint" in relabelled(trained)
+    assert "leave --attribute-checkpoint out" in relabelled(plain, *heads)
+    assert "composer.onnx names" in relabelled(trained, heads[0], str(other))
+    # With heads the mean is a graph; the card and the figures say what it is.
+    assert manifest(trained)["quality"]["composer_is_mean"] == 1
+    assert "sentences by the centred mean" in (trained / "README.md").read_text().replace("to sentences", "sentences")
+
+
 def test_existing_folders_are_kept_without_force_and_on_failure(made, tmp_path: Path, capsys, monkeypatch):
     out = tmp_path / "there"
     out.mkdir()
     (out / "keep").write_text("x")
+    (out / "bundle.toml").write_text("")
     command = [str(made["bike"]), "--labels", str(made["labels"]), "--out", str(out)]
     assert main(command) == 1
     assert "--force" in capsys.readouterr().err
@@ -314,6 +340,45 @@ def test_existing_folders_are_kept_without_force_and_on_failure(made, tmp_path: 
     assert main([*command, "--force"]) == 1
     assert "No space left" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["there"] and (out / "keep").read_text() == "x"
+
+    monkeypatch.undo()
+    assert main([*command, "--force"]) == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["there"] and "bike" in (out / "bundle.toml").read_text()
+    assert not (out / "keep").exists()
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_force_replaces_bundles_alone(made, tmp_path: Path, capsys, kind: str):
+    out = tmp_path / "thesis"
+    if kind == "folder":
+        out.mkdir()
+    kept = out / "chapter.txt" if kind == "folder" else out
+    kept.write_text("x")
+    assert main([str(made["bike"]), "--labels", str(made["labels"]), "--out", str(out), "--force"]) == 1
+    assert "not a bundle" in capsys.readouterr().err and kept.read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--word-bound", "nan"], "--word-bound"),
+        (["--word-bound", "-1"], "--word-bound"),
+        (["--tuples", "0"], "--tuples"),
+        (["--name", "n" * 129], "--name"),
+        (["--licence", "MIT\nor not"], "--licence"),
+        (["--resize", "4096"], "--resize"),
+    ],
+)
+def test_settings_that_the_program_would_refuse_are_refused_first(made, tmp_path: Path, capsys, options, message: str):
+    assert main([str(made["bike"]), "--labels", str(made["labels"]), "--out", str(tmp_path / "b"), *options]) == 1
+    assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_names_that_are_one_text_to_the_model_are_refused(made, tmp_path: Path, capsys):
+    labels = tmp_path / "l.csv"
+    labels.write_text("id,name\n0,Running\n1,running\n")
+    assert main([str(made["bike"]), "--labels", str(labels), "--out", str(tmp_path / "b")]) == 1
+    assert "'Running' and 'running' are the same text" in capsys.readouterr().err
 
 
 def test_too_long_labels_are_refused_before_anything_is_made(made, tmp_path: Path, capsys):

@@ -84,6 +84,34 @@ def test_openclip_folders_tell_their_activation(tmp_path: Path, quick: bool, act
         load(tmp_path, "gelu" if quick else "quickgelu")
 
 
+@pytest.mark.parametrize(
+    ("file", "config", "message"),
+    [
+        ("open_clip_config.json", {"model_cfg": {"vision_cfg": {"head_width": 80}}}, "vision_cfg.head_width is 80"),
+        ("open_clip_config.json", {"model_cfg": {"text_cfg": {"no_causal_mask": True}}}, "no_causal_mask is True"),
+        ("open_clip_config.json", {"preprocess_cfg": {"mean": [0.5, 0.5, 0.5]}}, "mean"),
+        ("preprocessor_config.json", {"image_std": [0.5, 0.5, 0.5]}, "std"),
+        ("preprocessor_config.json", {"image_mean": "grey"}, "mean grey"),
+    ],
+)
+def test_models_that_are_computed_otherwise_are_refused(tmp_path: Path, file: str, config: dict, message: str):
+    from safetensors.torch import save_file
+
+    save_file({k: v.contiguous() for k, v in rc.clip_state("tiny").items()}, tmp_path / "open_clip_model.safetensors")
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {}}))
+    (tmp_path / file).write_text(json.dumps(config))
+    with pytest.raises(BadCheckpoint, match=message):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"positional_embedding": (96, 64)}, {"token_embedding.weight": (100, 64)}])
+def test_other_text_towers_are_refused(tmp_path: Path, change: dict):
+    state = rc.clip_state("tiny") | {k: torch.zeros(shape) for k, shape in change.items()}
+    torch.save(state, tmp_path / "other.pt")
+    with pytest.raises(BadCheckpoint, match="77 and 49408"):
+        load(tmp_path / "other.pt", "quickgelu")
+
+
 def test_weights_in_parts_are_put_together_and_stay_in_their_folder(made, tmp_path: Path):
     from safetensors.torch import load_file, save_file
 

@@ -25,6 +25,7 @@ ARCHES = [
     pytest.param("B/32", marks=pytest.mark.b32),
     pytest.param("B/16", marks=pytest.mark.slow),
     pytest.param("L/14", marks=pytest.mark.slow),
+    pytest.param("L/14@336", marks=pytest.mark.slow),
 ]
 
 
@@ -35,7 +36,7 @@ class Case:
         self.arch, self.folder, self.labels = arch, folder, labels
         self.path = rc.save(folder / "full.pt", "bike", arch, header=True, half_precision=True)
         self.c: Checkpoint = load(self.path)
-        assert self.c.shape.name == f"ViT-{arch}"
+        assert self.c.shape.name == f"ViT-{arch}".replace("@336", "@336px")
         size = self.c.shape.size
         pictures = torch.randint(0, 256, (8, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
         self.frames = rc.normalised(pictures)

@@ -52,6 +52,9 @@ def test_too_long_a_text_is_refused():
         ("id,name\n0,a,b\n", "3 columns"),
         ("id,name\n1,a\n", "id '1' where 0 is next"),
         ("id,name\n0,a\x01b\n", "control character"),
+        ("id,name\n0,a\x90b\n", "control character"),
+        ("id,name\n0,a\ufeffb\n", "control character"),
+        (f"id,name\n0,{'x' * 513}\n", "more than 512 bytes"),
         ('id,name\n0,"a\n', "line 2"),
     ],
 )
@@ -70,7 +73,7 @@ def test_lexicons(tmp_path: Path):
     file = tmp_path / "x.txt"
     file.write_text("# objects\na dog\na cat\n")
     assert read_lexicon(file) == ["a dog", "a cat"]
-    for text, message in (("", "empty"), ("a\na\n", "already"), ("a\n\nb\n", "line 2: the name is blank")):
+    for text, message in (("", "empty"), ("a\n", "one phrase"), ("a\na\n", "already"), ("a\n\nb\n", "line 2: the name is blank")):
         file.write_text(text)
         with pytest.raises(ValueError, match=message):
             read_lexicon(file)

@@ -10,6 +10,7 @@ import torch
 from . import container, huggingface
 from .problem import BadCheckpoint, some
 from .shape import Shape, attribute_shapes, check, clip_shapes, header_shapes, read_shape
+from .stated import folder_activation
 
 ACTIVATIONS = ("quickgelu", "gelu")
 # Facts that OpenAI's archives carry beside the weights, and a buffer of OpenCLIP's: all follow from the weights.
@@ -83,16 +84,6 @@ def _openclip_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {k[5:] if k.startswith("text.") else k: v for k, v in state.items()}
 
 
-def _folder_activation(folder: Path) -> str | None:
-    """The activation that a model folder states, if it does."""
-    if (folder / "open_clip_config.json").is_file():
-        model = container.read_json(folder / "open_clip_config.json").get("model_cfg", {})
-        return "quickgelu" if model.get("quick_gelu") else "gelu"
-    if (folder / "config.json").is_file():
-        return huggingface.activation(container.read_json(folder / "config.json"), str(folder))
-    return None
-
-
 def load(path: Path | str, activation: str | None = None) -> Checkpoint:
     """Reads and checks a checkpoint. `activation` is needed where a file of bare weights does not tell it."""
     path = Path(path)
@@ -104,7 +95,7 @@ def load(path: Path | str, activation: str | None = None) -> Checkpoint:
     fine_tuned = False
     if path.is_dir():
         found, value = container.read_folder(path)
-        stated = _folder_activation(path)
+        stated = folder_activation(path)
         kind = f"model folder, {found}"
     else:
         kind, value = container.read(path)

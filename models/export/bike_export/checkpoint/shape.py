@@ -6,6 +6,7 @@ import torch
 
 from .problem import BadCheckpoint, some
 
+CONTEXT, VOCABULARY = 77, 49408  # of CLIP's text tower
 HEAD = 64  # width of an attention head in every CLIP ViT of the family
 # OpenCLIP's larger towers, whose heads are of another width that no tensor tells.
 OTHER_HEADS = {1280: "ViT-H/14", 1408: "ViT-g/14", 1664: "ViT-bigG/14"}
@@ -84,6 +85,10 @@ def read_shape(state: dict[str, torch.Tensor], where: str) -> Shape:
     embed = _size(state, "text_projection", 2, where)[1]
     context = _size(state, "positional_embedding", 2, where)[0]
     vocabulary = _size(state, "token_embedding.weight", 2, where)[0]
+    if context > CONTEXT or vocabulary < VOCABULARY:
+        raise BadCheckpoint(
+            f"{where}: a text tower of {context} positions and {vocabulary} tokens; CLIP's has {CONTEXT} and {VOCABULARY}, and others are not supported"
+        )
     text_width = _size(state, "ln_final.weight", 1, where)[0]
     for what, value in (("visual", width), ("text", text_width)):
         if value in OTHER_HEADS:

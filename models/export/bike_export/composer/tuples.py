@@ -40,7 +40,7 @@ def draw(
             seen = np.stack(
                 [
                     rng.dirichlet(np.ones(c)) @ centred[rng.choice(n, c, replace=False)]
-                    for c in rng.integers(1, min(7, n), some)
+                    for c in rng.integers(1, min(7, n + 1), some)
                 ]
             )
             noise = 0.02

@@ -11,13 +11,14 @@ MEANING = {
     "frame_cosine_mean": "cosine of a frame's embedding to the checkpoint's in f32, mean",
     "frame_cosine_min": "the same, least",
     "s_v_change_max": "largest change of a video score (S_V) by all of it: graphs, tables and words",
-    "word_rows": "word rows kept a category",
+    "word_rows": "word rows kept a category, mean",
     "word_rows_shared": "word rows shared by all categories",
     "word_table_mb": "size of the word table, MB",
     "word_table_exact_mb": "size of the exact word table in f32, MB",
     "word_s_v_change_max": "largest change of a video score (S_V) by the compacted word table",
     "word_s_v_change_frames": "the same, on real frames alone",
     "word_s_v_change_bound": "the bound that was set for it",
+    "composer_is_mean": "composer.onnx is the centred mean of the phrases, behind the trained head: 1 is yes",
     "lexicon_word_s_v_change_max": "the same for phrases of the lexicon taken as categories",
     "cosine": "cosine to the true sentence",
     "centred_cosine": "the same, less the mean sentence",
@@ -39,6 +40,11 @@ def meaning(name: str) -> str:
         if name.startswith(f"{who}_") and name[len(who) + 1 :] in MEANING:
             return f"{WHO[who]}: {MEANING[name[len(who) + 1 :]]}"
     return name
+
+
+def table(figures: dict[str, float]) -> str:
+    """Figures and what they are, as a table."""
+    return "".join(["| figure | value |\n|---|---|\n", *(f"| {meaning(k)} | {v:g} |\n" for k, v in figures.items())])
 
 
 def write(
@@ -102,7 +108,7 @@ def write(
     if phrases:
         lines.append(
             f"Attributes are retrieved with {'an encoder of their own' if branch.own_encoder else 'the frame encoder of the video branch'}"
-            f" and joined to sentences by {'a composer, which stands in for the text tower' if model['attribute_scores'] == 'composer' else 'the centred mean of the phrases'}."
+            f" and joined to sentences by {'a composer, which stands in for the text tower' if model['attribute_scores'] == 'composer' and not figures.get('composer_is_mean') else 'the centred mean of the phrases'}."
             + (" The trained attribute heads are in it." if branch.trained else "")
             + (
                 ""
@@ -116,10 +122,7 @@ def write(
         "",
         f"Measured when it was made, on random directions and on {source}; sentences on tuples of phrases that training did not see.",
         "",
-        "| figure | value |",
-        "|---|---|",
-        *(f"| {meaning(k)} | {v:g} |" for k, v in figures.items()),
-        "",
+        table(figures),
         "## Accuracy",
         "",
         "Not measured: making a bundle needs no labelled video. `bike-edge eval LIST --root DIR` measures it on yours.",

@@ -18,8 +18,8 @@ from ..tables import round_trip, round_trip_numbers, unit_rows
 from .words import ExactWords, MixedWords, Words, difference, float_of, size, spotted
 
 CHUNK = 128  # texts whose words are in memory at once
-MOST_ROWS = 48  # of a text; with more of them, all positions take as little
-# Of the bound, what the change of a category's S_V may be in the mean (root of squares). The largest change over many
+MOST_ROWS = 64  # of a text; with more of them, all positions take as little
+# Of the bound, what the root of the mean square of a category's change may be. The largest change over many
 # windows and categories is about ten times as much; where it is more, less is tried.
 SHARES = (0.1, 0.07, 0.05, 0.03)
 
@@ -78,9 +78,9 @@ def fewest(
     dtype: str,
     change: float,
 ) -> np.ndarray:
-    """Rows [n] that each text takes for this mean change of its S_V; words [n, P, D], and windows [m, T, D].
+    """Rows [n] that each text takes for this change of its S_V, as the root of the mean square; words [n, P, D], and windows [m, T, D].
 
-    Halved from both ends, all texts at once. More rows are not always better by a hair, but by a row they are.
+    Halved from both ends, all texts at once.
     """
     low, high = np.ones(len(found), int), np.array([len(d.rows) for d in found])
     true = [spotted(torch.from_numpy(w[None]), torch.from_numpy(c[None]), windows) for w, c in zip(words, category)]
@@ -112,7 +112,7 @@ def compacted(
     windows, `choosing`, than those that the table is measured on.
     """
     rows, exact = unit_rows(words), ExactWords(unit_rows(words))
-    tried: list[tuple[Words, str]] = []
+    tried: list[tuple[Words, str, float]] = []
     for dtype in dtypes:
         own, shared = rows[:, prefix:], rows[0, :prefix]
         common = common_rows(own, dtype)
@@ -122,15 +122,12 @@ def compacted(
             table = mixed(found, counts, common, shared)
             change = difference(words, category, table, dtype, windows)
             if change <= bound:
-                tried.append((table, dtype))
+                tried.append((table, dtype, change))
                 break
-    tried += [(exact, dtype) for dtype in dict.fromkeys((*dtypes, "f16"))]
-    tried.sort(key=lambda t: size(*t))
-    for table, dtype in tried:
-        change = difference(words, category, table, dtype, windows)
-        if change <= bound:
-            return table, dtype, change
-    return exact, "f16", difference(words, category, exact, "f16", windows)
+    for dtype in dict.fromkeys((*dtypes, "f16")):
+        tried.append((exact, dtype, difference(words, category, exact, dtype, windows)))
+    within = [t for t in tried if t[2] <= bound]
+    return min(within, key=lambda t: size(t[0], t[1])) if within else tried[-1]
 
 
 def phrase_words(

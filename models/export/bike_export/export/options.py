@@ -7,10 +7,10 @@ from typing import Any
 import yaml
 
 from ..checkpoint import BadCheckpoint, Checkpoint
+from ..checkpoint.shape import CONTEXT
 
 MAX_WINDOW, MAX_TOP_K = 64, 16
-MEAN = [0.48145466, 0.4578275, 0.40821073]
-STD = [0.26862954, 0.26130258, 0.27577711]
+MAX_RESIZE, MAX_LINE = 2048, 128  # pixels, and bytes of a name or a licence: what the program reads
 
 
 @dataclass
@@ -87,6 +87,17 @@ def read_config(path: Path | None) -> dict[str, Any]:
     return {k: v for k, v in found.items() if v is not None}
 
 
+def check_numbers(o: Options) -> None:
+    """What can be told to be wrong before anything is read."""
+    if not 0 < o.word_bound < float("inf"):
+        raise ValueError(f"--word-bound {o.word_bound}: a number above 0")
+    if o.tuples is not None and o.tuples < 1:
+        raise ValueError(f"--tuples {o.tuples}: at least 1, or --no-composer")
+    for flag, text in (("--name", o.name or o.out.name), ("--version", o.version), ("--licence", o.licence)):
+        if not text.strip() or len(text.encode()) > MAX_LINE or not text.isprintable():
+            raise ValueError(f"{flag} {text[:40]!r}: one printable line of {MAX_LINE} bytes at most")
+
+
 def settle(o: Options, c: Checkpoint) -> Settings:
     """Command line before configuration before defaults; anything that contradicts the checkpoint is refused."""
     config = read_config(o.config)
@@ -110,14 +121,18 @@ def settle(o: Options, c: Checkpoint) -> Settings:
     longest = min(MAX_WINDOW, c.shape.context if c.header else MAX_WINDOW)
     if not 1 <= window <= longest:
         raise ValueError(f"--window {window}: between 1 and {longest}")
+    if o.keep_text and c.shape.context != CONTEXT:
+        raise ValueError(f"--keep-text: the text tower has {c.shape.context} positions, and the program's texts {CONTEXT}")
     crop = pick("crop", o.crop, c.shape.size)
     if crop != c.shape.size:
         raise ValueError(
             f"--crop {crop}: this checkpoint ({c.shape.name}) takes frames of {c.shape.size} x {c.shape.size}, by its positions"
         )
     resize = o.resize if o.resize is not None else (256 if crop == 224 else crop)
-    if resize < crop:
-        raise ValueError(f"--resize {resize}: the shorter side must be {crop} at least, the size of the crop")
+    if not crop <= resize <= MAX_RESIZE:
+        raise ValueError(
+            f"--resize {resize}: the shorter side must be {crop} at least, the size of the crop, and {MAX_RESIZE} at most"
+        )
     interaction = str(pick("interaction", o.interaction, "vcs")).lower()
     if interaction not in ("vcs", "dp"):
         raise ValueError(f"--interaction {interaction}: vcs or dp")

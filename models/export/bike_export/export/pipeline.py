@@ -8,19 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..bundle import BundleWriter
+from ..bundle import BundleWriter, refuse_existing
 from ..checkpoint import Checkpoint, load
+from ..checkpoint.stated import MEAN, STD
 from ..graphs.towers import write_head, write_temporal, write_text, write_visual
 from ..model.recognise import TAU
 from ..model.towers import encode_words, shared_prefix
 from ..progress import counter, say
 from ..tables import ROW_TYPES, add_table, unit_rows
-from ..text.lists import read_labels, read_lexicon, read_prompts
+from ..text.lists import read_labels, read_lexicon, read_prompts, refuse_same
 from ..text.tokenizer import tokenize
 from ..text.vocabulary import tokenizer_text
 from . import attributes, card, fidelity, stand_in
 from .mixture import compacted
-from .options import MEAN, STD, Options, Settings, settle
+from .options import Options, Settings, check_numbers, settle
 from .windows import Windows, find_clips, make
 from .words import ExactWords, MixedWords, Words, difference
 
@@ -131,20 +132,21 @@ def manifest(
             "attribute_source": "fine-tuned" if c.fine_tuned and not branch.own_encoder else "plain",
             "attribute_scores": scores,
         }
-    if o.keep_text:
-        model["prompts"] = read_prompts(o.prompts)
+    model["prompts"] = read_prompts(o.prompts)
     return {"model": model, "preprocess": {"resize": s.resize, "crop": s.crop, "mean": MEAN, "std": STD}}
 
 
 def export(o: Options) -> dict[str, float]:
     """Makes the bundle; returns the figures that went into it. Nothing appears at `o.out` unless all of it is made."""
-    if o.out.exists() and not o.force:
-        raise FileExistsError(f"{o.out}: is there already; --force replaces it")
+    refuse_existing(o.out, o.force)
+    check_numbers(o)
     # What is cheap to get wrong is read first.
     names, prompts = read_labels(o.labels), read_prompts(o.prompts)
     phrases = read_lexicon(o.lexicon) if o.lexicon else []
     lexicon_prompt = read_prompts([o.lexicon_prompt] if o.lexicon_prompt else prompts[:1])[0]
     tokenize([p.replace("{}", n) for p in (*prompts, lexicon_prompt) for n in (*names, *phrases)])
+    for path, texts in ((o.labels, names), (o.lexicon, phrases)):
+        refuse_same(path, texts, tokenize([prompts[0].replace("{}", n) for n in texts]))
     clips = find_clips(o.frames)
     video = load(o.checkpoint, o.activation)
     say(
@@ -200,7 +202,10 @@ def export(o: Options) -> dict[str, float]:
             categories.figures["lexicon_word_s_v_change_max"] = float(f"{lexicon.word_change:.2e}")
             b.names("lexicon.txt", phrases)
             b.tables("lexicon.safetensors", lexicon.tables(ROW_TYPES[o.precision]))
-            scores, figures = stand_in.make(o, s, branch, lexicon, categories.judged, prompts[0], windows, b.path, about)
+            of_sentences = properties(name, o.licence, branch.sentence)
+            scores, figures = stand_in.make(
+                o, s, branch, lexicon, categories.judged, prompts[0], windows, b.path, of_sentences
+            )
         sections = manifest(o, s, video, branch, lexicon, scores)
         measured = fidelity.measure(b.folder, sections["model"], b.listed, windows, categories.scores)
         say(

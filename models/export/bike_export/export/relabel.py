@@ -6,14 +6,15 @@ from pathlib import Path
 
 import onnx
 
-from ..bundle import BundleWriter, sha256
+from ..bundle import BundleWriter, refuse_existing, sha256
 from ..checkpoint import Checkpoint, load
 from ..progress import say
-from ..text.lists import read_labels, read_prompts
-from . import attributes, fidelity
-from .options import Options, Settings
+from ..text.lists import read_labels, read_prompts, refuse_same
+from ..text.tokenizer import tokenize
+from . import attributes, card, fidelity
+from .options import Options, Settings, check_numbers
 from .pipeline import category_tables, today
-from .windows import make
+from .windows import find_clips, make
 
 REPLACED = ("categories.txt", "categories.safetensors", "README.md")
 
@@ -41,12 +42,12 @@ def read_manifest(bundle: Path) -> dict:
     return manifest
 
 
-def same_source(bundle: Path, c: Checkpoint) -> None:
-    """Refuses a checkpoint that the bundle was not made from: its texts would not fit the frames."""
-    stated = source_of(bundle / "visual.onnx").get("source_sha256")
+def same_source(bundle: Path, c: Checkpoint, graph: str = "visual.onnx") -> None:
+    """Refuses a checkpoint that the bundle's graph was not made from: its texts would not fit."""
+    stated = source_of(bundle / graph).get("source_sha256")
     if stated != c.sha256:
         raise ValueError(
-            f"{c.path}: not the checkpoint {bundle} was made from (sha256 {c.sha256[:16]}, and visual.onnx names {str(stated)[:16]})"
+            f"{c.path}: not the checkpoint {bundle} was made from (sha256 {c.sha256[:16]}, and {graph} names {str(stated)[:16]})"
         )
 
 
@@ -63,26 +64,40 @@ def relabel(
     attribute_checkpoint: Path | None,
     exact_words: bool,
     word_bound: float,
+    frames: list[Path],
 ) -> dict[str, float]:
     """Makes the bundle at `out`; returns the figures of its new tables."""
-    if out.exists() and not force:
-        raise FileExistsError(f"{out}: is there already; --force replaces it")
+    refuse_existing(out, force)
     manifest = read_manifest(bundle)
     names, prompts = read_labels(labels), read_prompts(prompts or manifest["model"].get("prompts"))
+    refuse_same(labels, names, tokenize([prompts[0].replace("{}", n) for n in names]))
+    clips = find_clips(frames)
     video = load(checkpoint, activation)
     same_source(bundle, video)
     m, p = manifest["model"], manifest["preprocess"]
     o = Options(
-        checkpoint, out, labels, attribute_checkpoint=attribute_checkpoint, activation=activation, prompts=prompts
+        checkpoint,
+        out,
+        labels,
+        name=name,
+        attribute_checkpoint=attribute_checkpoint,
+        activation=activation,
+        prompts=prompts,
+        word_bound=word_bound,
     )
+    check_numbers(o)
     branch = attributes.read_branch(o, video)
     heads_before = b"category_attribute" in (bundle / "categories.safetensors").read_bytes()[:65536]
     if heads_before and not branch.trained:
         raise ValueError(f"{bundle}: was made with trained attribute heads: add --attribute-checkpoint FILE")
+    if branch.trained and not heads_before:
+        raise ValueError(f"{bundle}: was made without trained attribute heads: leave --attribute-checkpoint out")
+    if branch.trained and (bundle / "composer.onnx").is_file():
+        same_source(bundle, branch.sentence, "composer.onnx")
     s = Settings(
         m["window"], m["header"], m["interaction"], p["crop"], p["resize"], m.get("attributes_top_k", 5), m["lambda"]
     )
-    windows = make(video, s, [])
+    windows = make(video, s, clips)
     categories = category_tables(
         video,
         branch,
@@ -94,8 +109,7 @@ def relabel(
         exact_words=exact_words,
         bound=word_bound,
     )
-    if "text.onnx" in manifest["files"]:
-        m["prompts"] = prompts
+    m["prompts"] = prompts
     with BundleWriter(out) as b:
         for file in manifest["files"]:
             if file not in REPLACED:
@@ -110,7 +124,8 @@ def relabel(
             "provenance": f"{manifest['provenance']}; new categories on {today()}",
         }
         old_card = (bundle / "README.md").read_text(encoding="utf-8") if (bundle / "README.md").is_file() else ""
-        note = f"\n## New categories\n\nThis bundle is `{manifest['name']}` with {len(names)} other categories ({head['provenance']}); figures of word tables and of attribute sentences above are of the old ones.\n"
+        note = f"\n## New categories\n\nThis bundle is `{manifest['name']}` with {len(names)} other categories ({head['provenance']}); what is said of categories, S_V and attribute sentences above is of the old ones. Measured for the new ones:\n\n"
+        note += card.table(figures)
         b.path("README.md").write_text(old_card + note, encoding="utf-8")
         defaults = {k: v for k, v in manifest.get("defaults", {}).items() if k != "background"}
         # How well attribute sentences are made up was judged on the old categories.

@@ -72,7 +72,7 @@ def make(
             return "mean", figures
         # Trained heads need a graph, so the mean is written as one.
         network.write_mean(place("composer.onnx"), mean, s.top_k, heads, about)
-        return "composer", figures
+        return "composer", figures | {"composer_is_mean": 1}
 
     if not o.composer:
         return fallback("no composer was wanted", {})

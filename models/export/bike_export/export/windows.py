@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 
 from ..checkpoint import Checkpoint
+from ..checkpoint.stated import MEAN, STD
 from ..model.frames import prepare, sample, uniform_indices
 from ..model.towers import encode_frames, temporal
 from ..progress import counter, say
-from .options import MEAN, STD, Settings
+from .options import Settings
 
 RANDOM, MIXED = 16, 16
 CHOOSING = 48  # windows of either kind that word tables are chosen by
@@ -55,12 +56,12 @@ class Windows:
 
 
 def find_clips(given: list[Path]) -> list[Path]:
-    """Clips named one by one, and those in folders; a folder of stills is one clip."""
+    """Clips named one by one, and those in folders; a folder of stills is one clip, and so is each folder in a folder."""
     found: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in VIDEOS)
-            found += inside or [path]
+            inside = (p for p in path.iterdir() if p.is_dir() or p.suffix.lower() in VIDEOS)
+            found += sorted(p for p in inside if not p.name.startswith(".")) or [path]
         elif path.is_file():
             found.append(path)
         else:

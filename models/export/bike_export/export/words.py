@@ -44,17 +44,19 @@ class MixedWords:
     common: np.ndarray
     shared: np.ndarray
 
+    def __post_init__(self) -> None:
+        self.first = np.cumsum(self.count) - self.count
+
     def __len__(self) -> int:
         return len(self.count)
 
     def rows(self, texts: slice, dtype: str) -> np.ndarray:
         """The words [m, S + P, D] of some texts as they are read back from a table of this type."""
-        ends = np.cumsum(self.count)
         common, shared = (round_trip_numbers(x, float_of(dtype)) for x in (self.common, self.shared))
         out = []
-        for end, count in zip(ends[texts], self.count[texts]):
-            row = round_trip(self.row[end - count : end], dtype)
-            mix = round_trip_numbers(self.mix[end - count : end], dtype)
+        for first, count in zip(self.first[texts], self.count[texts]):
+            own = slice(first, first + count)
+            row, mix = round_trip(self.row[own], dtype), round_trip_numbers(self.mix[own], dtype)
             out.append(np.concatenate([shared, common + mix.T @ row]))
         return np.stack(out)
 

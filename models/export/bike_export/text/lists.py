@@ -1,7 +1,12 @@
 """Label lists (CSV, `id,name`) and lexicons (a phrase a line), read strictly: an error names file and line."""
 
 import csv
+import unicodedata
 from pathlib import Path
+
+import numpy as np
+
+MOST_BYTES = 512  # of a name, as the program reads them
 
 
 def _text(path: Path) -> str:
@@ -16,8 +21,10 @@ def _checked(path: Path, at: int, name: str, seen: dict[str, int]) -> str:
     name = name.strip()
     if not name:
         raise ValueError(f"{path}, line {at}: the name is blank")
-    if any(ord(c) < 32 or c in "\x7f\u2028\u2029\x85" for c in name):
+    if any(unicodedata.category(c) in ("Cc", "Zl", "Zp") or c == "\ufeff" for c in name):
         raise ValueError(f"{path}, line {at}: {name!r} has a control character")
+    if len(name.encode()) > MOST_BYTES:
+        raise ValueError(f"{path}, line {at}: {name[:40]!r}... has more than {MOST_BYTES} bytes")
     if name in seen:
         raise ValueError(f"{path}, line {at}: {name!r} is there already, on line {seen[name]}")
     seen[name] = at
@@ -59,7 +66,17 @@ def read_lexicon(path: Path) -> list[str]:
     phrases = [_checked(path, at, line, seen) for at, line in lines]
     if not phrases:
         raise ValueError(f"{path}: an empty lexicon")
+    if len(phrases) < 2:
+        raise ValueError(f"{path}: a lexicon of one phrase, which would be found in every frame: add others")
     return phrases
+
+
+def refuse_same(path: Path, names: list[str], tokens: np.ndarray) -> None:
+    """Names whose tokens [n, 77] are equal are one text to the model: case and spaces do not tell them apart."""
+    first: dict[bytes, str] = {}
+    for name, row in zip(names, tokens):
+        if (same := first.setdefault(row.tobytes(), name)) != name:
+            raise ValueError(f"{path}: {same!r} and {name!r} are the same text to the model: leave one out")
 
 
 def read_prompts(prompts: list[str] | None) -> list[str]:
