@@ -49,6 +49,9 @@ fn words(count: usize) -> WordTable {
     WordTable { shared: Some((table(3, D), vec![1.0; 3])), ..WordTable::weighted(table(count * W, D), weight) }
 }
 
+/// Makes words of so many categories.
+type Words = fn(usize) -> WordTable;
+
 /// Words at eight positions, mixed from three rows a category.
 fn mixed(count: usize) -> WordTable {
     let (mix, common) = (table(count * 3, 8), table(8, D));
@@ -97,8 +100,7 @@ fn recognizer(
 
 #[test]
 fn pushing_frames_and_asking_for_scores_allocates_nothing() {
-    let cases: [(fn(usize) -> WordTable, _); 3] =
-        [(words, Interaction::Vcs), (mixed, Interaction::Vcs), (words, Interaction::Dp)];
+    let cases: [(Words, _); 3] = [(words, Interaction::Vcs), (mixed, Interaction::Vcs), (words, Interaction::Dp)];
     for (words, interaction) in cases {
         for attribute_scores in [AttributeScores::Composer, AttributeScores::Mean] {
             for header in [false, true] {
