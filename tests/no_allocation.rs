@@ -59,12 +59,7 @@ fn mixed(count: usize) -> WordTable {
     WordTable { own: table(count * 3, D), spread: Spread::Mixed(mixture), shared: Some((table(3, D), vec![1.0; 3])) }
 }
 
-fn recognizer(
-    words: fn(usize) -> WordTable,
-    interaction: Interaction,
-    by: AttributeScores,
-    header: bool,
-) -> Recognizer {
+fn recognizer(words: Words, interaction: Interaction, by: AttributeScores, header: bool) -> Recognizer {
     let names = (0..K).map(|k| k.to_string()).collect();
     let set = CategorySet { names, category: table(K, D), words: words(K), attribute: None };
     let lexicon = Lexicon {

@@ -102,15 +102,12 @@ fn sum_squares_i8(row: &[i8]) -> i32 {
     row.iter().map(|x| i32::from(*x) * i32::from(*x)).sum()
 }
 
-/// Checks word weights: not negative, and own plus shared weights equal for every category.
+/// Checks a category's own word weights: not negative, and together with the shared ones equal for every category.
 ///
 /// # Errors
 /// The first category whose weights are not so.
 pub(super) fn check_weights(weight: &Table, shared: &[f32]) -> Result<(), String> {
     let Rows::F32(numbers) = weight.data() else { return Err("word_weight is not F32".into()) };
-    if let Some(at) = shared.iter().position(|x| *x < 0.0) {
-        return Err(format!("shared_weight {at} is {}; weights must not be negative", shared[at]));
-    }
     let common: f64 = shared.iter().map(|x| f64::from(*x)).sum();
     let mut first = None;
     for (k, row) in numbers.chunks_exact(weight.width().max(1)).enumerate() {

@@ -58,11 +58,6 @@ fn mixed(tables: &Tables<'_>, count: usize, width: usize) -> Result<WordTable, S
     let common = tables.bounded("position_word", &[positions, width], COMMON_LENGTH)?;
     let mix = tables.bounded("word_mix", &[total, positions], MIX_LENGTH)?;
     let shared = shared(tables, width)?;
-    if let Some((_, weights)) = &shared
-        && let Some(at) = weights.iter().position(|weight| *weight < 0.0)
-    {
-        return Err(format!("shared_weight {at} is {}; weights must not be negative", weights[at]));
-    }
     Ok(WordTable { own, spread: Spread::Mixed(Mixture { mix, common, first }), shared })
 }
 
@@ -77,7 +72,11 @@ fn shared(tables: &Tables<'_>, width: usize) -> Result<Option<(Table, Vec<f32>)>
         return Err(format!("shared_word has {rows} rows, and {} are the most allowed", limits::WORD_ROWS));
     }
     let table = tables.embeddings("shared_word", &[rows, width])?;
-    Ok(Some((table, tables.list("shared_weight", rows)?)))
+    let weights = tables.list("shared_weight", rows)?;
+    if let Some(at) = weights.iter().position(|weight| *weight < 0.0) {
+        return Err(format!("shared_weight {at} is {}; weights must not be negative", weights[at]));
+    }
+    Ok(Some((table, weights)))
 }
 
 /// Refuses tensors that have no meaning here.

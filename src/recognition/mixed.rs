@@ -47,7 +47,7 @@ impl Mixed {
     pub fn new(vocabulary: &Vocabulary) -> Self {
         let mut rows = RowSet::default();
         let sources = vocabulary.sources.iter().map(|source| match &source.words.spread {
-            Spread::Weighted { .. } => None,
+            Spread::Weighted(_) => None,
             Spread::Mixed(mixture) => {
                 let (own, common) = (rows.table(&source.words.own), rows.table(&mixture.common));
                 let common = rows.add(common, 0, mixture.positions())?;

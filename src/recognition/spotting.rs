@@ -64,11 +64,11 @@ impl Spotting {
         for (k, pick) in vocabulary.picks.iter().enumerate() {
             let mut group = Group { first: rows.rows(), rows: 0, weights: weights.start() };
             match &vocabulary.sources[pick.source].words.spread {
-                Spread::Weighted { weight, rows_per_category } => {
-                    of_category.resize(*rows_per_category, 0.0);
+                Spread::Weighted(weight) => {
+                    of_category.resize(weight.width(), 0.0);
                     weight.row_into(pick.row, &mut of_category);
                     for (j, weight) in of_category.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
-                        add(&mut rows, ids[pick.source], pick.row * rows_per_category + j)?;
+                        add(&mut rows, ids[pick.source], pick.row * of_category.len() + j)?;
                         weights.add(*weight);
                         group.rows += 1;
                     }

@@ -21,12 +21,9 @@ pub struct WordTable {
 #[derive(Clone, Debug)]
 pub enum Spread {
     /// Rows are words: each stands for some positions of the text.
-    Weighted {
-        /// F32 `[K, W]`: how many text positions a row stands for; 0 marks an unused row.
-        weight: Table,
-        /// W; category k has rows `k * W..(k + 1) * W` of `own`.
-        rows_per_category: usize,
-    },
+    ///
+    /// F32 `[K, W]`: how many a row stands for; 0 marks an unused row. Category k has rows `k * W..(k + 1) * W` of `own`.
+    Weighted(Table),
     /// Words are mixed from rows.
     Mixed(Mixture),
 }
@@ -61,17 +58,14 @@ impl Mixture {
 }
 
 impl WordTable {
-    /// Rows `[K * W, D]` that are words, with F32 weights `[K, W]`; W is the width of the weights.
+    /// Rows `[K * W, D]` that are words, with F32 weights `[K, W]`.
     pub fn weighted(own: Table, weight: Table) -> Self {
-        Self { own, spread: Spread::Weighted { rows_per_category: weight.width(), weight }, shared: None }
+        Self { own, spread: Spread::Weighted(weight), shared: None }
     }
 
     /// Rows a category has of its own, in the mean.
     pub fn rows_per_category(&self, categories: usize) -> f64 {
-        match &self.spread {
-            Spread::Weighted { rows_per_category, .. } => *rows_per_category as f64,
-            Spread::Mixed(_) => self.own.rows() as f64 / categories.max(1) as f64,
-        }
+        self.own.rows() as f64 / categories.max(1) as f64
     }
 
     /// # Errors
@@ -79,10 +73,8 @@ impl WordTable {
     pub(super) fn check(&self, categories: usize, width: usize) -> Result<()> {
         let own = self.own.rows() == 0 || self.own.width() == width;
         let spread = match &self.spread {
-            Spread::Weighted { weight, rows_per_category } => {
-                categories.checked_mul(*rows_per_category) == Some(self.own.rows())
-                    && weight.rows() == categories
-                    && weight.width() == *rows_per_category
+            Spread::Weighted(weight) => {
+                categories.checked_mul(weight.width()) == Some(self.own.rows()) && weight.rows() == categories
             }
             Spread::Mixed(Mixture { mix, common, first }) => {
                 mix.rows() == self.own.rows()

@@ -29,14 +29,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, help="folder of the bundle; it appears when all of it is made")
     add("--force", action="store_true", help="replace --out if it is there (default: refuse)")
     add("--lexicon", type=Path, help="attribute phrases, one a line (default: no attributes)")
-    add(
-        "--frames",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="PATH",
-        help="clips, folders of stills, or folders of these, to measure word tables and composer on (default: three photographs that come with the exporter)",
-    )
+    add_frames(parser, "clips, folders of stills, or folders of these, to measure word tables and composer on")
     about = parser.add_argument_group("what the bundle says about itself")
     about.add_argument("--name", help="default: the name of --out")
     about.add_argument("--version", default="1.0.0", help="of the bundle (default: %(default)s)")
@@ -176,14 +169,7 @@ def add_relabel(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="must be given again where the bundle was made with one (default: none)",
     )
-    add(
-        "--frames",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="PATH",
-        help="as for the export (default: three photographs that come with the exporter)",
-    )
+    add_frames(parser, "as for the export")
     add("--exact-words", action="store_true", help="as for the export (default: compacted)")
     add("--word-bound", type=float, default=1e-3, metavar="X", help="as for the export (default: %(default)s)")
     add_threads(parser)
@@ -229,6 +215,17 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
         help="as for the export (default: those the bundle names, else 'This is a video about {}')",
     )
     add_threads(parser)
+
+
+def add_frames(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--frames",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help=f"{what} (default: three photographs that come with the exporter)",
+    )
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

@@ -46,8 +46,8 @@ def round_trip(rows: np.ndarray, dtype: str) -> np.ndarray:
 
 def quantise_numbers(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """x [..., D] f32 to integers [..., D] i8 and scales [...] f32: symmetric, the largest of a row becoming 127."""
-    scale = np.maximum(np.abs(x).max(-1, keepdims=True) / 127, 1e-12).astype(np.float32)
-    return np.rint(x / scale).astype(np.int8), scale[..., 0]
+    scale = (np.maximum(np.abs(x).max(-1, keepdims=True), 1e-12) / 127).astype(np.float32)
+    return np.clip(np.rint(x / scale), -127, 127).astype(np.int8), scale[..., 0]
 
 
 def round_trip_numbers(x: np.ndarray, dtype: str) -> np.ndarray:

@@ -180,6 +180,19 @@ def unit(x: np.ndarray) -> np.ndarray:
     return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
 
 
+def farthest(found: np.ndarray, truth: np.ndarray) -> float:
+    """Largest cosine distance of embeddings [n, D], row by row."""
+    return float((1 - (unit(found) * unit(truth)).sum(-1)).max())
+
+
+def within(what: str, value: float, limit: float | None) -> bool:
+    """Prints a difference and whether it is within its limit; says so too."""
+    good = limit is None or value <= limit
+    verdict = "" if limit is None else (f"   (limit {limit:g})" if good else f"   OVER {limit:g}")
+    print(f"  {what:<46}{value:>12.3e}{verdict}")
+    return good
+
+
 def best(scores: np.ndarray) -> list[int]:
     """Places of the five largest, largest first, equal ones by place."""
     return [int(i) for i in np.argsort(-scores, kind="stable")[:5]]
@@ -203,17 +216,13 @@ def report(
 
     def line(what: str, value: float, limit: float | None) -> None:
         nonlocal ok
-        good = limit is None or value <= limit
-        ok &= good
-        verdict = "" if limit is None else (f"   (limit {limit:g})" if good else f"   OVER {limit:g}")
-        print(f"  {what:<46}{value:>12.3e}{verdict}")
+        ok &= within(what, value, limit)
 
     print(f"{name}:")
     if found.frames != truth.frames:
         print(f"  frames differ: {found.frames}, not {truth.frames}")
         return False
-    distance = 1 - (unit(found.embeddings) * unit(truth.embeddings)).sum(-1)
-    line("frame embeddings, largest cosine distance", float(distance.max()), limits["embedding"])
+    line("frame embeddings, largest cosine distance", farthest(found.embeddings, truth.embeddings), limits["embedding"])
     line(
         "frame embeddings, largest difference of unit rows",
         float(np.abs(unit(found.embeddings) - unit(truth.embeddings)).max()),
@@ -248,21 +257,14 @@ def fused_from_its_own(b: Bundle, found: Result) -> bool:
     if found.s_a is None or found.scores is None:
         return True
     own = fuse(torch.from_numpy(found.s_v), torch.from_numpy(found.s_a), b.model["lambda"], b.model["logit_scale"])
-    worst = float(np.abs(own.numpy() - found.scores).max())
-    good = worst <= FUSION
-    print(f"  {'fused scores, from its own S_V and S_A':<46}{worst:>12.3e}   ({'limit' if good else 'OVER'} {FUSION:g})")
-    return good
+    return within("fused scores, from its own S_V and S_A", float(np.abs(own.numpy() - found.scores).max()), FUSION)
 
 
 def same_attribute_space(b: Bundle, retrieval: Checkpoint, pixels: np.ndarray, limit: float) -> bool:
     """Whether the attribute encoder's frames are the checkpoint's."""
-    found, truth = (
-        unit(v) for v in (b.embed("attribute_visual.onnx", pixels), encode_frames(retrieval, torch.from_numpy(pixels)).numpy())
-    )
-    worst = float((1 - (found * truth).sum(-1)).max())
-    good = worst <= limit
-    print(f"  {'attribute encoder, largest cosine distance':<46}{worst:>12.3e}   ({'limit' if good else 'OVER'} {limit:g})")
-    return good
+    truth = encode_frames(retrieval, torch.from_numpy(pixels)).numpy()
+    distance = farthest(b.embed("attribute_visual.onnx", pixels), truth)
+    return within("attribute encoder, largest cosine distance", distance, limit)
 
 
 def compare(

@@ -17,7 +17,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from bike_export.checkpoint import load  # noqa: E402
 from bike_export.export import mixture, windows, words  # noqa: E402
-from bike_export.export.options import Settings  # noqa: E402
+from bike_export.export.options import Options, settle  # noqa: E402
 from bike_export.model.towers import encode_words, shared_prefix  # noqa: E402
 from bike_export.progress import counter  # noqa: E402
 from bike_export.tables import unit_rows  # noqa: E402
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--activation", choices=("quickgelu", "gelu"))
     a = parser.parse_args()
     c = load(a.checkpoint, a.activation)
-    s = Settings(WINDOW, "transf" if c.header else "none", "vcs", c.shape.size, 256 * c.shape.size // 224, 5, 0.8)
+    s = settle(Options(a.checkpoint, a.checkpoint, a.labels, window=WINDOW), c)
     tokens = tokenize([read_prompts(None)[0].replace("{}", n) for n in read_labels(a.labels)], c.shape.context)
     category, every = encode_words(c, tokens, progress=counter("categories"))
     own, clips = windows.make(c, s, []), windows.make(c, s, windows.find_clips(a.clips)).real

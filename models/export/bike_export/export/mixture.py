@@ -15,7 +15,7 @@ import torch
 from ..checkpoint import Checkpoint
 from ..model.towers import encode_words, shared_prefix
 from ..tables import round_trip, round_trip_numbers, unit_rows
-from .words import ExactWords, MixedWords, Words, difference, float_of, size, spotted
+from .words import ExactWords, MixedWords, Words, change, exact_scores, float_of, size, spotted
 
 CHUNK = 128  # texts whose words are in memory at once
 MOST_ROWS = 64  # of a text; with more of them, all positions take as little
@@ -70,30 +70,29 @@ def mixed(found: list[Directions], counts: np.ndarray, common: np.ndarray, share
 
 
 def fewest(
-    found: list[Directions],
+    found: Directions,
     common: np.ndarray,
     words: np.ndarray,
     category: np.ndarray,
     windows: torch.Tensor,
     dtype: str,
-    change: float,
-) -> np.ndarray:
-    """Rows [n] that each text takes for this change of its S_V, as the root of the mean square; words [n, P, D], and windows [m, T, D].
+    limit: float,
+) -> int:
+    """Rows that a text takes for this change of its S_V, as the root of the mean square over windows [m, T, D].
 
-    Halved from both ends, all texts at once.
+    words [P, D] and category [D]. Halved from both ends.
     """
-    low, high = np.ones(len(found), int), np.array([len(d.rows) for d in found])
-    true = [spotted(torch.from_numpy(w[None]), torch.from_numpy(c[None]), windows) for w, c in zip(words, category)]
-    while (low < high).any():
+    centre = torch.from_numpy(category[None])
+    true = spotted(torch.from_numpy(words[None]), centre, windows)
+    low, high = 1, len(found.rows)
+    while low < high:
         middle = (low + high) // 2
-        table = mixed(found, middle, common, common[:0])
-        for k in np.flatnonzero(low < high):
-            rows = torch.from_numpy(table.rows(slice(k, k + 1), dtype))
-            error = spotted(rows, torch.from_numpy(category[k : k + 1]), windows) - true[k]
-            if float(error.square().mean().sqrt()) <= change:
-                high[k] = middle[k]
-            else:
-                low[k] = middle[k] + 1
+        table = mixed([found], np.array([middle]), common, common[:0])
+        error = spotted(torch.from_numpy(table.rows(slice(1), dtype)), centre, windows) - true
+        if float(error.square().mean().sqrt()) <= limit:
+            high = middle
+        else:
+            low = middle + 1
     return high
 
 
@@ -111,23 +110,27 @@ def compacted(
     words [K, 77, D], of which the first `prefix` positions are shared. How many rows a text takes is told by other
     windows, `choosing`, than those that the table is measured on.
     """
-    rows, exact = unit_rows(words), ExactWords(unit_rows(words))
-    tried: list[tuple[Words, str, float]] = []
+    rows = unit_rows(words)
+    own, shared, exact = rows[:, prefix:], rows[0, :prefix], ExactWords(rows)
+    true = exact_scores(words, category, windows)
+    tried: list[tuple[Words, str, float | None]] = []
     for dtype in dtypes:
-        own, shared = rows[:, prefix:], rows[0, :prefix]
         common = common_rows(own, dtype)
         found = [directions(w, common, dtype, MOST_ROWS) for w in own]
         for share in SHARES:
-            counts = fewest(found, common, own, category, choosing, dtype, share * bound)
-            table = mixed(found, counts, common, shared)
-            change = difference(words, category, table, dtype, windows)
-            if change <= bound:
-                tried.append((table, dtype, change))
+            limit = share * bound
+            counts = [fewest(d, common, w, k, choosing, dtype, limit) for d, w, k in zip(found, own, category)]
+            table = mixed(found, np.array(counts), common, shared)
+            worst = change(true, category, table, dtype, windows)
+            if worst <= bound:
+                tried.append((table, dtype, worst))
                 break
-    for dtype in dict.fromkeys((*dtypes, "f16")):
-        tried.append((exact, dtype, difference(words, category, exact, dtype, windows)))
-    within = [t for t in tried if t[2] <= bound]
-    return min(within, key=lambda t: size(t[0], t[1])) if within else tried[-1]
+    tried += [(exact, dtype, None) for dtype in dict.fromkeys((*dtypes, "f16"))]
+    for some, dtype, known in sorted(tried, key=lambda t: size(t[0], t[1])):
+        worst = change(true, category, some, dtype, windows) if known is None else known
+        if worst <= bound:
+            return some, dtype, worst
+    return exact, "f16", change(true, category, exact, "f16", windows)
 
 
 def phrase_words(

@@ -146,7 +146,7 @@ def export(o: Options) -> dict[str, float]:
     lexicon_prompt = read_prompts([o.lexicon_prompt] if o.lexicon_prompt else prompts[:1])[0]
     tokenize([p.replace("{}", n) for p in (*prompts, lexicon_prompt) for n in (*names, *phrases)])
     for path, texts in ((o.labels, names), (o.lexicon, phrases)):
-        refuse_same(path, texts, tokenize([prompts[0].replace("{}", n) for n in texts]))
+        refuse_same(path, texts, prompts[0])
     clips = find_clips(o.frames)
     video = load(o.checkpoint, o.activation)
     say(

@@ -10,7 +10,6 @@ from ..bundle import BundleWriter, refuse_existing, sha256
 from ..checkpoint import Checkpoint, load
 from ..progress import say
 from ..text.lists import read_labels, read_prompts, refuse_same
-from ..text.tokenizer import tokenize
 from . import attributes, card, fidelity
 from .options import Options, Settings, check_numbers
 from .pipeline import category_tables, today
@@ -70,7 +69,7 @@ def relabel(
     refuse_existing(out, force)
     manifest = read_manifest(bundle)
     names, prompts = read_labels(labels), read_prompts(prompts or manifest["model"].get("prompts"))
-    refuse_same(labels, names, tokenize([prompts[0].replace("{}", n) for n in names]))
+    refuse_same(labels, names, prompts[0])
     clips = find_clips(frames)
     video = load(checkpoint, activation)
     same_source(bundle, video)

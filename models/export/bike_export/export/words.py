@@ -111,8 +111,11 @@ def exact_scores(words: np.ndarray, category: np.ndarray, windows: torch.Tensor)
     return scores(ExactWords(unit_rows(words)), "f32", category, windows)
 
 
-def difference(
-    words: np.ndarray, category: np.ndarray, table: Words, dtype: str, windows: torch.Tensor
-) -> float:
-    """Largest change of S_V over windows [n, T, D] by this table, of the first K texts: words [K, 77, D]."""
-    return float((scores(table, dtype, category, windows) - exact_scores(words, category, windows)).abs().max())
+def change(true: torch.Tensor, category: np.ndarray, table: Words, dtype: str, windows: torch.Tensor) -> float:
+    """Largest change of S_V [n, K] over windows [n, T, D] by this table, of the first K texts."""
+    return float((scores(table, dtype, category, windows) - true).abs().max())
+
+
+def difference(words: np.ndarray, category: np.ndarray, table: Words, dtype: str, windows: torch.Tensor) -> float:
+    """`change` of the S_V by all positions of words [K, 77, D]."""
+    return change(exact_scores(words, category, windows), category, table, dtype, windows)

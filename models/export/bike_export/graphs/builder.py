@@ -13,6 +13,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from ..tables import quantise_numbers
+
 OPSET, IR_VERSION = 17, 8  # 17 is the first opset with LayerNormalization as one op
 PRECISIONS = ("int8", "fp32", "fp16")
 FULLY_CHECKED = 1 << 29  # bytes; larger graphs are checked without inferring shapes
@@ -21,8 +23,8 @@ TYPES = {"f32": TensorProto.FLOAT, "i64": TensorProto.INT64}
 
 def quantise_columns(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """weight [in, out] f32 to integers i8 in -127..127 and scales [out] f32, weight ~ integers * scale."""
-    scale = (np.maximum(np.abs(weight).max(0), 1e-12) / 127).astype(np.float32)
-    return np.clip(np.rint(weight / scale), -127, 127).astype(np.int8), scale
+    integers, scale = quantise_numbers(weight.T)
+    return integers.T, scale
 
 
 class Graph:

@@ -4,7 +4,7 @@ import csv
 import unicodedata
 from pathlib import Path
 
-import numpy as np
+from .tokenizer import tokenize
 
 MOST_BYTES = 512  # of a name, as the program reads them
 
@@ -71,10 +71,10 @@ def read_lexicon(path: Path) -> list[str]:
     return phrases
 
 
-def refuse_same(path: Path, names: list[str], tokens: np.ndarray) -> None:
-    """Names whose tokens [n, 77] are equal are one text to the model: case and spaces do not tell them apart."""
+def refuse_same(path: Path, names: list[str], prompt: str) -> None:
+    """Names whose tokens are equal are one text to the model: case and spaces do not tell them apart."""
     first: dict[bytes, str] = {}
-    for name, row in zip(names, tokens):
+    for name, row in zip(names, tokenize([prompt.replace("{}", n) for n in names])):
         if (same := first.setdefault(row.tobytes(), name)) != name:
             raise ValueError(f"{path}: {same!r} and {name!r} are the same text to the model: leave one out")
 
