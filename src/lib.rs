@@ -3,16 +3,16 @@
 //! A frame's way, left to right; each folder knows only those before it:
 //!
 //! - [`source`]: clips and streams become frames
-//! - [`frame`]: a frame becomes a normalised crop `[3, S, S]`
+//! - [`preprocess`]: a frame becomes a normalised crop `[3, S, S]`
 //! - [`encoder`]: a crop becomes an embedding `[D]`
 //! - [`text`]: any text becomes embeddings of the same space
 //! - [`recognition`]: a window of embeddings becomes scores, saliency and attributes
 //! - [`events`]: scores over time become events
-//! - [`sink`]: answers and events become a table or JSON Lines
+//! - [`output`]: answers and events become a table or JSON Lines
 //!
-//! [`live`] puts them together for a camera, and [`service`] does so for many, for weeks. Beside the way: [`bundle`]
+//! [`pipeline`] puts them together for a camera, and [`service`] does so for many, for weeks. Beside the way: [`bundle`]
 //! (what the model is), [`config`] (what this board and user want), [`table`] (embedding tables used where they lie),
-//! [`health`] (what this machine has), [`quality`] (how well events fit what was shown), [`stop`] (what signals ask),
+//! [`health`] (what this machine has), [`evaluation`] (how well events fit what was shown), [`stop`] (what signals ask),
 //! [`error`], [`logging`]. [`cli`] is what was typed and [`commands`] what is done about it.
 
 pub mod bundle;
@@ -22,14 +22,14 @@ pub mod config;
 pub mod encoder;
 pub mod error;
 pub mod events;
-pub mod frame;
+pub mod preprocess;
 pub mod health;
-pub mod live;
+pub mod pipeline;
 pub mod logging;
-pub mod quality;
+pub mod evaluation;
 pub mod recognition;
 pub mod service;
-pub mod sink;
+pub mod output;
 pub mod source;
 pub mod stop;
 pub mod table;

@@ -11,11 +11,11 @@ use super::Voice;
 use super::pipeline::Pipeline;
 use crate::cli::args::BenchArgs;
 use crate::error::{Error, Result};
-use crate::frame::CropAt;
+use crate::preprocess::CropAt;
 use crate::health::peak_rss_bytes;
-use crate::live::{Embedding, recognizer};
+use crate::pipeline::{Embedding, recognizer};
 use crate::recognition::{FrameStamp, Recognizer};
-use crate::sink::{JsonLines, output_error};
+use crate::output::{JsonLines, output_error};
 use crate::source::{Stream, open_stream};
 
 /// The clip that is decoded where none is named.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::bundle::{self, Bundle, BundleRef, Overwrite};
 use crate::cli::args::BundleCommand;
 use crate::error::Result;
-use crate::sink::{JsonLines, output_error};
+use crate::output::{JsonLines, output_error};
 
 /// Runs one of the bundle commands.
 pub fn run(command: &BundleCommand) -> Result<ExitCode> {

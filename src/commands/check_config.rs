@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::config::service::{Credentials, describe, read_config};
 use crate::error::Result;
 use crate::service;
-use crate::sink::output_error;
+use crate::output::output_error;
 
 /// Reads a configuration as the service would, its bundle, categories and events included, and prints what was
 /// understood in the order in which the service starts.

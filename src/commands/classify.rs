@@ -11,7 +11,7 @@ use crate::cli::args::ClassifyArgs;
 use crate::cli::progress_bar;
 use crate::config::SamplingPlan;
 use crate::error::{Error, Result};
-use crate::sink::{Answer, JsonLines, Terminal};
+use crate::output::{Answer, JsonLines, Terminal};
 
 /// Crops to encode from which on a progress bar is worth its line.
 const LONG_WORK: usize = 24;

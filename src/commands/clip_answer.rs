@@ -6,9 +6,9 @@ use super::clip_frames::{Seen, see};
 use super::pipeline::Pipeline;
 use crate::config::{SamplingPlan, View};
 use crate::error::Result;
-use crate::live::Spent;
+use crate::pipeline::Spent;
 use crate::recognition::{Scores, ViewAverage, top_n};
-use crate::sink::{Answer, AttributeAnswer, BundleName, Raw, SaliencyPoint, Timing};
+use crate::output::{Answer, AttributeAnswer, BundleName, Raw, SaliencyPoint, Timing};
 
 /// Scores of a clip, averaged over its views, and the frames behind them.
 pub struct ClipScores {
@@ -71,7 +71,7 @@ impl ClipScores {
         let (s_v, s_a) = (self.average.s_v(), self.average.s_a());
         let results = ranking
             .iter()
-            .map(|&(k, confidence)| crate::sink::Result {
+            .map(|&(k, confidence)| crate::output::Result {
                 label: names[k].clone(),
                 confidence,
                 score: score[k],

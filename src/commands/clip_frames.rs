@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::pipeline::Pipeline;
 use crate::config::{PictureSettings, SamplingPlan, View};
 use crate::error::{Error, Result};
-use crate::frame::Preprocessor;
-use crate::live::{Embedding, Engine};
+use crate::preprocess::Preprocessor;
+use crate::pipeline::{Embedding, Engine};
 use crate::recognition::FrameStamp;
 use crate::source::{Frame, Seconds, Visit, open_clip};
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::args::Shell;
 use crate::error::{Error, Result};
-use crate::sink::output_error;
+use crate::output::output_error;
 
 include!(concat!(env!("OUT_DIR"), "/man_pages.rs"));
 

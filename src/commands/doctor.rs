@@ -11,7 +11,7 @@ use crate::cli::args::DoctorArgs;
 use crate::encoder::Device;
 use crate::error::Result;
 use crate::health::Machine;
-use crate::sink::{JsonLines, output_error};
+use crate::output::{JsonLines, output_error};
 
 #[derive(Serialize)]
 struct Report {

@@ -5,8 +5,8 @@ use std::time::Instant;
 use crate::cli::args::{ModelArgs, PictureArgs};
 use crate::config::PictureSettings;
 use crate::error::Result;
-use crate::frame::{CropAt, Preprocessor};
-use crate::live::{Embedding, Engine};
+use crate::preprocess::{CropAt, Preprocessor};
+use crate::pipeline::{Embedding, Engine};
 use crate::recognition::{FrameStamp, Recognizer};
 use crate::source::Picture;
 

@@ -7,7 +7,7 @@ use crate::cli::args::{AttributesArg, DeviceArg, FitArg, MatrixArg, ModelArgs, P
 use crate::config::{CategoryChoice, parse_size};
 use crate::encoder::{Compute, Device};
 use crate::error::{Error, Result};
-use crate::frame::{Fit, PreprocessSpec, Roi};
+use crate::preprocess::{Fit, PreprocessSpec, Roi};
 use crate::recognition::{AttributeScores, Interaction, MAX_WINDOW, RecognitionSpec};
 use crate::source::{Mask, Matrix, Rotation, SourceOptions, View};
 

@@ -2,7 +2,7 @@
 
 use crate::cli::args::SamplingArgs;
 use crate::error::{Error, Result};
-use crate::frame::{CropAt, Fit};
+use crate::preprocess::{CropAt, Fit};
 use crate::source::sampling;
 
 /// More views than anyone samples; a bound on work, not a recommendation.

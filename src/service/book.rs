@@ -10,7 +10,7 @@ use super::state::State;
 use crate::config::service::{OutputConfig, ServiceConfig};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventKind};
-use crate::sink::{EventFile, EventLine, EventSource, FileCounts, JsonLines};
+use crate::output::{EventFile, EventLine, EventSource, FileCounts, JsonLines};
 
 /// Writes events.
 pub(super) struct Book {

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 use std::path::Path;
 
-use crate::sink::{Lasting, write_whole};
+use crate::output::{Lasting, write_whole};
 
 /// A text in the making.
 #[derive(Default)]

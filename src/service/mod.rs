@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use crate::config::service::{Credentials, ServiceConfig, read_config};
 use crate::error::Result;
-use crate::live::Engine;
+use crate::pipeline::Engine;
 use crate::logging;
 use book::Book;
 use pace::Pace;

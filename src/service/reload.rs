@@ -5,7 +5,7 @@ use super::watched::{Shared, Watched};
 use super::work::Service;
 use crate::config::service::{Credentials, ServiceConfig, read_config};
 use crate::error::Result;
-use crate::live::Engine;
+use crate::pipeline::Engine;
 use crate::logging;
 
 /// What a new configuration needs that the old one did not have, ready to be used.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::sink::{Lasting, write_whole};
+use crate::output::{Lasting, write_whole};
 
 /// Largest state that is read, bytes.
 const MAX_BYTES: u64 = 16 << 20;

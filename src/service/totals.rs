@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::live::{GateCounts, Step};
+use crate::pipeline::{GateCounts, Step};
 use crate::source::LiveCounts;
 
 /// What happened to a camera's frames.

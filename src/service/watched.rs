@@ -9,9 +9,9 @@ use super::totals::Totals;
 use crate::config::service::{CameraConfig, ServiceConfig};
 use crate::error::{Error, Result};
 use crate::events::{EventKind, EventSpec};
-use crate::live::{Camera, Engine, Flow, GateSpec, Sampler, Session, SessionSpec, Told};
+use crate::pipeline::{Camera, Engine, Flow, GateSpec, Sampler, Session, SessionSpec, Told};
 use crate::recognition::Lexicon;
-use crate::sink::EventSource;
+use crate::output::EventSource;
 use crate::source::{Seconds, open_live};
 
 /// So many sampled frames after an opening are a recovery.

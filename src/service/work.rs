@@ -13,7 +13,7 @@ use super::watched::{Shared, Watched};
 use crate::config::service::ServiceConfig;
 use crate::error::{Error, Result};
 use crate::health::current_rss_bytes;
-use crate::live::Engine;
+use crate::pipeline::Engine;
 use crate::source::{Seconds, redact};
 
 /// A turn lasts about this long at most, so that signals and watchdog are heeded.

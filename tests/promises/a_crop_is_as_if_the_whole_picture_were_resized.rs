@@ -1,6 +1,6 @@
 //! A crop is what resizing the whole picture and then cropping would give, though only the crop's part is computed.
 
-use bike_edge::frame::{CropAt, Fit, PreprocessSpec, Roi};
+use bike_edge::preprocess::{CropAt, Fit, PreprocessSpec, Roi};
 use bike_edge::source::{Rotation, Subsampling};
 use proptest::prelude::*;
 

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use bike_edge::frame::{CropAt, Fit, PreprocessSpec, Roi};
+use bike_edge::preprocess::{CropAt, Fit, PreprocessSpec, Roi};
 use bike_edge::source::{Matrix, Picture, Pixels, Rotation, Subsampling};
 use serde::Deserialize;
 

@@ -1,7 +1,7 @@
 //! A picture of any shape is prepared; one that contradicts itself, or a request that cannot be met, is refused in
 //! words.
 
-use bike_edge::frame::{CropAt, Fit, PreprocessSpec, Preprocessor, Roi};
+use bike_edge::preprocess::{CropAt, Fit, PreprocessSpec, Preprocessor, Roi};
 use bike_edge::source::{Matrix, Picture, Pixels, Rotation, Subsampling};
 use proptest::prelude::*;
 

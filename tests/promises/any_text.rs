@@ -175,7 +175,7 @@ fn classify(bundle: &Builder, more: &[&str]) -> Result<Value, String> {
     args.extend(more.iter().map(OsStr::new));
     let output = run(&args);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!stderr.contains("panicked") && !stderr.contains("internal fault"), "{stderr}");
+    assert!(!stderr.contains("panicked") && !stderr.contains("internal error"), "{stderr}");
     match output.status.success() {
         true => Ok(serde_json::from_slice(&output.stdout).expect("JSON")),
         false => Err(stderr),

@@ -3,8 +3,8 @@
 use bike_edge::cli::Cli;
 use bike_edge::cli::args::Command;
 use bike_edge::events::EventSpec;
-use bike_edge::frame::{Fit, LumaGrid, PreprocessSpec, Preprocessor, Roi};
-use bike_edge::live::{Engine, Gate, GateCounts, GateSpec, Judgement, Sampler, Session, SessionSpec, Sight, Verdict};
+use bike_edge::preprocess::{Fit, LumaGrid, PreprocessSpec, Preprocessor, Roi};
+use bike_edge::pipeline::{Engine, Gate, GateCounts, GateSpec, Judgement, Sampler, Session, SessionSpec, Sight, Verdict};
 use bike_edge::source::{Frame, Matrix, Picture, Pixels, Rotation, Subsampling};
 use clap::Parser;
 

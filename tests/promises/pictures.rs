@@ -1,6 +1,6 @@
 //! Pictures for tests, and how far two of them are apart.
 
-use bike_edge::frame::{CropAt, Fit, PreprocessSpec, Preprocessor, Roi};
+use bike_edge::preprocess::{CropAt, Fit, PreprocessSpec, Preprocessor, Roi};
 use bike_edge::source::{Matrix, Picture, Pixels, Rotation, Subsampling};
 
 /// CLIP's mean and standard deviation.

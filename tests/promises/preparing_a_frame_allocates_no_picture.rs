@@ -1,7 +1,7 @@
 //! After the first frame of a size, preparing one allocates nothing but the resize library's short lists of weights;
 //! and however long and thin a picture is, no more than its own share.
 
-use bike_edge::frame::{CropAt, Fit, PreprocessSpec, Preprocessor};
+use bike_edge::preprocess::{CropAt, Fit, PreprocessSpec, Preprocessor};
 use bike_edge::source::{Picture, Rotation, Subsampling};
 
 use crate::allocations::{Allocations, count};

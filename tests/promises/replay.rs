@@ -9,10 +9,10 @@ use std::time::Duration;
 use bike_edge::cli::Cli;
 use bike_edge::cli::args::Command;
 use bike_edge::config::{PictureSettings, event_spec};
-use bike_edge::live::{
+use bike_edge::pipeline::{
     Camera, Engine, Flow, GateSpec, Sampler, Session, SessionSpec, Step, Told, TracePoint, TraceReader,
 };
-use bike_edge::sink::{EventLine, EventSource};
+use bike_edge::output::{EventLine, EventSource};
 use bike_edge::source::{Act, FakeCamera, SourceOptions, open_stream};
 use clap::Parser;
 

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use bike_edge::Result;
 use bike_edge::cli::args::ModelArgs;
 use bike_edge::events::{EventSettings, EventSpec};
-use bike_edge::frame::Fit;
+use bike_edge::preprocess::Fit;
 use bike_edge::health::current_rss_bytes;
-use bike_edge::live::{Camera, Engine, Flow, GateSpec, Sampler, Session, SessionSpec, Told};
-use bike_edge::sink::{EventFile, EventLine, EventSource};
+use bike_edge::pipeline::{Camera, Engine, Flow, GateSpec, Sampler, Session, SessionSpec, Told};
+use bike_edge::output::{EventFile, EventLine, EventSource};
 use bike_edge::source::{Act, FakeCamera, Rate};
 
 use crate::allocations::held;

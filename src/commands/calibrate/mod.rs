@@ -11,7 +11,7 @@ use super::{Voice, labelled};
 use crate::cli::args::{CalibrateArgs, EventArgs};
 use crate::config::{PictureSettings, event_spec};
 use crate::error::{Error, Result};
-use crate::live::{Engine, GateSpec, Sampler, Session, SessionSpec};
+use crate::pipeline::{Engine, GateSpec, Sampler, Session, SessionSpec};
 use crate::source::open_stream;
 use threshold::{Best, Level, best};
 

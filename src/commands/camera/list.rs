@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::sink::{JsonLines, output_error};
+use crate::output::{JsonLines, output_error};
 use crate::source::camera::{self, CameraInfo, SizeInfo};
 
 #[derive(Serialize)]

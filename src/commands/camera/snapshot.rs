@@ -13,7 +13,7 @@ use image::{ExtendedColorType, ImageEncoder};
 use crate::cli::args::CameraArgs;
 use crate::config::PictureSettings;
 use crate::error::{Error, Result};
-use crate::frame::{Upright, upright};
+use crate::preprocess::{Upright, upright};
 use crate::source::Moment;
 
 /// JPEG quality of a hundred.

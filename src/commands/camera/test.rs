@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::cli::args::{CameraArgs, PictureArgs};
 use crate::config::PictureSettings;
 use crate::error::Result;
-use crate::sink::{JsonLines, output_error};
+use crate::output::{JsonLines, output_error};
 use crate::source::{LiveCounts, Moment};
 
 /// The outcome, schema 1.

@@ -15,7 +15,7 @@ use crate::cli::progress_bar;
 use crate::config::SamplingPlan;
 use crate::error::{Error, Result};
 use crate::recognition::top_n;
-use crate::sink::output_error;
+use crate::output::output_error;
 
 /// Figures over a list; the JSON of `eval --json`, schema 1 (docs/output.md).
 #[derive(Serialize)]

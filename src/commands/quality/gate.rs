@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::live::{Step, Verdict};
+use crate::pipeline::{Step, Verdict};
 use crate::recognition::top_n;
 
 /// Counts over pairs of steps, one with the gate and one without.

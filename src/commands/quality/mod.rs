@@ -13,9 +13,9 @@ use crate::cli::args::QualityArgs;
 use crate::config::{PictureSettings, event_spec};
 use crate::error::{Error, Result};
 use crate::events::{Event, EventSpec};
-use crate::live::{Engine, GateSpec, Sampler, Session, SessionSpec};
-use crate::quality::{Found, Glue, Glued, Measures, Piece, Shown, judge};
-use crate::sink::output_error;
+use crate::pipeline::{Engine, GateSpec, Sampler, Session, SessionSpec};
+use crate::evaluation::{Found, Glue, Glued, Measures, Piece, Shown, judge};
+use crate::output::output_error;
 use crate::source::{Seconds, Stream};
 use gate::{GateReport, GateTally};
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::teller::Teller;
 use crate::error::{Error, Result};
-use crate::live::{Camera, Engine, Flow, Told};
+use crate::pipeline::{Camera, Engine, Flow, Told};
 use crate::stop::Stop;
 
 /// How long to wait for a frame before looking whether figures are to be told, or all is to end.

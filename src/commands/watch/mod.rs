@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::cli::args::WatchArgs;
 use crate::config::{PictureSettings, event_spec, live_options};
 use crate::error::{Error, Result};
-use crate::live::{Camera, Engine, GateSpec, Sampler, Session, SessionSpec, TraceReader};
+use crate::pipeline::{Camera, Engine, GateSpec, Sampler, Session, SessionSpec, TraceReader};
 use crate::source::{Stream, is_camera, open_live, open_stream};
 use crate::stop::Stop;
 use teller::{Names, Teller};

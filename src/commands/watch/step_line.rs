@@ -5,9 +5,9 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::Names;
-use crate::live::{Step, Verdict};
+use crate::pipeline::{Step, Verdict};
 use crate::recognition::top_n;
-use crate::sink::{AttributeAnswer, SaliencyPoint, brief, rounded};
+use crate::output::{AttributeAnswer, SaliencyPoint, brief, rounded};
 use crate::source::Seconds;
 
 /// What the window shows at a step, schema 1 (docs/output.md).

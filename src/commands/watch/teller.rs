@@ -8,9 +8,9 @@ use super::step_line::StepLine;
 use crate::cli::args::WatchArgs;
 use crate::error::Result;
 use crate::events::Event;
-use crate::live::{Engine, Session, Stats, Step, TracePoint, TraceWriter};
+use crate::pipeline::{Engine, Session, Stats, Step, TracePoint, TraceWriter};
 use crate::recognition::Lexicon;
-use crate::sink::{EventLine, EventSource, JsonLines};
+use crate::output::{EventLine, EventSource, JsonLines};
 use crate::source::LiveCounts;
 
 /// What the numbers in scores and events stand for.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::file::{CameraFile, FitName};
 use super::secret::{Address, Credentials};
-use crate::frame::{Fit, Roi};
+use crate::preprocess::{Fit, Roi};
 use crate::source::{CameraWish, LiveOptions, Mask, Rotation, SourceOptions, View};
 
 /// Where a camera is and how its pictures are seen.

@@ -13,7 +13,7 @@ use crate::cli::args::ModelArgs;
 use crate::config::{parse_size, read_event_settings};
 use crate::events::EventSettings;
 use crate::health::GovernorSpec;
-use crate::live::GateSpec;
+use crate::pipeline::GateSpec;
 
 /// More cameras than a board can look through.
 const MAX_CAMERAS: usize = 32;

@@ -240,7 +240,7 @@ impl Default for CameraFile {
 
 impl Default for GateFile {
     fn default() -> Self {
-        let crate::live::GateSpec { enabled, still_mean, still_most, refresh_s, dark, flat, blind_mean } =
+        let crate::pipeline::GateSpec { enabled, still_mean, still_most, refresh_s, dark, flat, blind_mean } =
             Default::default();
         Self { enabled, still_mean, still_most, refresh_s, dark, flat, blind_mean }
     }

@@ -8,7 +8,7 @@ use super::camera::CameraConfig;
 use crate::cli::args::ModelArgs;
 use crate::events::EventSettings;
 use crate::health::GovernorSpec;
-use crate::live::GateSpec;
+use crate::pipeline::GateSpec;
 
 /// What the service runs by.
 #[derive(Clone, Debug)]

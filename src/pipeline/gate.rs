@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::frame::{CELLS, LumaGrid, UNITS};
+use crate::preprocess::{CELLS, LumaGrid, UNITS};
 use crate::source::Seconds;
 
 /// When a frame is not encoded. Levels are of 0..255.

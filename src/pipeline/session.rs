@@ -7,7 +7,7 @@ use super::gate::{Gate, GateCounts, GateSpec, Judgement, Sight, Verdict};
 use super::sampler::Sampler;
 use crate::error::Result;
 use crate::events::{Edges, Event, EventSpec, Seen, Tracker};
-use crate::frame::{CropAt, Fit, LumaGrid, Preprocessor, Roi};
+use crate::preprocess::{CropAt, Fit, LumaGrid, Preprocessor, Roi};
 use crate::recognition::{FrameStamp, Interaction, Recognizer, Scores};
 use crate::source::{Frame, Seconds};
 

@@ -9,7 +9,7 @@ use crate::cli::args::ModelArgs;
 use crate::config::{self, CategoryChoice, ModelSettings};
 use crate::encoder::FrameEncoder;
 use crate::error::Result;
-use crate::frame::{CropAt, Fit, Preprocessor, Roi};
+use crate::preprocess::{CropAt, Fit, Preprocessor, Roi};
 use crate::health::thread_cpu;
 use crate::recognition::{AttributeScores, Compose, Header, Recognizer, Vocabulary};
 use crate::source::{Picture, Seconds};
