@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Write CLIP-shaped networks with random weights, for speed and exactness checks (neither depends on real weights).
+"""Writes networks of CLIP's shapes with random weights, to measure speed and exactness, which need no real weights.
 
     make_vit.py OUT_DIR b32 b16 header ...
 
-For each shape NAME.fp32.onnx and NAME.int8.onnx are written: the same weights, once as f32 MatMul and once as dynamic int8
-linears (DynamicQuantizeLinear, MatMulInteger, Cast, Mul, Add), the form the exporter writes. Attention, norms, softmax
-and the patch embedding are f32 in both. `tiny-mobile` is a mobile network, whose pointwise convolutions are ConvInteger in
-int8. `demo` writes the demo model in other forms: weights in f32; pointwise convolutions in dynamic int8; and
-quantised statically by onnxruntime (QOperator, calibrated on noise: for its speed alone). `--golden` also writes an input and onnxruntime's answers to it as raw
-little-endian f32: NAME.input.f32, NAME.fp32.f32, NAME.int8.f32.
+For each shape it writes NAME.fp32.onnx and NAME.int8.onnx with the same weights: as f32 MatMul, and as dynamic int8
+linear layers (DynamicQuantizeLinear, MatMulInteger, Cast, Mul, Add) as the exporter writes them. Attention, norms,
+softmax and the patch embedding are f32 in both. `tiny-mobile` is a mobile network with ConvInteger as its pointwise
+convolutions in int8. `demo` writes the demo model in three other forms: weights in f32; pointwise convolutions in
+dynamic int8; and quantised statically by onnxruntime (QOperator, calibrated on noise, to measure only its speed).
+`--golden` also writes an input and onnxruntime's outputs as raw little-endian f32: NAME.input.f32, NAME.fp32.f32,
+NAME.int8.f32.
 """
+
 import argparse
 import pathlib
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 @dataclass
 class Shape:
-    """Sizes of a frame encoder (`image` > 0) or of a temporal header (`image` = 0, `tokens` frames)."""
+    """The sizes of a frame encoder (`image` > 0) or of a temporal header (`image` = 0, `tokens` frames)."""
 
     image: int
     patch: int
@@ -30,7 +32,7 @@ class Shape:
     heads: int
     out: int
     tokens: int = 0
-    gelu: bool = False  # by the error function, in place of QuickGELU
+    gelu: bool = False  # GELU by the error function instead of QuickGELU
 
 
 SHAPES = {
@@ -46,26 +48,30 @@ SHAPES = {
 
 
 class Graph:
-    """Nodes and initialisers of one ONNX graph."""
+    """The nodes and initialisers of one ONNX graph."""
 
     def __init__(self, int8, seed):
         self.nodes, self.weights, self.int8, self.count = [], [], int8, 0
         self.random = np.random.default_rng(seed)
 
+    def normal(self, *shape):
+        """Draws normal numbers in f32."""
+        return self.random.standard_normal(shape).astype(np.float32)
+
     def weight(self, name, value):
-        """An initialiser; returns its name."""
+        """Adds an initialiser and returns its name."""
         self.weights.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def op(self, kind, *inputs, outputs=1, **attributes):
-        """A node; returns its output's name, or their names where there are several."""
+        """Adds a node and returns its output's name, or a list of names if there are several outputs."""
         self.count += 1
         names = [f"{kind}_{self.count}" + (f".{i}" if outputs > 1 else "") for i in range(outputs)]
         self.nodes.append(helper.make_node(kind, list(inputs), names, name=f"{kind}_{self.count}", **attributes))
         return names[0] if outputs == 1 else names
 
     def linear(self, name, x, k, n, spread, bias=True):
-        """x @ W + b with random W [k, n], whose rows are scaled unevenly as trained ones are."""
+        """Writes x @ W + b with random W [k, n], whose columns differ in scale like trained ones."""
         w = self.random.standard_normal((k, n)).astype(np.float32) * np.float32(spread)
         w *= self.random.uniform(0.5, 1.5, (1, n)).astype(np.float32)
         b = self.random.standard_normal(n).astype(np.float32) * np.float32(0.1) if bias else None
@@ -81,7 +87,7 @@ class Graph:
         return self.op("Add", y, self.weight(f"{name}.bias", b)) if bias else y
 
     def pointwise(self, name, x, k, n, bounded):
-        """A convolution of one point with random weights, kept between 0 and 6 if `bounded`."""
+        """Writes a pointwise convolution with random weights, followed by ReLU6 if `bounded`."""
         w = self.random.standard_normal((n, k, 1, 1)).astype(np.float32) * np.float32(k**-0.5)
         w *= self.random.uniform(0.5, 1.5, (n, 1, 1, 1)).astype(np.float32)
         b = self.random.standard_normal(n).astype(np.float32) * np.float32(0.1)
@@ -89,13 +95,17 @@ class Graph:
         return self.bounded(y) if bounded else y
 
     def convolution(self, name, x, w, b, **attributes):
-        """f32, w [O, I, kh, kw]."""
+        """Writes an f32 convolution with w [O, I, kh, kw]."""
         size = list(w.shape[2:])
-        return self.op("Conv", x, self.weight(f"{name}.weight", w), self.weight(f"{name}.bias", b), kernel_shape=size, **attributes)
+        return self.op(
+            "Conv", x, self.weight(f"{name}.weight", w), self.weight(f"{name}.bias", b), kernel_shape=size, **attributes
+        )
 
     def int8_convolution(self, name, x, w, b):
-        """Of one point, dynamic int8 with a scale an output channel, w [O, I, 1, 1]."""
-        scale = np.maximum(np.abs(w).reshape(len(w), -1).max(1), 1e-12).astype(np.float32).reshape(1, -1, 1, 1) / np.float32(127)
+        """Writes a pointwise convolution in dynamic int8 with one scale per output channel, w [O, I, 1, 1]."""
+        scale = np.maximum(np.abs(w).reshape(len(w), -1).max(1), 1e-12).astype(np.float32).reshape(
+            1, -1, 1, 1
+        ) / np.float32(127)
         q = np.clip(np.rint(w / scale.reshape(-1, 1, 1, 1)), -127, 127).astype(np.int8)
         a, a_scale, a_zero = self.quantise(x)
         y = self.op("ConvInteger", a, self.weight(f"{name}.weight", q), a_zero, kernel_shape=[1, 1])
@@ -104,7 +114,7 @@ class Graph:
         return self.op("Add", y, self.weight(f"{name}.bias", b.reshape(1, -1, 1, 1)))
 
     def bounded(self, x):
-        """ReLU6."""
+        """Writes ReLU6."""
         low, high = (self.weight(f"bound.{self.count}.{v}", np.array(v, np.float32)) for v in (0, 6))
         return self.op("Clip", x, low, high)
 
@@ -121,13 +131,20 @@ class Graph:
         return self.op("Mul", self.op("Mul", x, gate), half)
 
     def norm(self, name, x, width):
-        """LayerNorm with random gain and offset."""
+        """Writes LayerNorm with random gain and offset."""
         gain = 1 + 0.1 * self.random.standard_normal(width).astype(np.float32)
         offset = 0.1 * self.random.standard_normal(width).astype(np.float32)
-        return self.op("LayerNormalization", x, self.weight(f"{name}.weight", gain), self.weight(f"{name}.bias", offset), axis=-1, epsilon=1e-5)
+        return self.op(
+            "LayerNormalization",
+            x,
+            self.weight(f"{name}.weight", gain),
+            self.weight(f"{name}.bias", offset),
+            axis=-1,
+            epsilon=1e-5,
+        )
 
     def block(self, name, x, tokens, s):
-        """A pre-norm residual attention block as in CLIP's model.py."""
+        """Writes a pre-norm residual attention block as in CLIP's model.py."""
         head = s.width // s.heads
         shape = self.weight(f"{name}.split", np.array([1, tokens, s.heads, head], np.int64))
         joined = self.weight(f"{name}.join", np.array([1, tokens, s.width], np.int64))
@@ -156,7 +173,7 @@ def frame_encoder(s, int8, seed=0):
     g = Graph(int8, seed)
     side = s.image // s.patch
     tokens = side * side + 1
-    draw = lambda *shape: g.random.standard_normal(shape).astype(np.float32)
+    draw = g.normal
     conv = g.weight("conv1.weight", draw(s.width, 3, s.patch, s.patch) * np.float32((3 * s.patch**2) ** -0.5))
     x = g.op("Conv", "pixels", conv, kernel_shape=[s.patch] * 2, strides=[s.patch] * 2)
     x = g.op("Reshape", x, g.weight("flat", np.array([1, s.width, side * side], np.int64)))
@@ -176,14 +193,22 @@ def frame_encoder(s, int8, seed=0):
 
 
 def mobile(s, int8, seed=0):
-    """[1, 3, S, S] -> [1, D]: inverted residuals as in MobileNetV2 and EfficientNet-Lite."""
+    """Returns a mobile network, [1, 3, S, S] -> [1, D]: inverted residuals as in MobileNetV2 and EfficientNet-Lite."""
     g = Graph(int8, seed)
-    draw = lambda *shape: g.random.standard_normal(shape).astype(np.float32)
+    draw = g.normal
     inner = 72
-    x = g.bounded(g.convolution("stem", "pixels", draw(s.width, 3, 3, 3) * np.float32(0.4), draw(s.width), strides=[2, 2], pads=[1, 1, 1, 1]))
+    x = g.bounded(
+        g.convolution(
+            "stem", "pixels", draw(s.width, 3, 3, 3) * np.float32(0.4), draw(s.width), strides=[2, 2], pads=[1, 1, 1, 1]
+        )
+    )
     for i in range(s.layers):
         y = g.pointwise(f"expand{i}", x, s.width, inner, True)
-        y = g.bounded(g.convolution(f"depthwise{i}", y, draw(inner, 1, 3, 3) * np.float32(0.4), draw(inner), group=inner, pads=[1, 1, 1, 1]))
+        y = g.bounded(
+            g.convolution(
+                f"depthwise{i}", y, draw(inner, 1, 3, 3) * np.float32(0.4), draw(inner), group=inner, pads=[1, 1, 1, 1]
+            )
+        )
         x = g.op("Add", g.pointwise(f"project{i}", y, inner, s.width, False), x)
     x = g.op("Flatten", g.op("GlobalAveragePool", g.pointwise("head", x, s.width, 40, True)), axis=1)
     x = g.linear("proj", x, 40, s.out, 40**-0.5)
@@ -195,9 +220,11 @@ def mobile(s, int8, seed=0):
 
 
 def temporal_header(s, int8, seed=0):
-    """[1, T, D] -> [1, T, D], BIKE's Transf header: positions, blocks and the outer residual."""
+    """Returns BIKE's Transf header, [1, T, D] -> [1, T, D]: positions, blocks and the outer residual."""
     g = Graph(int8, seed)
-    position = g.weight("positions", g.random.standard_normal((1, s.tokens, s.width)).astype(np.float32) * np.float32(0.3))
+    position = g.weight(
+        "positions", g.random.standard_normal((1, s.tokens, s.width)).astype(np.float32) * np.float32(0.3)
+    )
     x = g.op("Add", "frames", position)
     for i in range(s.layers):
         x = g.block(f"block{i}", x, s.tokens, s)
@@ -210,15 +237,15 @@ def temporal_header(s, int8, seed=0):
 
 
 def demo(folder):
-    """demo.fp32.onnx and demo.int8.onnx of models/demo/visual.onnx, whose weights are stored as int8 or f16."""
+    """Writes the forms of models/demo/visual.onnx, whose weights are stored as int8 or f16."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     model = onnx.load(pathlib.Path(__file__).resolve().parent.parent / "models/demo/visual.onnx")
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    kept = []
+    nodes = []
     for node in model.graph.node:
         if node.input[0] not in stored or node.op_type not in ("DequantizeLinear", "Cast"):
-            kept.append(node)
+            nodes.append(node)
             continue
         values = stored[node.input[0]].astype(np.float32)
         if node.op_type == "DequantizeLinear":
@@ -228,8 +255,8 @@ def demo(folder):
             values = values * scale.reshape(shape)
         model.graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), node.output[0]))
     del model.graph.node[:]
-    model.graph.node.extend(kept)
-    used = {name for node in kept for name in node.input}
+    model.graph.node.extend(nodes)
+    used = {name for node in nodes for name in node.input}
     weights = [tensor for tensor in model.graph.initializer if tensor.name in used]
     del model.graph.initializer[:]
     model.graph.initializer.extend(weights)
@@ -249,14 +276,20 @@ def demo(folder):
             return next(self.frames, None)
 
     quantize_static(
-        plain, folder / "demo.int8.onnx", Noise(), quant_format=QuantFormat.QOperator, per_channel=True,
-        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv", "Add", "Clip"],
+        plain,
+        folder / "demo.int8.onnx",
+        Noise(),
+        quant_format=QuantFormat.QOperator,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        op_types_to_quantize=["Conv", "Add", "Clip"],
     )
     print(plain, plain.stat().st_size)
 
 
 def with_int8_pointwise(model):
-    """A copy whose convolutions of one point are dynamic int8."""
+    """Returns a copy whose pointwise convolutions are in dynamic int8."""
     copy = onnx.ModelProto.FromString(model.SerializeToString())
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in copy.graph.initializer}
     g, replaced = Graph(True, 0), {}
@@ -264,22 +297,27 @@ def with_int8_pointwise(model):
         node.input[:] = [replaced.get(name, name) for name in node.input]
         group = next((a.i for a in node.attribute if a.name == "group"), 1)
         if node.op_type == "Conv" and group == 1 and values[node.input[1]].shape[2:] == (1, 1):
-            replaced[node.output[0]] = g.int8_convolution(node.output[0], node.input[0], *(values[name] for name in node.input[1:]))
+            replaced[node.output[0]] = g.int8_convolution(
+                node.output[0], node.input[0], *(values[name] for name in node.input[1:])
+            )
         else:
             g.nodes.append(node)
     used = {name for node in g.nodes for name in node.input}
-    kept = [tensor for tensor in copy.graph.initializer if tensor.name in used]
-    graph = helper.make_graph(g.nodes, "demo", copy.graph.input, copy.graph.output, [*kept, *g.weights])
+    weights = [tensor for tensor in copy.graph.initializer if tensor.name in used]
+    graph = helper.make_graph(g.nodes, "demo", copy.graph.input, copy.graph.output, [*weights, *g.weights])
     copy.graph.CopyFrom(graph)
     onnx.checker.check_model(copy)
     return copy
 
 
 def main():
+    """Writes the named networks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("folder", type=pathlib.Path, help="folder for the networks")
     parser.add_argument("names", nargs="+", metavar="NAME", help=", ".join([*SHAPES, "demo"]))
-    parser.add_argument("--golden", action="store_true", help="also write an input and onnxruntime's answers to it")
+    parser.add_argument(
+        "--golden", action="store_true", help="also write an input and onnxruntime's outputs (default: no)"
+    )
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     for name in options.names:
@@ -297,11 +335,11 @@ def main():
 
 
 def golden(path):
-    """Write PATH's answer to a fixed random input beside it."""
+    """Writes a fixed random input and onnxruntime's output for it beside the network."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # Without it onnxruntime saturates sums of products on chips without VNNI.
+    # Without this option, onnxruntime saturates sums of products on processors without VNNI.
     options.add_session_config_entry("session.x64quantprecision", "1")
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     item = session.get_inputs()[0]

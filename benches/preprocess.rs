@@ -2,9 +2,9 @@
 //!
 //!     cargo bench --bench preprocess
 
-use bike_edge::frame::{CropAt, Fit, LumaGrid, PreprocessSpec, Preprocessor};
-use bike_edge::live::{Gate, GateSpec};
-use bike_edge::source::{Matrix, Picture, Pixels, Rotation, Subsampling};
+use bike_edge::picture::{Matrix, Picture, Pixels, Rotation, Subsampling};
+use bike_edge::pipeline::{Gate, GateSpec};
+use bike_edge::preprocess::{CropAt, Fit, LumaGrid, PreprocessSpec, Preprocessor};
 use divan::{Bencher, black_box};
 
 const SPEC: PreprocessSpec = PreprocessSpec {
@@ -59,7 +59,7 @@ fn gate(bencher: Bencher, (width, height): (u32, u32)) {
     bencher.bench_local(|| {
         preprocessor.luma(black_box(&picture), &mut grid).expect("a sound picture");
         time += 0.5;
-        gate.judge(&grid, time)
+        gate.decide(&grid, time)
     });
 }
 

@@ -1,8 +1,9 @@
-"""How much faster a frame is prepared than Pillow and numpy prepare it, on one thread of this machine.
+"""Compares the time to prepare a frame with that of Pillow and numpy, on one thread.
 
     python benches/preprocess_vs_pillow.py [ROUNDS]
 
-Needs cargo, Pillow and numpy. The two take turns, so that a busy machine slows both, and the ratio is of their medians.
+Needs cargo, Pillow and numpy. The two take turns, so that other load on the machine slows both. The ratio is that of
+their medians.
 """
 
 import json
@@ -23,7 +24,18 @@ SIZES = [(1920, 1080), (1280, 720), (640, 360)]
 
 
 def bench_binary():
-    command = ["cargo", "bench", "--profile", "release", "--bench", "preprocess", "--no-run", "--message-format", "json"]
+    """Builds the benchmark and returns its path."""
+    command = [
+        "cargo",
+        "bench",
+        "--profile",
+        "release",
+        "--bench",
+        "preprocess",
+        "--no-run",
+        "--message-format",
+        "json",
+    ]
     for line in subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines():
         message = json.loads(line)
         if message.get("target", {}).get("name") == "preprocess" and message.get("executable"):
@@ -31,22 +43,22 @@ def bench_binary():
     sys.exit("cargo built no benchmark named preprocess")
 
 
-def ours(binary):
-    """Median milliseconds by (name, size)."""
+def bike_edge(binary):
+    """Returns bike-edge's median milliseconds by (name, size)."""
     text = subprocess.run([binary, "--bench", "--color", "never"], stdout=subprocess.PIPE, text=True, check=True).stdout
-    found, name = {}, None
+    medians, name = {}, None
     for line in text.splitlines():
         if heading := re.match(r"[├╰]─ (\w+)", line):
             name = heading[1]
         elif row := re.search(r"\((\d+), (\d+)\)(.*)", line):
             number, unit = row[3].split("│")[2].split()
-            found[name, (int(row[1]), int(row[2]))] = float(number) * UNITS[unit]
-    return found
+            medians[name, (int(row[1]), int(row[2]))] = float(number) * UNITS[unit]
+    return medians
 
 
 def pillow(image, times=10):
-    """Median milliseconds of resize, crop and normalise."""
-    taken = []
+    """Returns Pillow's and numpy's median milliseconds to resize, crop and normalise."""
+    times_ms = []
     for _ in range(times):
         start = time.perf_counter()
         w, h = image.size
@@ -54,24 +66,25 @@ def pillow(image, times=10):
         x, y = round((scaled.width - 224) / 2), round((scaled.height - 224) / 2)
         pixels = np.asarray(scaled.crop((x, y, x + 224, y + 224)), dtype=np.float32)
         np.ascontiguousarray(((pixels / 255 - MEAN) / STD).transpose(2, 0, 1))
-        taken.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(taken)
+        times_ms.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(times_ms)
 
 
 def main():
+    """Prints the medians of both and their ratio."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     binary = bench_binary()
     noise = np.random.default_rng(0)
     images = {(w, h): Image.fromarray(noise.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in SIZES}
-    mine, theirs = [], []
+    measured, reference = [], []
     for _ in range(rounds):
-        mine.append(ours(binary))
-        theirs.append({size: pillow(image) for size, image in images.items()})
+        measured.append(bike_edge(binary))
+        reference.append({size: pillow(image) for size, image in images.items()})
     print(f"medians of {rounds} rounds, one thread; Pillow {PIL.__version__} starts from RGB")
     for name in ["rgb", "yuv420"]:
         for size in SIZES:
-            a = statistics.median(round_[name, size] for round_ in mine)
-            b = statistics.median(round_[size] for round_ in theirs)
+            a = statistics.median(round_[name, size] for round_ in measured)
+            b = statistics.median(round_[size] for round_ in reference)
             print(f"{name:7} {size[0]:4}x{size[1]:<4}  {a:6.2f} ms   Pillow {b:6.2f} ms   {b / a:4.1f}x faster")
 
 

@@ -4,8 +4,8 @@
 //! `cargo bench --bench spotting`
 
 use bike_edge::recognition::{
-    AttributeScores, CategorySet, FrameStamp, Header, Interaction, Mixture, RecognitionSpec, Recognizer, Spread,
-    Vocabulary, WordTable,
+    AttributeScores, CategorySet, FrameStamp, Header, Interaction, Mixture, RecognitionSpec, Recognizer, Vocabulary,
+    WordLayout, WordTable,
 };
 use bike_edge::table::{Bytes, Dtype, Table};
 use divan::{Bencher, black_box};
@@ -62,11 +62,11 @@ fn recognizer(words: Words, header: bool) -> Recognizer {
         Words::ExactI8 => weighted(77, Dtype::I8),
         Words::MixedI8 => {
             let (mix, common) = (table(K * 16, 71, Dtype::I8), table(71, D, Dtype::F16));
-            let mixture = Mixture { mix, common, first: Mixture::starts(&[16; K]) };
-            let spread = Spread::Mixed(mixture);
+            let mixture = Mixture { mix, common, first: Mixture::row_starts(&[16; K]) };
+            let layout = WordLayout::Mixed(mixture);
             WordTable {
                 own: table(K * 16, D, Dtype::I8),
-                spread,
+                layout,
                 shared: Some((table(6, D, Dtype::F16), vec![1.0; 6])),
             }
         }

@@ -1,6 +1,6 @@
-/* Counts the instructions that a program emulated by qemu-user runs (make arm-instructions).
+/* A QEMU plugin that counts the instructions of a program run by qemu-user (make arm-instructions).
  *
- * The declarations are those of QEMU's plugin interface, version 1 (docs/devel/tcg-plugins): Debian ships no header. */
+ * The declarations repeat QEMU's plugin interface, version 1 (docs/devel/tcg-plugins), as Debian ships no header. */
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,18 +16,18 @@ void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t,
 
 __attribute__((visibility("default"))) int qemu_plugin_version = 1;
 
-/* Right for one thread alone. */
+/* Not atomic: correct only for programs with one thread. */
 static uint64_t instructions;
 
-/* A block of code was translated: whenever it runs, add its length. */
-static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
+/* Called once per translated block: makes each run of the block add its length. */
+static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
 {
     (void)id;
     qemu_plugin_register_vcpu_tb_exec_inline(block, QEMU_PLUGIN_INLINE_ADD_U64, &instructions,
                                              qemu_plugin_tb_n_insns(block));
 }
 
-static void ended(qemu_plugin_id_t id, void *data)
+static void print_count(qemu_plugin_id_t id, void *data)
 {
     (void)id;
     (void)data;
@@ -40,7 +40,7 @@ __attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t 
     (void)info;
     (void)argc;
     (void)argv;
-    qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
-    qemu_plugin_register_atexit_cb(id, ended, NULL);
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translation);
+    qemu_plugin_register_atexit_cb(id, print_count, NULL);
     return 0;
 }

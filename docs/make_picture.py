@@ -1,8 +1,8 @@
-"""Draws what a person sees: runs a command with colours on and writes its terminal as an SVG.
+"""Draw a terminal as an SVG: run bike-edge commands in colour and render their output.
 
     python3 docs/make_picture.py docs/terminal.svg 'bike-edge classify clip.mp4' [--bin target/release/bike-edge]
 
-Knows the few SGR codes that bike-edge writes; standard library alone.
+Supports only the SGR codes that bike-edge writes. Needs only the standard library.
 """
 
 import argparse
@@ -18,13 +18,13 @@ SGR = re.compile(r"\x1b\[([0-9;]*)m")
 
 
 def spans(line: str):
-    """Yields (text, style) of a line, style as SVG attributes."""
+    """Yield the (text, style) pairs of a line, with the style as SVG attributes."""
     style: dict[str, str] = {}
-    at = 0
+    start = 0
     for code in SGR.finditer(line):
-        if code.start() > at:
-            yield line[at : code.start()], dict(style)
-        at = code.end()
+        if code.start() > start:
+            yield line[start : code.start()], dict(style)
+        start = code.end()
         for number in (int(n or 0) for n in code[1].split(";")):
             if number == 0:
                 style.clear()
@@ -34,12 +34,12 @@ def spans(line: str):
                 style["fill"] = "#9aa0a6"
             elif number in COLOURS:
                 style["fill"] = COLOURS[number]
-    if at < len(line):
-        yield line[at:], dict(style)
+    if start < len(line):
+        yield line[start:], dict(style)
 
 
 def draw(lines: list[str]) -> str:
-    """The SVG of a terminal that shows these lines."""
+    """Return the SVG of a terminal that shows these lines."""
     columns = max((len(SGR.sub("", line)) for line in lines), default=1)
     width, height = columns * CELL_W + 2 * PAD, len(lines) * CELL_H + 2 * PAD
     body = []
@@ -64,16 +64,16 @@ def draw(lines: list[str]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("commands", nargs="+", help="commands as a person types them, each starting with bike-edge")
-    parser.add_argument("--bin", default="target/release/bike-edge")
+    parser.add_argument("out", type=Path, help="SVG file to write")
+    parser.add_argument("commands", nargs="+", help="commands to run and show, each starting with bike-edge")
+    parser.add_argument("--bin", default="target/release/bike-edge", help="program to run (%(default)s)")
     args = parser.parse_args()
     lines: list[str] = []
     for command in args.commands:
         words = shlex.split(command)
         run = subprocess.run([args.bin, "--color", "always", *words[1:]], capture_output=True, text=True, check=True)
-        shown = "$ " + command + "\n" + run.stdout.rstrip("\n")
-        lines += [*shown.split("\n"), ""]
+        output = "$ " + command + "\n" + run.stdout.rstrip("\n")
+        lines += [*output.split("\n"), ""]
     args.out.write_text(draw(lines[:-1]), encoding="utf-8")
 
 

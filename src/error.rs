@@ -1,7 +1,5 @@
 //! Errors: one clear sentence each, which names the file, field or setting and the remedy.
 
-use std::process::ExitCode;
-
 /// What went wrong, grouped by who can fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -78,14 +76,14 @@ impl Error {
 
     /// Returns the process exit code: 2 usage, 3 input, 4 bundle, 5 output, 70 internal.
     /// Code 1 is for commands that finished but found failures (`eval`, some of several inputs).
-    pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
+    pub fn exit_code(&self) -> u8 {
+        match self {
             Self::Usage(_) | Self::Setting { .. } => 2,
             Self::Input { .. } => 3,
             Self::Bundle { .. } => 4,
             Self::Output(_) => 5,
             Self::PipeClosed => 0,
             Self::Internal(_) => 70,
-        })
+        }
     }
 }

@@ -1,38 +1,98 @@
-//! bike-edge: which action is seen, when, and why, on small boards.
+//! Recognises actions in video on small boards, by BIKE (CVPR 2023): which action, when, and why.
 //!
-//! A frame's way, left to right; each folder knows only those before it:
+//! # Tutorial
 //!
-//! - [`source`]: clips and streams become frames
-//! - [`preprocess`]: a frame becomes a normalised crop `[3, S, S]`
+//! An [`Engine`](pipeline::Engine) is a loaded model. It holds a bundle (networks and tables, exported from a checkpoint);
+//! `embedded` is the small one inside this crate. A [`ClipClassifier`](pipeline::ClipClassifier) scores a whole clip as the
+//! paper does:
+//!
+//! ```
+//! use bike_edge::pipeline::{ClipClassifier, ClipSpec, Engine, ModelSpec};
+//! use bike_edge::recognition::top_n;
+//!
+//! let model = ModelSpec { bundle: "embedded".into(), threads: Some(1), ..ModelSpec::default() };
+//! let mut classifier = ClipClassifier::new(Engine::load(&model)?, ClipSpec::default())?;
+//! let scores = classifier.classify("tests/data/clip.mp4".as_ref(), &mut |_, _| {})?;
+//!
+//! let confidence = scores.average.confidence();
+//! let (best, share) = top_n(&confidence, 1)[0];
+//! println!("{}: {:.0} %", classifier.engine().categories()[best], 100.0 * share);
+//! # assert_eq!(confidence.len(), classifier.engine().categories().len());
+//! # assert!(share > 1.0 / confidence.len() as f64);
+//! # Ok::<(), bike_edge::Error>(())
+//! ```
+//!
+//! For a stream, a [`Session`](pipeline::Session) follows the frames and reports events with their start and end.
+//! [`drive`](pipeline::drive) is the loop over the frames of a recording or a camera, and an
+//! [`Observer`](pipeline::Observer) receives what it produces:
+//!
+//! ```
+//! use bike_edge::pipeline::{Engine, Feed, ModelSpec, Observer, Runner, Session, SessionSpec, Update, drive};
+//! use bike_edge::source::{SourceOptions, open_stream};
+//!
+//! #[derive(Default)]
+//! struct Counter {
+//!     steps: usize,
+//!     events: usize,
+//! }
+//!
+//! impl Observer for Counter {
+//!     fn update(&mut self, update: Update<'_>) -> bike_edge::Result<()> {
+//!         match update {
+//!             Update::Step { step, .. } => {
+//!                 self.steps += 1;
+//!                 self.events += step.events.len();
+//!             }
+//!             Update::EventsEnded { events, .. } => self.events += events.len(),
+//!             Update::ConnectionLost(_) => {}
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let mut engine = Engine::load(&ModelSpec { threads: Some(1), ..ModelSpec::default() })?;
+//! let session = Session::new(&engine, &SessionSpec::default())?;
+//! let stream = open_stream("tests/data/clip.mp4".as_ref(), &SourceOptions::default())?;
+//! let mut counter = Counter::default();
+//! drive(&mut Runner::new(session, Feed::Recorded(stream)), &mut engine, &mut counter)?;
+//! assert!(counter.steps > 0);
+//! # Ok::<(), bike_edge::Error>(())
+//! ```
+//!
+//! The programs in `examples/` classify a clip, watch a stream, and score embeddings that come from elsewhere. A crate that
+//! depends on this one with `default-features = false` gets the library without the command line; the features `h264` and
+//! `camera` add the decoder and V4L2 cameras.
+//!
+//! # Modules
+//!
+//! Data flows one way, and each module knows only those before it:
+//!
+//! - [`source`]: clips, streams and cameras become frames
+//! - [`preprocess`]: a picture becomes a normalised crop `[3, S, S]`
 //! - [`encoder`]: a crop becomes an embedding `[D]`
-//! - [`text`]: any text becomes embeddings of the same space
 //! - [`recognition`]: a window of embeddings becomes scores, saliency and attributes
 //! - [`events`]: scores over time become events
-//! - [`output`]: answers and events become a table or JSON Lines
+//! - [`output`]: answers and events become tables, JSON Lines and files
 //!
-//! [`pipeline`] puts them together for a camera, and [`service`] does so for many, for weeks. Beside the way: [`bundle`]
-//! (what the model is), [`config`] (what this board and user want), [`table`] (embedding tables used where they lie),
-//! [`health`] (what this machine has), [`evaluation`] (how well events fit what was shown), [`stop`] (what signals ask),
-//! [`error`], [`logging`]. [`cli`] is what was typed and [`commands`] what is done about it.
+//! [`pipeline`] puts them together and [`evaluation`] measures them. They stand on [`picture`] (pixels in memory), [`table`]
+//! (embedding tables), [`text`] (any text as embeddings), [`bundle`] (the model's files), [`health`] (this machine),
+//! [`units`], [`io`] and [`error`].
 
 pub mod bundle;
-pub mod cli;
-pub mod commands;
-pub mod config;
 pub mod encoder;
 pub mod error;
-pub mod events;
-pub mod preprocess;
-pub mod health;
-pub mod pipeline;
-pub mod logging;
 pub mod evaluation;
-pub mod recognition;
-pub mod service;
+pub mod events;
+pub mod health;
+pub mod io;
 pub mod output;
+pub mod picture;
+pub mod pipeline;
+pub mod preprocess;
+pub mod recognition;
 pub mod source;
-pub mod stop;
 pub mod table;
 pub mod text;
+pub mod units;
 
 pub use error::{Error, Result};

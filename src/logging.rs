@@ -1,46 +1,45 @@
-//! Log lines on stderr: `level: message`, as compilers do; times are for the journal to add, which is told the level in
-//! its own way.
+//! Log lines on stderr: `level: message`, as compilers print them. Times are left to the journal, which gets the level in
+//! its own form.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
+use bike_edge::io::printable;
 use log::{Level, LevelFilter};
 
-use crate::cli::Cli;
-use crate::cli::args::{ColorWhen, Command};
+/// Whether -q or -v was given, which overrides any configuration.
+static LEVEL_GIVEN: AtomicBool = AtomicBool::new(false);
 
-/// Whether -q or -v was given, which stands over any configuration.
-static ASKED: AtomicBool = AtomicBool::new(false);
-
-/// Sets the level of what runs by a configuration, unless -q or -v was given.
+/// Sets the level that a configuration gives, unless -q or -v was given.
 pub fn set_level(level: LevelFilter) {
-    if !ASKED.load(Ordering::Relaxed) {
+    if !LEVEL_GIVEN.load(Ordering::Relaxed) {
         log::set_max_level(level);
     }
 }
 
-/// Sets the log level and colours from the command line; `RUST_LOG` overrides the level.
-pub fn start(cli: &Cli) {
-    let level = match (cli.quiet, cli.verbose) {
-        (true, _) => LevelFilter::Error,
-        // A service's configuration sets its level once it is read.
-        (false, 0) if matches!(cli.command, Command::Run(_)) => LevelFilter::Debug,
-        (false, 0) => LevelFilter::Warn,
-        (false, 1) => LevelFilter::Info,
-        (false, _) => LevelFilter::Debug,
-    };
-    ASKED.store(cli.quiet || cli.verbose > 0, Ordering::Relaxed);
+/// What the command line says about log lines.
+pub struct LogOptions {
+    /// The level if -q or -v was given.
+    pub given: Option<LevelFilter>,
+    /// The level otherwise.
+    pub default: LevelFilter,
+    /// Whether the model runtime logs its own work.
+    pub runtime: bool,
+    /// When to use colours.
+    pub colors: anstream::ColorChoice,
+}
+
+/// Starts logging; `RUST_LOG` overrides the level.
+pub fn start(options: &LogOptions) {
+    let from_environment = std::env::var_os(env_logger::DEFAULT_FILTER_ENV).is_some();
+    LEVEL_GIVEN.store(options.given.is_some() || from_environment, Ordering::Relaxed);
+    options.colors.write_global();
     let journal = stderr_is_the_journal();
-    match cli.color {
-        ColorWhen::Auto => {}
-        ColorWhen::Always => anstream::ColorChoice::Always.write_global(),
-        ColorWhen::Never => anstream::ColorChoice::Never.write_global(),
-    }
     let mut builder = env_logger::Builder::new();
-    // The model runtime tells of its own work at these levels; only -vv asks for that.
-    builder.filter_level(if cli.verbose > 1 { LevelFilter::Info } else { LevelFilter::Error });
-    builder.filter_module("bike_edge", level);
+    builder.filter_level(if options.runtime { LevelFilter::Info } else { LevelFilter::Error });
+    // Everything that a configuration may ask for later; the maximum below is what counts.
+    builder.filter_module("bike_edge", LevelFilter::Debug);
     builder.parse_default_env();
     builder.format(move |_, record| {
         let (name, style) = match record.level() {
@@ -49,18 +48,20 @@ pub fn start(cli: &Cli) {
             Level::Info => ("info", Style::new()),
             Level::Debug | Level::Trace => ("debug", Style::new().dimmed()),
         };
-        // Names of files and streams come from anyone: one line, and nothing that could drive the terminal.
-        let line: String = record.args().to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        // Names of files and streams may contain anything: print one line without control characters.
+        let line = printable(&record.args().to_string());
         if journal {
             return writeln!(std::io::stderr(), "<{}>{line}", priority(record.level()));
         }
         writeln!(anstream::stderr(), "{style}{name}:{style:#} {line}")
     });
     builder.init();
-    set_level(if matches!(cli.command, Command::Run(_)) { LevelFilter::Info } else { level });
+    if !from_environment {
+        log::set_max_level(options.given.unwrap_or(options.default));
+    }
 }
 
-/// As syslog numbers them; the journal takes `<N>` before a line for it.
+/// Returns the level as syslog numbers it; the journal reads `<N>` at the start of a line.
 fn priority(level: Level) -> u8 {
     match level {
         Level::Error => 3,
@@ -70,7 +71,8 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// systemd names the journal's stream by device and inode, so that a stderr that was redirected is not taken for it.
+/// Returns whether stderr is the journal. systemd identifies the journal's stream by device and inode, so that a redirected
+/// stderr is not mistaken for it.
 #[cfg(unix)]
 fn stderr_is_the_journal() -> bool {
     use std::os::unix::fs::MetadataExt;

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes a Debian package:   board/deb/build.sh BINARY ARCHITECTURE OUT_FOLDER [HOST_BINARY]
-# BINARY is what is packed; HOST_BINARY is the same version for this machine, which prints man pages and completions and
-# unpacks the bundle (BINARY itself where it is left out).
+# Builds a Debian package:   board/deb/build.sh BINARY ARCHITECTURE OUT_FOLDER [HOST_BINARY]
+# Packages BINARY. HOST_BINARY is the same version for this machine; it generates man pages and completions and unpacks
+# the bundle (default: BINARY).
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -11,14 +11,14 @@ if [ $# -lt 3 ]; then
 fi
 binary=$1 architecture=$2 out=$3 host=${4:-$1}
 for file in "$binary" "$host"; do
-    [ -x "$file" ] || { echo "deb: $file is missing; build it first (make build, make cross)" >&2; exit 1; }
+    [ -x "$file" ] || { echo "deb: $file not found; build it first (make build, make cross)" >&2; exit 1; }
 done
-command -v dpkg-deb >/dev/null 2>&1 || { echo "deb: needs dpkg-deb (apt install dpkg)" >&2; exit 1; }
+command -v dpkg-deb >/dev/null 2>&1 || { echo "deb: dpkg-deb not found; install it (apt install dpkg)" >&2; exit 1; }
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 [ "$("$host" --version)" = "bike-edge $version" ] || { echo "deb: $host is not version $version; build it again" >&2; exit 1; }
 
-# Whose package it is, as Debian's tools and then git know it.
+# The maintainer, from the variables of Debian's tools or from git.
 maintainer() {
     name=${DEBFULLNAME:-$(git config user.name || true)}
     email=${DEBEMAIL:-${EMAIL:-$(git config user.email || true)}}
@@ -26,12 +26,12 @@ maintainer() {
         *' <'*@*'>') echo "$email" ;;
         *@*) echo "${name:-the bike-edge authors} <$email>" ;;
         '') echo "the bike-edge authors <bike-edge@localhost>" ;;
-        *) echo "deb: DEBEMAIL or EMAIL is \"$email\", which is no address; give name@domain" >&2; return 1 ;;
+        *) echo "deb: DEBEMAIL or EMAIL is \"$email\", which is not an address; use name@domain" >&2; return 1 ;;
     esac
 }
 maintainer=$(maintainer)
 
-# What the binary asks of the C and C++ libraries, by the versions of the symbols in it.
+# The C and C++ libraries that the binary needs, from the versions of its symbols.
 newest() { grep -ao "$1_[0-9][0-9.]*[0-9]" "$binary" | sort -uV | tail -n 1 | sed "s/^$1_//"; }
 libc=$(newest GLIBC)
 depends="libc6 (>= ${libc:-2.34}), libgcc-s1"
@@ -42,8 +42,8 @@ trap 'rm -rf "$root"' EXIT INT TERM
 umask 022
 chmod 755 "$root"
 install -Dm755 "$binary" "$root/usr/bin/bike-edge"
-# Names of functions are half of the file, and no one on a board looks at them.
-case "$architecture" in arm64) strip=aarch64-linux-gnu-strip ;; *) strip=strip ;; esac
+# Symbols are half of the file and useless on a board.
+case "$architecture" in arm64) strip='aarch64-linux-gnu-strip' ;; *) strip='strip' ;; esac
 if command -v "$strip" >/dev/null 2>&1; then "$strip" --strip-unneeded "$root/usr/bin/bike-edge"; fi
 install -Dm644 board/bike-edge.toml "$root/etc/bike-edge/bike-edge.toml"
 install -Dm644 board/systemd/bike-edge.service "$root/lib/systemd/system/bike-edge.service"
@@ -51,23 +51,14 @@ install -Dm644 board/udev/60-bike-edge.rules "$root/lib/udev/rules.d/60-bike-edg
 install -d "$root/usr/share/bike-edge/models" "$root/usr/share/bike-edge/profiles"
 "$host" bundle unpack embedded "$root/usr/share/bike-edge/models/demo" >/dev/null
 install -m644 board/profiles/*.toml "$root/usr/share/bike-edge/profiles/"
-pages="$root/usr/share/man/man1"
-install -d "$pages"
-"$host" man | gzip -9n >"$pages/bike-edge.1.gz"
-for command in $("$host" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z-]*\)  .*/\1/p' | grep -vx help); do
-    "$host" man "$command" | gzip -9n >"$pages/bike-edge-$command.1.gz"
-done
-install -d "$root/usr/share/bash-completion/completions" "$root/usr/share/zsh/vendor-completions" \
-    "$root/usr/share/fish/vendor_completions.d"
-"$host" completions bash >"$root/usr/share/bash-completion/completions/bike-edge"
-"$host" completions zsh >"$root/usr/share/zsh/vendor-completions/_bike-edge"
-"$host" completions fish >"$root/usr/share/fish/vendor_completions.d/bike-edge.fish"
+board/install-pages.sh "$host" "$root/usr/share" zsh/vendor-completions
+gzip -9n "$root/usr/share/man/man1/"*.1
 doc="$root/usr/share/doc/bike-edge"
 install -d "$doc"
-install -m644 docs/service.md docs/reliability.md docs/cameras.md docs/events.md docs/events.schema.json docs/output.md "$doc/"
+install -m644 docs/service.md docs/configuration.md docs/reliability.md docs/cameras.md docs/events.md docs/events.schema.json docs/output.md "$doc/"
 {
     printf 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\nCopyright: the bike-edge authors\n'
-    printf 'License: Apache-2.0 or MIT\n\nFiles: usr/share/bike-edge/models/*\nCopyright: see README.md beside them\nLicense: see bundle.toml beside them\n\n'
+    printf 'License: Apache-2.0 or MIT\n\nFiles: usr/share/bike-edge/models/*\nCopyright: see README.md in that folder\nLicense: see bundle.toml in that folder\n\n'
     printf 'License: Apache-2.0 or MIT\n see /usr/share/common-licenses/Apache-2.0, or:\n .\n'
     sed 's/^$/./; s/^/ /' LICENSE-MIT
 } >"$doc/copyright"
@@ -86,12 +77,12 @@ Depends: $depends
 Recommends: ffmpeg
 Section: video
 Priority: optional
-Description: recognises actions in clips and cameras on small computers
- One program that says which action a camera or clip shows, when and why, as
- events in JSON Lines, by BIKE (CVPR 2023). Frames never leave the device.
+Description: action recognition in clips and cameras on small computers
+ Reports which action a camera or clip shows, when and why, as events in JSON
+ Lines, with BIKE (CVPR 2023). Frames never leave the device.
  .
- The service bike-edge.service is installed but not started: it looks through
- cameras, so someone should have said which. See /etc/bike-edge/bike-edge.toml.
+ The service bike-edge.service is installed but not started, because it reads
+ cameras: choose them in /etc/bike-edge/bike-edge.toml first.
 CONTROL
 (cd "$root" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
 

@@ -1,20 +1,20 @@
-"""Reads what the guest told on its console, and fails where it is not what cameras are promised to do."""
+"""Checks the results of init.sh: what bike-edge does with cameras and their faults."""
 
 import json
 import struct
 import zlib
 
-from told import judge
+from console import run_checks
 
 # vivid's 75 % colour bars, in eighths of the width.
 BARS = [(191, 191, 191), (191, 191, 0), (0, 191, 191), (0, 191, 0), (191, 0, 191), (191, 0, 0), (0, 0, 191), (0, 0, 0)]
-# Levels: half a level each for the two conversions, and swscale's products that are cut off.
+# In levels: half a level of rounding in each of two conversions, and swscale's truncated products.
 TOLERANCE = 4
 
 
 def decode_png(data):
-    """Width, height and rows of RGB of an 8-bit PNG."""
-    assert data[:8] == b"\x89PNG\r\n\x1a\n", "no PNG"
+    """Returns width, height and rows of RGB pixels of an 8-bit PNG."""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n", "not a PNG"
     at, packed, header = 8, b"", None
     while at < len(data):
         length, kind = struct.unpack(">I4s", data[at : at + 8])
@@ -26,82 +26,113 @@ def decode_png(data):
         at += 12 + length
     width, height, depth, colour = header[:4]
     assert (depth, colour) == (8, 2), header
-    raw, stride, rows, last = zlib.decompress(packed), width * 3, [], bytes(width * 3)
+    raw, stride, rows, above = zlib.decompress(packed), width * 3, [], bytes(width * 3)
     for y in range(height):
-        how, line = raw[y * (stride + 1)], bytearray(raw[y * (stride + 1) + 1 : (y + 1) * (stride + 1)])
+        method, line = raw[y * (stride + 1)], bytearray(raw[y * (stride + 1) + 1 : (y + 1) * (stride + 1)])
         for x in range(stride):
-            a, b, c = (line[x - 3] if x > 2 else 0), last[x], (last[x - 3] if x > 2 else 0)
+            a, b, c = (line[x - 3] if x > 2 else 0), above[x], (above[x - 3] if x > 2 else 0)
             p = a + b - c
             paeth = min((abs(p - a), 0, a), (abs(p - b), 1, b), (abs(p - c), 2, c))[2]
-            line[x] = (line[x] + (0, a, b, (a + b) // 2, paeth)[how]) & 255
+            line[x] = (line[x] + (0, a, b, (a + b) // 2, paeth)[method]) & 255
         rows.append([tuple(line[x : x + 3]) for x in range(0, stride, 3)])
-        last = line
+        above = line
     return width, height, rows
 
 
-def check(told, nonce, sha256):
-    """Yields (promise, whether it is kept, what was seen)."""
+def check(console, nonce, sha256):
+    """Yields (check, whether it passed, details for a failure)."""
 
     def near(pixel, colour):
-        return all(abs(a - b) <= TOLERANCE for a, b in zip(pixel, colour))
+        return all(abs(a - b) <= TOLERANCE for a, b in zip(pixel, colour, strict=True))
 
     def exits(name, code, *words):
-        said = told.said(name)
-        return told.codes.get(name) == code and all(word in said for word in words), (told.codes.get(name), said)
+        stderr = console.stderr(name)
+        return console.codes.get(name) == code and all(word in stderr for word in words), (
+            console.codes.get(name),
+            stderr,
+        )
 
-    yield "the guest ran to its end", "done" in told.facts and not told.failed, told.failed
-    yield "it is this run", told.facts.get("nonce") == nonce, told.facts.get("nonce")
-    yield "it is this program", told.facts.get("sha256") == sha256, told.facts.get("sha256")
+    yield "the guest completed without a failed step", "done" in console.facts and not console.failed, console.failed
+    yield "the console is this run's", console.facts.get("nonce") == nonce, console.facts.get("nonce")
+    yield "the guest ran the tested binary", console.facts.get("sha256") == sha256, console.facts.get("sha256")
 
-    cameras = told.json("list_json")["cameras"]
+    cameras = console.json("list_json")["cameras"]
     formats = {mode["format"] for mode in cameras[0]["modes"]}
     yield "five cameras are listed", [c["device"] for c in cameras] == [f"/dev/video{n}" for n in range(5)], cameras
-    yield "with ids that stay", cameras[1]["ids"] == ["platform:vivid-001"], cameras[1]["ids"]
-    yield "and formats", {"yuyv", "nv12", "yu12", "rgb3", "bgr3"} <= formats, formats
-    yield "the list is readable", any("camera:platform:vivid-000" in line for line in told.out["list"]), told.out["list"]
+    yield "ids are stable", cameras[1]["ids"] == ["platform:vivid-001"], cameras[1]["ids"]
+    yield "formats are listed", {"yuyv", "nv12", "yu12", "rgb3", "bgr3"} <= formats, formats
+    yield (
+        "the list for people names the ids",
+        any("camera:platform:vivid-000" in line for line in console.out["list"]),
+        console.out["list"],
+    )
 
     kinds = [f"snapshot_{name}" for name in ["yuyv", "nv12", "yu12", "rgb3", "bgr3"]]
     for name in [*kinds, "multi_yuyv", "multi_nv12", "multi_yu12"]:
-        yield f"{name} is taken", *exits(name, 0)
-        width, height, rows = decode_png(told.files[name])
-        seen = [rows[y][x * 40 + 20] for y in (10, 90, 170) for x in range(8)]
-        right = all(near(pixel, BARS[i % 8]) for i, pixel in enumerate(seen))
-        yield f"{name} shows the colour bars", (width, height) == (320, 180) and right, (width, height, seen)
+        yield f"{name} exits with 0", *exits(name, 0)
+        width, height, rows = decode_png(console.files[name])
+        pixels = [rows[y][x * 40 + 20] for y in (10, 90, 170) for x in range(8)]
+        right = all(near(pixel, BARS[i % 8]) for i, pixel in enumerate(pixels))
+        yield f"{name} shows the colour bars", (width, height) == (320, 180) and right, (width, height, pixels)
     multi = cameras[4]
-    yield "the fifth speaks the multi-planar dialect", multi["problem"] is None and "NM12" in multi["other_formats"], multi
-    seen = told.json("multi_test")
-    yield "and gives frame after frame", seen["captured"] >= 5 and seen["corrupt"] == seen["short"] == 0, seen
-    yield "a file is not replaced unasked", *exits("snapshot_again", 5, "--force")
-    yield "a masked picture is taken", *exits("masked", 0)
-    width, height, rows = decode_png(told.files["masked"])
-    # Turned a quarter, bars lie across, from the top down; the mask covers the left half of the upper 100 rows.
-    covered = all(near(rows[y][x], (0, 0, 0)) for y in range(100) for x in range(90))
+    yield (
+        "the fifth camera has the multi-planar API",
+        multi["problem"] is None and "NM12" in multi["other_formats"],
+        multi,
+    )
+    counts = console.json("multi_test")
+    yield "it delivers undamaged frames", counts["captured"] >= 5 and counts["corrupt"] == counts["short"] == 0, counts
+    yield "an existing file is not replaced without --force", *exits("snapshot_again", 5, "--force")
+    yield "a masked snapshot exits with 0", *exits("masked", 0)
+    width, height, rows = decode_png(console.files["masked"])
+    # After a quarter turn the bars run across, from the top down. The mask covers the left half of the upper 100 rows.
+    masked = all(near(rows[y][x], (0, 0, 0)) for y in range(100) for x in range(90))
     free = all(near(rows[bar * 40 + 20][135], BARS[bar]) for bar in range(4))
-    yield "masked and turned before anyone sees it", (width, height) == (180, 160) and covered and free, (width, height, covered, free)
-    yield "an absent camera is named", *exits("absent", 3, "camera list")
-    yield "a name that fits several is refused", *exits("two", 3, "fits 5 cameras")
+    yield "it is masked and rotated", (width, height) == (180, 160) and masked and free, (width, height, masked, free)
+    yield "a missing camera is refused", *exits("absent", 3, "camera list")
+    yield "an ambiguous camera name is refused", *exits("two", 3, "fits 5 cameras")
     yield "a format that is not offered is refused", *exits("unoffered", 3, "--camera-format mjpeg")
-    mode = told.json("negotiated")
-    yield "640 x 480 is large enough", (mode["width"], mode["height"]) == (640, 480), mode
+    mode = console.json("negotiated")
+    yield "a mode of 640x480 is negotiated", (mode["width"], mode["height"]) == (640, 480), mode
 
-    yield "a camera in use is named", *exits("busy", 3, "another program is using it")
-    seen = told.json("faults_0")
-    yield "a damaged frame is passed over and counted", seen["corrupt"] >= 1, seen
-    yield "a fatal error and a disconnect are recovered from", (seen["losses"], seen["reconnects"]) == (2, 2), (seen, told.said("faults_0"))
-    yield "frames came before and after", seen["captured"] >= 20, seen
-    yield "losses are logged once each", told.said("faults_0").count(": lost:") == 2, told.said("faults_0")
-    seen = told.json("faults_1")
-    yield "a camera that stops delivering is opened again", seen["timeouts"] >= 1 and seen["reconnects"] >= 1, (seen, told.said("faults_1"))
-    yield "frames that the driver dropped are counted", seen["dropped"] >= 3, seen
-    seen = told.json("faults_3")
-    yield "a lost signal is lived through", told.codes.get("faults_3") == 0 and seen["captured"] >= 10, (seen, told.said("faults_3"))
-    seen = told.json("replug")
-    yield "a camera is found again under another number", (seen["losses"], seen["reconnects"]) == (1, 1), (seen, told.said("replug"), told.facts.get("devices"))
-    yield "which really was another", "/dev/video5" in told.facts.get("devices", ""), told.facts.get("devices")
-    lines = [json.loads(line) for line in told.out["watch"]]
-    fits = [0 <= line["confidence"] <= 1 and bool(line["label"]) and line["t"] >= 0 for line in lines]
-    yield "watch says what it sees", told.codes.get("watch") == 0 and len(lines) == 2 and all(fits), (lines, told.said("watch"))
-    yield "and goes on from frame to frame", lines[0]["t"] < lines[1]["t"], lines
+    yield "a camera in use is refused", *exits("busy", 3, "another program is using it")
+    counts = console.json("faults_0")
+    yield "a damaged frame is skipped and counted", counts["corrupt"] >= 1, counts
+    yield (
+        "bike-edge reconnects after a fatal error and after a disconnect",
+        (counts["losses"], counts["reconnects"]) == (2, 2),
+        (counts, console.stderr("faults_0")),
+    )
+    yield "frames arrive before and after", counts["captured"] >= 20, counts
+    yield "each loss is logged once", console.stderr("faults_0").count(": lost:") == 2, console.stderr("faults_0")
+    counts = console.json("faults_1")
+    yield (
+        "a camera without frames is reopened",
+        counts["timeouts"] >= 1 and counts["reconnects"] >= 1,
+        (counts, console.stderr("faults_1")),
+    )
+    yield "frames dropped by the driver are counted", counts["dropped"] >= 3, counts
+    counts = console.json("faults_3")
+    yield (
+        "bike-edge survives a lost signal",
+        console.codes.get("faults_3") == 0 and counts["captured"] >= 10,
+        (counts, console.stderr("faults_3")),
+    )
+    counts = console.json("replug")
+    yield (
+        "bike-edge reconnects to a camera under another number",
+        (counts["losses"], counts["reconnects"]) == (1, 1),
+        (counts, console.stderr("replug"), console.facts.get("devices")),
+    )
+    yield "the number did change", "/dev/video5" in console.facts.get("devices", ""), console.facts.get("devices")
+    lines = [json.loads(line) for line in console.out["watch"]]
+    valid = [0 <= line["confidence"] <= 1 and bool(line["label"]) and line["t"] >= 0 for line in lines]
+    yield (
+        "watch prints results",
+        console.codes.get("watch") == 0 and len(lines) == 2 and all(valid),
+        (lines, console.stderr("watch")),
+    )
+    yield "stream time increases from frame to frame", lines[0]["t"] < lines[1]["t"], lines
 
 
-judge(check)
+run_checks(check)

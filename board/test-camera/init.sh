@@ -1,6 +1,7 @@
 #!/bin/busybox sh
-# The only program of the guest: makes virtual cameras, runs bike-edge on them, and tells on the serial console what
-# came of it. Lines that begin with "T " are read by check.py.
+# shellcheck shell=dash
+# The first process of the guest: creates virtual cameras, runs bike-edge on them and reports the results on the serial
+# console. check.py reads the lines that begin with "T " (board/guest/console.py describes them).
 /bin/busybox mkdir -p /bin /sbin
 /bin/busybox --install -s /bin
 export PATH=/bin:/usr/bin:/sbin
@@ -8,17 +9,17 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp
-cd /tmp
+cd /tmp || exit 1
 
-for module in $(cat /modules/order); do
+while read -r module; do
     case $module in
-        # Three webcams of one kind, a capture card with an HDMI input (type 3), and a webcam that speaks as the
-        # camera interfaces of boards do (multiplanar 2).
+        # Three webcams of one kind, a capture card with an HDMI input (type 3), and a webcam with the multi-planar API
+        # of the camera interfaces on boards (multiplanar 2).
         vivid) insmod /modules/vivid.ko n_devs=5 node_types=0x1,0x1,0x1,0x1,0x1 multiplanar=1,1,1,1,2 num_inputs=1,1,1,1,1 input_types=0x0,0x0,0x0,0x3,0x0 ;;
         *) insmod "/modules/$module.ko" ;;
     esac || echo "T fail insmod $module"
-done
-# Firmware leaves its own words on the line.
+done </modules/order
+# Ends the line that the firmware left unfinished.
 echo
 nonce=$(sed -n 's/.*nonce=\([^ ]*\).*/\1/p' /proc/cmdline)
 echo "T nonce $nonce"
@@ -26,7 +27,7 @@ echo "T sha256 $(sha256sum /bin/bike-edge | cut -d ' ' -f 1)"
 
 for n in 0 1 2 3 4; do v4l2-ctl -d /dev/video$n --set-ctrl=osd_text_mode=2; done
 
-# run NAME COMMAND: its exit code and output.
+# run NAME COMMAND...: reports its exit code and output.
 run() {
     name=$1
     shift
@@ -35,32 +36,34 @@ run() {
     sed "s/^/T out $name /" "$name.out"
     sed "s/^/T err $name /" "$name.err"
 }
-# picture NAME FILE: the file itself.
-picture() { [ -e "$2" ] && echo "T file $1 $(base64 -w 0 "$2")"; }
+# report_picture NAME FILE: reports the file, if it exists.
+report_picture() { [ -e "$2" ] && echo "T file $1 $(base64 -w 0 "$2")"; }
+# control DEVICE CONTROL=VALUE: sets a control of the virtual camera.
 control() { v4l2-ctl -d "$1" --set-ctrl="$2" >/dev/null 2>&1 || echo "T fail control $2 on $1"; }
 
 run list bike-edge camera list
 run list_json bike-edge camera list --json
 
-# Every format, the right picture, on a stream that is started and stopped each time.
+# Takes a picture in every format, each from a newly started stream.
 for format in yuyv nv12 yu12 rgb3 bgr3; do
     run "snapshot_$format" bike-edge camera snapshot camera:vivid-000 $format.png --camera-format $format --camera-size 320x180 --after 0
-    picture "snapshot_$format" $format.png
+    report_picture "snapshot_$format" $format.png
 done
 for format in yuyv nv12 yu12; do
     run "multi_$format" bike-edge camera snapshot camera:vivid-004 multi_$format.png --camera-format $format --camera-size 320x180 --after 0
-    picture "multi_$format" multi_$format.png
+    report_picture "multi_$format" multi_$format.png
 done
 run multi_test bike-edge camera test camera:vivid-004 --camera-size 320x180 --seconds 2 --json
 run snapshot_again bike-edge camera snapshot camera:vivid-000 yuyv.png
 run masked bike-edge camera snapshot camera:vivid-000 masked.png --camera-size 320x180 --after 0 --rotate 90 --mask 0,0,90,100 --roi 0,0,180,160
-picture masked masked.png
+report_picture masked masked.png
 run absent bike-edge camera snapshot camera:nothing none.png
 run two bike-edge camera snapshot camera:vivid two.png
 run unoffered bike-edge camera snapshot /dev/video0 none.png --camera-format mjpeg
 run negotiated bike-edge camera test /dev/video0 --seconds 1 --json
 
-# Faults, each on a camera of its own, at once.
+# Faults, at the same time, each on another camera.
+# Damaged frames, a fatal error and a disconnect.
 faults_0() {
     bike-edge -v camera test camera:vivid-000 --camera-size 320x180 --seconds 9 --json >faults_0.out 2>faults_0.err &
     sleep 1
@@ -74,7 +77,7 @@ faults_0() {
     wait $!
     echo "T rc faults_0 $?" >>late
 }
-# Frames stop coming, then most of them come again.
+# The driver drops all frames, then 30 % of them.
 faults_1() {
     bike-edge -v camera test camera:vivid-001 --camera-size 320x180 --io-timeout 1 --seconds 9 --json >faults_1.out 2>faults_1.err &
     sleep 2
@@ -85,7 +88,7 @@ faults_1() {
     echo "T rc faults_1 $?" >>late
     control /dev/video1 percentage_of_dropped_buffers=0
 }
-# The signal goes and comes back on a capture card.
+# The signal of a capture card is lost and returns.
 faults_3() {
     bike-edge -v camera test camera:vivid-003 --seconds 6 --json >faults_3.out 2>faults_3.err &
     sleep 2
@@ -103,7 +106,7 @@ for name in busy faults_0 faults_1 faults_3; do
     sed "s/^/T err $name /" $name.err
 done
 
-# Unplugged while it is read, and back under another number, as something else still holds the old one.
+# A camera in use is unplugged and returns under another number, because something else still holds the old one.
 bike-edge -v camera test /dev/video2 --camera-size 320x180 --seconds 7 --json >replug.out 2>replug.err &
 sleep 2
 exec 3</dev/video2
@@ -117,7 +120,7 @@ exec 3<&-
 sed "s/^/T out replug /" replug.out
 sed "s/^/T err replug /" replug.err
 
-# The whole way, with the model inside the binary. The reader goes after two lines, and watch ends then.
+# From camera to results, with the embedded model. `head` exits after two lines, and watch ends then.
 {
     timeout 100 bike-edge watch camera:vivid-000 --camera-size 320x180 --stride 0.25 --no-gate --steps --top 1 2>watch.err
     echo "T rc watch $?" >watch.rc
@@ -126,6 +129,6 @@ cat watch.rc
 sed "s/^/T out watch /" watch.lines
 sed "s/^/T err watch /" watch.err
 
-echo "T frames $(cat *.out | tr ',{' '\n\n' | sed -n 's/^"captured":\([0-9]*\).*/\1/p' | awk '{ n += $1 } END { print n + 0 }')"
+echo "T frames $(cat ./*.out | tr ',{' '\n' | sed -n 's/^"captured":\([0-9]*\).*/\1/p' | awk '{ n += $1 } END { print n + 0 }')"
 echo "T done"
 poweroff -f

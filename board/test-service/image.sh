@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Makes the guest's disk and initramfs:   image.sh DEBIAN_TAR FETCHED PACKAGE OUT_FOLDER
-# The disk is Debian with systemd, the package, the same package with a higher version, and what guest.sh needs.
+# Creates the guest's disk and initramfs:   board/test-service/image.sh DEBIAN_TAR FETCHED PACKAGE OUT_FOLDER
+# The disk holds Debian with systemd, the package, the same package with a higher version, and the files of guest.sh.
+# FETCHED is the folder of board/guest/fetch-kernel.sh.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 tar=$1 fetched=$2 package=$3 out=$4
-modules=$here/../test-camera/modules.sh
+guest=$here/../guest
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT
 
@@ -19,11 +20,11 @@ sed -i 's/^Version: .*/&+upgrade/' "$work/two/DEBIAN/control"
 echo '# a new default' >>"$work/two/etc/bike-edge/bike-edge.toml"
 dpkg-deb --root-owner-group -Zgzip -z1 --build "$work/two" "$root/test/two.deb" >/dev/null
 cp "$here/guest.sh" "$here/bike-edge.toml" "$root/test/"
-"$modules" "$fetched/kernel" "$root/test/modules" vivid
+"$guest/copy-modules.sh" "$fetched/kernel" "$root/test/modules" vivid
 
 cat >"$root/etc/systemd/system/test-service.service" <<'UNIT'
 [Unit]
-Description=The test
+Description=Steps of the service test
 After=systemd-udev-settle.service systemd-journal-flush.service
 
 [Service]
@@ -31,26 +32,26 @@ ExecStart=/bin/sh /test/guest.sh
 UNIT
 mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
 ln -s ../test-service.service "$root/etc/systemd/system/multi-user.target.wants/"
-# The console is the test's; nobody logs in.
+# No login prompts, because the console carries the test's results.
 for unit in serial-getty@ttyAMA0 serial-getty@ttyS0 getty@tty1; do ln -s /dev/null "$root/etc/systemd/system/$unit.service"; done
-# A distribution that gives cameras to root alone, so that the package's own rule is seen to work.
+# Restricts cameras to root, so that the test shows whether the package's own rule works.
 echo 'SUBSYSTEM=="video4linux", GROUP="root", MODE="0600"' >"$root/etc/udev/rules.d/55-test.rules"
-# An ffmpeg that cannot reach its camera and, as the real one does, says the whole address.
+# An ffmpeg that cannot reach its camera and, like the real one, prints the whole address in its error.
+# shellcheck disable=SC2016  # expanded by the script that is written
 printf '#!/bin/sh\ncase "$*" in *-version*) echo "ffmpeg version 5.1"; exit 0 ;; esac\necho "$*: Connection refused" >&2\nexit 1\n' >"$root/usr/local/bin/ffmpeg"
 chmod 755 "$root/usr/local/bin/ffmpeg" "$root/test/guest.sh"
-# Without one, every boot is a first boot.
+# Without a machine id every boot counts as the first.
 od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$root/etc/machine-id"
 mkdir -p "$root/var/log/journal"
 
 size=$(($(du -sm "$root" | cut -f1) + 400))
 mke2fs -q -F -t ext4 -d "$root" "$out/disk.img" "${size}M" >/dev/null
 
-# Debian's kernel has the disk's driver and the file system as modules. videodev stands in for what the unit's
-# modprobe@videodev.service loads where the system has its modules.
+# In Debian's kernel the drivers of disk and file system are modules. videodev is loaded here because the guest lacks the
+# module folder from which the unit's modprobe@videodev.service would load it.
 tree=$work/initramfs
 mkdir -p "$tree"/{bin,proc,sys,dev,root}
 cp "$fetched/guest/bin/busybox" "$tree/bin/"
-"$modules" "$fetched/kernel" "$tree/modules" virtio_mmio virtio_pci virtio_blk crc32c_generic ext4 videodev
 cat >"$tree/init" <<'INIT'
 #!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
@@ -61,4 +62,5 @@ until [ -b /dev/vda ]; do /bin/busybox sleep 0.1; done
 exec /bin/busybox switch_root /root /lib/systemd/systemd
 INIT
 chmod 755 "$tree/init"
-(cd "$tree" && find . | cpio --quiet -o -H newc | gzip -1) >"$out/initramfs.gz"
+"$guest/pack-initramfs.sh" "$fetched/kernel" "$tree" "$out/initramfs.gz" \
+    virtio_mmio virtio_pci virtio_blk crc32c_generic ext4 videodev

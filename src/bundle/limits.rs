@@ -1,42 +1,35 @@
-//! How large anything in a bundle may be; the same numbers stand in docs/bundle.md.
+//! Size limits for the parts of a bundle. docs/bundle.md lists the same numbers.
 
-pub use crate::encoder::limits::{GRAPH_BYTES, WIDTH};
+pub(super) use crate::encoder::limits::{GRAPH_BYTES, WIDTH};
 
 /// Categories, K.
-pub const CATEGORIES: usize = 65_536;
+pub(super) const CATEGORIES: usize = 65_536;
 /// Lexicon phrases, N.
-pub const PHRASES: usize = 4_194_304;
-/// Word rows a category, W: CLIP's text positions.
-pub const WORD_ROWS: usize = 77;
-/// Frames in a window, T.
-pub const WINDOW: usize = 64;
-/// Phrases in an attribute sentence, k.
-pub const TOP_K: usize = 16;
-
-/// Prompts of an ensemble; CLIP's own has 80.
-pub const PROMPTS: usize = 128;
+pub(super) const PHRASES: usize = 4_194_304;
+/// Word rows per category, W: CLIP's text positions.
+pub(super) const WORD_ROWS: usize = 77;
+/// Prompts; CLIP's ensemble has 80.
+pub(super) const PROMPTS: usize = 128;
 
 /// Bytes of bundle.toml.
-pub const MANIFEST_BYTES: u64 = 1 << 20;
+pub(super) const MANIFEST_BYTES: u64 = 1 << 20;
 /// Bytes of README.md.
-pub const README_BYTES: u64 = 1 << 20;
-/// Bytes of a list of names.
-pub const NAMES_BYTES: u64 = 256 << 20;
+pub(super) const README_BYTES: u64 = 1 << 20;
 /// Bytes of one name.
-pub const NAME_BYTES: usize = 512;
+pub(super) const NAME_BYTES: usize = 512;
 /// Bytes of one table file.
-pub const TABLES_BYTES: u64 = 4 << 30;
+pub(super) const TABLES_BYTES: u64 = 4 << 30;
 /// Bytes of tokenizer.txt; CLIP's has half a million.
-pub const TOKENIZER_BYTES: u64 = 8 << 20;
-/// Bytes of any other listed file.
-pub const OTHER_BYTES: u64 = 256 << 20;
-/// Bytes of a safetensors header; ours has a dozen entries.
-pub const TABLES_HEADER_BYTES: u64 = 1 << 20;
+pub(super) const TOKENIZER_BYTES: u64 = 8 << 20;
+/// Bytes of any other listed file, such as a list of names.
+pub(super) const OTHER_BYTES: u64 = 256 << 20;
+/// Bytes of a safetensors header; a bundle's has about a dozen entries.
+pub(super) const TABLES_HEADER_BYTES: u64 = 1 << 20;
 /// Files in a bundle.
-pub const FILES: usize = 64;
+pub(super) const FILES: usize = 64;
 
-/// The limit for a listed file, by its name.
-pub fn file_bytes(name: &str) -> u64 {
+/// Returns the limit in bytes for a listed file, by its name.
+pub(super) fn file_bytes(name: &str) -> u64 {
     if name == "tokenizer.txt" {
         return TOKENIZER_BYTES;
     }

@@ -1,13 +1,19 @@
-//! bundle.toml: what a bundle says about itself (docs/bundle.md).
+//! Reads and checks bundle.toml, which describes a bundle (docs/bundle.md).
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-/// The format version this build reads.
+use super::archive::is_plain_name;
+use super::limits;
+use crate::recognition::{AttributeScores, Interaction, RecognitionSpec};
+
+/// The format version that this build reads.
 pub const FORMAT: u32 = 1;
 
-/// bundle.toml.
+/// The contents of bundle.toml.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -19,56 +25,56 @@ pub struct Manifest {
     pub version: String,
     /// SPDX expression of the weights' licence.
     pub licence: String,
-    /// From what, by what and when it was made, in a line.
+    /// One line on what it was made from, with what and when.
     #[serde(default)]
     pub provenance: String,
-    /// What is computed with it.
+    /// How the model computes.
     pub model: Model,
-    /// How frames are prepared for it.
+    /// How frames are prepared for the model.
     pub preprocess: Preprocess,
-    /// What to do where the user says nothing.
+    /// Values for settings that the user does not give.
     #[serde(default)]
     pub defaults: Defaults,
-    /// Figures measured when it was made.
+    /// Figures measured when the bundle was made.
     #[serde(default)]
     pub quality: BTreeMap<String, f64>,
-    /// Every file but this one.
+    /// Every file except bundle.toml.
     pub files: BTreeMap<String, FileEntry>,
 }
 
-/// What is computed with a bundle. Symbols are those of docs/bundle.md.
+/// How a model computes. The symbols are those of docs/bundle.md.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// D.
+    /// D, the width of embeddings.
     pub embedding_dim: usize,
-    /// Da, where there is a lexicon.
+    /// Da, the width of attribute embeddings; required with a lexicon.
     pub attribute_dim: Option<usize>,
-    /// T.
+    /// T, frames in a window.
     pub window: usize,
     /// Temporal header.
-    pub header: Header,
-    /// How frames and categories meet.
+    pub header: HeaderKind,
+    /// How frames and categories are compared.
     pub interaction: Interaction,
     /// Temperature of concept spotting.
     pub tau: f32,
-    /// Scale of cosines for confidences.
+    /// Scale of cosines in the softmax that gives confidences.
     pub logit_scale: f32,
-    /// Weight of the video branch when fused with attributes; 1 = no attributes.
+    /// Weight of the video branch when fused with attributes; 1 means without attributes.
     pub lambda: f32,
     /// k, phrases in the attribute sentence.
     #[serde(default = "default_top_k")]
     pub attributes_top_k: usize,
-    /// Which encoder sees attributes.
+    /// Which encoder embeds frames for attributes.
     #[serde(default)]
     pub attribute_encoder: AttributeEncoder,
-    /// What that encoder is, where it is the same.
+    /// What that encoder is, if it is the frame encoder.
     #[serde(default)]
     pub attribute_source: AttributeSource,
-    /// How the attribute sentence is made; [`Manifest::attribute_scores`] resolves what is left out.
+    /// How the attribute sentence is embedded; [`Manifest::attribute_scores`] gives the default.
     pub attribute_scores: Option<AttributeScores>,
-    /// Sentences for a name, `{}` where it goes, with text.onnx: what its tables were made with. Embeddings are averaged
-    /// over them; words and attribute sentences come from the first.
+    /// Sentences with `{}` in place of a name; required with text.onnx. Category embeddings are averaged over them;
+    /// words and attribute sentences use only the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prompts: Vec<String>,
 }
@@ -77,27 +83,17 @@ fn default_top_k() -> usize {
     5
 }
 
-/// Temporal header over a window of embeddings.
+/// The temporal header of a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Header {
-    /// Embeddings go on as they are.
+pub enum HeaderKind {
+    /// No header: embeddings are used unchanged.
     None,
-    /// BIKE's six attention blocks over the window, temporal.onnx.
+    /// BIKE's six attention blocks over a window, temporal.onnx.
     Transf,
 }
 
-/// How frames and categories meet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Interaction {
-    /// Video concept spotting.
-    Vcs,
-    /// Dot product with the mean frame.
-    Dp,
-}
-
-/// Which encoder sees attributes.
+/// The encoder that embeds frames for attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AttributeEncoder {
@@ -108,7 +104,7 @@ pub enum AttributeEncoder {
     Own,
 }
 
-/// What the attribute encoder is, where it is the frame encoder.
+/// What the attribute encoder is, if it is the frame encoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AttributeSource {
@@ -119,37 +115,25 @@ pub enum AttributeSource {
     Plain,
 }
 
-/// How the attribute sentence's embedding is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AttributeScores {
-    /// By composer.onnx.
-    Composer,
-    /// Mean of the phrases less the mean of all.
-    Mean,
-    /// By the text tower, text.onnx.
-    Tower,
-}
-
-/// How a frame is prepared. Interpolation is bicubic with antialiasing, as Pillow does it.
+/// How a frame is prepared. Interpolation is bicubic with antialiasing, as in Pillow.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocess {
-    /// Shorter side after resizing, pixels.
+    /// Shorter side after resizing, in pixels.
     pub resize: u32,
-    /// S, side of the square crop, pixels.
+    /// S, side of the square crop, in pixels.
     pub crop: u32,
-    /// Subtracted from RGB in 0..1.
+    /// Means that are subtracted from RGB values in 0..1.
     pub mean: [f32; 3],
-    /// Then divided by.
+    /// Standard deviations by which the differences are divided.
     pub std: [f32; 3],
 }
 
-/// What to do where the user says nothing.
+/// Values for settings that the user does not give.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
-    /// Seconds between sampled frames of a stream; [`Manifest::stride_s`] resolves what is left out.
+    /// Seconds between sampled frames of a stream; [`Manifest::stride_s`] gives the default.
     pub stride_s: Option<f64>,
     /// Categories that mean "nothing of interest".
     #[serde(default)]
@@ -172,19 +156,19 @@ struct FormatOnly {
 }
 
 impl Manifest {
-    /// Reads and checks bundle.toml, apart from the files it lists.
+    /// Parses and checks bundle.toml. The files that it lists are not read.
     ///
     /// # Errors
-    /// One sentence that names the field, what is wrong with it and the remedy.
+    /// Returns a sentence that names the field, what is wrong with it and the remedy.
     pub fn parse(text: &str) -> Result<Self, String> {
-        // The version comes first: what a later format holds would only look like mistakes.
+        // The version is checked first, because the fields of a later format would be reported as mistakes.
         let version: FormatOnly = toml::from_str(text).map_err(|e| describe(&e, text))?;
         match version.format {
             Some(FORMAT) => {}
             Some(other) => {
                 return Err(format!(
-                    "bundle.toml: format is {other}, and this bike-edge reads format {FORMAT}; use a bike-edge of the \
-                     bundle's age or export the bundle again"
+                    "bundle.toml: format is {other}, and this bike-edge reads format {FORMAT}; use a bike-edge that \
+                     reads format {other} or export the bundle again"
                 ));
             }
             None => return Err(format!("bundle.toml: format is missing; write `format = {FORMAT}` in its first line")),
@@ -194,27 +178,28 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// True where the file is listed.
+    /// Returns true if the file is listed.
     pub fn lists(&self, file: &str) -> bool {
         self.files.contains_key(file)
     }
 
-    /// True where there is a lexicon.
+    /// Returns true if the bundle has a lexicon.
     pub fn has_lexicon(&self) -> bool {
         self.lists("lexicon.safetensors")
     }
 
-    /// Da; D where it is left out.
+    /// Returns Da, which is D by default.
     pub fn attribute_dim(&self) -> usize {
         self.model.attribute_dim.unwrap_or(self.model.embedding_dim)
     }
 
-    /// Seconds between sampled frames of a stream: BIKE's models saw clips of 10 s.
+    /// Returns the seconds between sampled frames of a stream. By default a window spans 10 s, the length of the clips
+    /// that BIKE's models were trained on.
     pub fn stride_s(&self) -> f64 {
         self.defaults.stride_s.unwrap_or(10.0 / self.model.window as f64)
     }
 
-    /// How attribute sentences are made: as said, or by the composer where there is one, or by the mean.
+    /// Returns how attribute sentences are embedded. The default is the composer if there is one, or else the mean.
     pub fn attribute_scores(&self) -> AttributeScores {
         let composer = self.lists("composer.onnx");
         let default = if composer { AttributeScores::Composer } else { AttributeScores::Mean };
@@ -222,14 +207,192 @@ impl Manifest {
     }
 }
 
-/// A TOML error as one sentence with its line.
+/// Formats a TOML error as one sentence with its line.
 fn describe(error: &toml::de::Error, text: &str) -> String {
     let message = error.message().replace('\n', " ");
     let before = error.span().and_then(|span| text.get(..span.start));
-    let place = before.map_or(String::new(), |before| {
+    let location = before.map_or(String::new(), |before| {
         let line = before.matches('\n').count();
         let shown: String = text.lines().nth(line).unwrap_or("").trim().escape_debug().take(80).collect();
         format!(" line {}, `{shown}`", line + 1)
     });
-    format!("bundle.toml{place}: {message}; docs/bundle.md lists the fields")
+    format!("bundle.toml{location}: {message}; docs/bundle.md lists the fields")
+}
+
+impl Manifest {
+    /// Checks the range of every field, and which fields and files require each other.
+    fn check(&self) -> Result<(), String> {
+        self.check_head()?;
+        self.check_model()?;
+        self.check_preprocess()?;
+        self.check_defaults()?;
+        self.check_files()?;
+        self.check_prompts()?;
+        self.check_parts()
+    }
+
+    fn check_prompts(&self) -> Result<(), String> {
+        let prompts = &self.model.prompts;
+        if prompts.len() > limits::PROMPTS {
+            let max = limits::PROMPTS;
+            return Err(format!("model.prompts has {} prompts, but at most {max} are allowed", prompts.len()));
+        }
+        for (i, prompt) in prompts.iter().enumerate() {
+            check_line(&format!("model.prompts[{i}]"), prompt, limits::NAME_BYTES)?;
+            if prompt.matches("{}").count() != 1 {
+                return Err(format!("model.prompts[{i}] needs {{}} once, in place of the name"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_head(&self) -> Result<(), String> {
+        for (field, text) in [("name", &self.name), ("version", &self.version), ("licence", &self.licence)] {
+            check_line(field, text, 128)?;
+            if text.trim().is_empty() {
+                return Err(format!("{field} is empty; fill it in"));
+            }
+        }
+        check_line("provenance", &self.provenance, 4096)
+    }
+
+    fn check_model(&self) -> Result<(), String> {
+        let model = &self.model;
+        check_range("model.embedding_dim", model.embedding_dim, 1..=limits::WIDTH)?;
+        check_range("model.window", model.window, RecognitionSpec::WINDOW)?;
+        check_range("model.attributes_top_k", model.attributes_top_k, RecognitionSpec::TOP_K)?;
+        if let Some(width) = model.attribute_dim {
+            check_range("model.attribute_dim", width, 1..=limits::WIDTH)?;
+        }
+        check_range("model.tau", model.tau, RecognitionSpec::TAU)?;
+        check_range("model.logit_scale", model.logit_scale, RecognitionSpec::LOGIT_SCALE)?;
+        check_range("model.lambda", model.lambda, RecognitionSpec::LAMBDA)
+    }
+
+    fn check_preprocess(&self) -> Result<(), String> {
+        let preprocess = &self.preprocess;
+        check_range("preprocess.crop", preprocess.crop, 16..=1024)?;
+        check_range("preprocess.resize", preprocess.resize, 16..=2048)?;
+        if preprocess.resize < preprocess.crop {
+            return Err(format!(
+                "preprocess.resize is {}, less than preprocess.crop = {}; it must be at least that",
+                preprocess.resize, preprocess.crop
+            ));
+        }
+        for i in 0..3 {
+            check_range(&format!("preprocess.mean[{i}]"), preprocess.mean[i], -10.0..=10.0)?;
+            check_range(&format!("preprocess.std[{i}]"), preprocess.std[i], 1e-3..=10.0)?;
+        }
+        Ok(())
+    }
+
+    fn check_defaults(&self) -> Result<(), String> {
+        if let Some(stride) = self.defaults.stride_s {
+            check_range("defaults.stride_s", stride, 1e-3..=3600.0)?;
+        }
+        match self.quality.iter().find(|(_, value)| !value.is_finite()) {
+            Some((name, value)) => Err(format!("quality.{name} is {value}; remove it if it was not measured")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_files(&self) -> Result<(), String> {
+        if self.files.len() > limits::FILES {
+            return Err(format!("{} files are listed, but at most {} are allowed", self.files.len(), limits::FILES));
+        }
+        for (name, entry) in &self.files {
+            if !is_plain_name(name) || name == "bundle.toml" {
+                let shown = name.escape_debug();
+                return Err(format!(
+                    "files.\"{shown}\" cannot be a file of a bundle; names consist of letters, digits, `.`, `_` and `-`"
+                ));
+            }
+            if entry.sha256.len() != 64 || !entry.sha256.bytes().all(|c| c.is_ascii_hexdigit()) {
+                return Err(format!("files.\"{name}\".sha256 is not 64 hexadecimal digits; take them from sha256sum"));
+            }
+            let limit = limits::file_bytes(name);
+            if entry.bytes > limit {
+                return Err(format!("files.\"{name}\".bytes is {}, but at most {limit} are allowed", entry.bytes));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the files and fields that require each other are there.
+    fn check_parts(&self) -> Result<(), String> {
+        let model = &self.model;
+        let require = |file: &str, why: &str| match self.lists(file) {
+            true => Ok(()),
+            false => Err(format!("{file} is not listed under [files], and {why}; add it and its entry")),
+        };
+        for file in ["visual.onnx", "categories.txt", "categories.safetensors"] {
+            require(file, "every bundle needs it")?;
+        }
+        if model.header == HeaderKind::Transf {
+            require("temporal.onnx", "model.header = \"transf\" needs it")?;
+        }
+        if self.lists("lexicon.txt") || self.has_lexicon() {
+            require("lexicon.txt", "lexicon.safetensors needs it")?;
+            require("lexicon.safetensors", "lexicon.txt needs it")?;
+            if model.attribute_dim.is_none() {
+                return Err("model.attribute_dim is missing, and a bundle with a lexicon needs it; add it".into());
+            }
+        }
+        match model.attribute_encoder {
+            AttributeEncoder::Own => {
+                require("attribute_visual.onnx", "model.attribute_encoder = \"own\" needs it")?;
+                require("lexicon.safetensors", "model.attribute_encoder = \"own\" needs it")?;
+            }
+            AttributeEncoder::Same if self.attribute_dim() != model.embedding_dim => {
+                return Err(format!(
+                    "model.attribute_dim is {} and model.embedding_dim {}, but attribute_encoder = \"same\" needs them \
+                     equal; set it to \"own\" or export the lexicon for this encoder",
+                    self.attribute_dim(),
+                    model.embedding_dim
+                ));
+            }
+            AttributeEncoder::Same => {}
+        }
+        if self.lists("text.onnx") {
+            require("tokenizer.txt", "text.onnx needs it")?;
+            if model.prompts.is_empty() {
+                return Err(
+                    "model.prompts is missing, and text.onnx needs it; add the prompts of its tables, such as \
+                            [\"This is a video about {}\"]"
+                        .into(),
+                );
+            }
+        }
+        if self.lists("sentence_head.onnx") || self.lists("query_head.onnx") {
+            require("text.onnx", "sentence_head.onnx and query_head.onnx need it")?;
+            require("sentence_head.onnx", "query_head.onnx needs it")?;
+            require("query_head.onnx", "sentence_head.onnx needs it")?;
+        }
+        match model.attribute_scores {
+            Some(AttributeScores::Composer) => {
+                require("composer.onnx", "model.attribute_scores = \"composer\" needs it (\"mean\" needs no file)")
+            }
+            Some(AttributeScores::Tower) => require("text.onnx", "model.attribute_scores = \"tower\" needs it"),
+            Some(AttributeScores::Mean) | None => Ok(()),
+        }
+    }
+}
+
+/// Checks that a text is one line of at most `max` bytes.
+fn check_line(field: &str, text: &str, max: usize) -> Result<(), String> {
+    if text.len() > max {
+        return Err(format!("{field} has {} bytes, but at most {max} are allowed", text.len()));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(format!("{field} holds a control character; write it as one line of plain text"));
+    }
+    Ok(())
+}
+
+/// Checks that a number is within its range.
+fn check_range<T: PartialOrd + Display>(field: &str, value: T, range: RangeInclusive<T>) -> Result<(), String> {
+    if !range.contains(&value) {
+        return Err(format!("{field} is {value}; it must be from {} to {}", range.start(), range.end()));
+    }
+    Ok(())
 }

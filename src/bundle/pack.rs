@@ -1,31 +1,33 @@
-//! A bundle as one file, and back. Nothing appears at its destination before it is whole and checked.
+//! Packs a bundle into one file and unpacks it. The destination changes only when the result is complete and checked.
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Bundle, BundleRef, archive};
+use super::archive;
+use super::files::BundleRef;
+use super::open::Bundle;
 use crate::error::{Error, Result};
 
-/// What to do where the destination is there already.
+/// What to do if the destination exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overwrite {
-    /// Leave it and fail.
+    /// Fail and leave it unchanged.
     Never,
     /// Replace it.
     Replace,
 }
 
-/// Packs bundle `from` into the file `to`. Equal bundles make equal files.
+/// Packs bundle `from` into the file `to`. Equal bundles give equal files.
 ///
 /// # Errors
-/// [`Error::Bundle`] where the bundle fails a check, [`Error::Output`] where `to` is there and must stay, or cannot be
-/// written.
+/// Returns [`Error::Bundle`] if the bundle fails a check, and [`Error::Output`] if `to` exists and must not be
+/// replaced, or cannot be written.
 pub fn pack(from: &BundleRef, to: &Path, overwrite: Overwrite) -> Result<()> {
     let bundle = Bundle::open(from)?;
     let failed = |e: io::Error| Error::Output(format!("{}: it cannot be written ({e})", to.display()));
     if overwrite == Overwrite::Never && to.symlink_metadata().is_ok() {
-        return Err(already_there(to));
+        return Err(already_exists(to));
     }
     let mut file = tempfile::NamedTempFile::new_in(parent(to)).map_err(failed)?;
     let mut writer = archive::Writer::new(BufWriter::new(file.as_file_mut()));
@@ -33,21 +35,21 @@ pub fn pack(from: &BundleRef, to: &Path, overwrite: Overwrite) -> Result<()> {
         writer.append(name, bytes.len() as u64, bytes).map_err(failed)?;
     }
     writer.finish().and_then(|mut out| out.flush()).map_err(failed)?;
-    share(file.path(), 0o644).map_err(failed)?;
+    set_mode(file.path(), 0o644).map_err(failed)?;
     match overwrite {
         Overwrite::Replace => file.persist(to).map(drop).map_err(|e| failed(e.error)),
         Overwrite::Never => file.persist_noclobber(to).map(drop).map_err(|e| match e.error.kind() {
-            io::ErrorKind::AlreadyExists => already_there(to),
+            io::ErrorKind::AlreadyExists => already_exists(to),
             _ => failed(e.error),
         }),
     }
 }
 
-/// Writes a bundle's files into the folder `to`. With [`Overwrite::Replace`] a bundle or empty folder that is there
-/// is replaced; any other folder stays.
+/// Unpacks a bundle's files into the folder `to`. [`Overwrite::Replace`] replaces a bundle or an empty folder, but no
+/// other folder.
 ///
 /// # Errors
-/// As [`pack`].
+/// Returns an error as [`pack`] does.
 pub fn unpack(from: &BundleRef, to: &Path, overwrite: Overwrite) -> Result<()> {
     let bundle = Bundle::open(from)?;
     let failed = |e: io::Error| Error::Output(format!("{}: it cannot be written ({e})", to.display()));
@@ -58,36 +60,39 @@ pub fn unpack(from: &BundleRef, to: &Path, overwrite: Overwrite) -> Result<()> {
     for (name, bytes) in bundle.all_files() {
         fs::write(fresh.join(name), bytes).map_err(failed)?;
     }
-    share(&fresh, 0o755).map_err(failed)?;
-    // What was there is moved aside first and goes with the staging folder, so that no moment leaves half of either.
+    set_mode(&fresh, 0o755).map_err(failed)?;
+    // The old folder is moved into the staging folder, which is removed at the end, so that `to` never has parts of
+    // both.
     if to.symlink_metadata().is_ok() {
         fs::rename(to, staging.path().join("old")).map_err(failed)?;
     }
     fs::rename(&fresh, to).map_err(failed)
 }
 
+/// Checks that `to` does not exist or may be replaced.
 fn check_replaceable(to: &Path, overwrite: Overwrite) -> Result<()> {
     let Ok(kind) = to.symlink_metadata() else { return Ok(()) };
     if overwrite == Overwrite::Never {
-        return Err(already_there(to));
+        return Err(already_exists(to));
     }
     let empty = || fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_none());
     if kind.is_dir() && (to.join("bundle.toml").is_file() || empty()) {
         return Ok(());
     }
     Err(Error::Output(format!(
-        "{}: it is there and is no bundle, so it is not replaced; name another folder",
+        "{}: it exists and is not a bundle, so it is not replaced; give another folder",
         to.display()
     )))
 }
 
-fn already_there(to: &Path) -> Error {
+fn already_exists(to: &Path) -> Error {
     Error::Output(format!(
-        "{}: it is there already; remove it or name another (`pack` replaces with --force)",
+        "{}: it exists already; remove it or give another path (`bike-edge bundle pack --force` replaces a file)",
         to.display()
     ))
 }
 
+/// Returns the folder that contains a path.
 fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
@@ -95,20 +100,20 @@ fn parent(path: &Path) -> PathBuf {
     }
 }
 
-/// Temporary files are made for their owner alone; bundles are for everyone to read.
+/// Sets permissions. Temporary files are readable only by their owner, but bundles should be readable by everyone.
 #[cfg(unix)]
-fn share(path: &Path, mode: u32) -> io::Result<()> {
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 #[cfg(not(unix))]
-fn share(_: &Path, _: u32) -> io::Result<()> {
+fn set_mode(_: &Path, _: u32) -> io::Result<()> {
     Ok(())
 }
 
 impl Bundle {
-    /// Every file of the bundle, the manifest first.
+    /// Returns every file of the bundle, the manifest first.
     fn all_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let listed = self.files.iter().map(|(name, bytes)| (name.as_str(), &**bytes));
         let readme = self.readme.as_deref().filter(|_| !self.files.contains_key("README.md"));

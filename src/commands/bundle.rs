@@ -1,12 +1,13 @@
-//! `bundle`: look into, check, pack and unpack.
+//! `bundle`: inspects, verifies, packs and unpacks bundles.
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::bundle::{self, Bundle, BundleRef, Overwrite};
-use crate::cli::args::BundleCommand;
-use crate::error::Result;
-use crate::output::{JsonLines, output_error};
+use bike_edge::Result;
+use bike_edge::bundle::{self, Bundle, BundleRef, Overwrite};
+use bike_edge::output::{JsonLines, output_error};
+
+use crate::cli::BundleCommand;
 
 /// Runs one of the bundle commands.
 pub fn run(command: &BundleCommand) -> Result<ExitCode> {
@@ -39,7 +40,7 @@ fn list_phrases(bundle: &Bundle, pattern: &str) -> Result<()> {
     let phrases = bundle.lexicon().map_or(&[][..], |lexicon| &lexicon.phrases);
     let found: Vec<_> = phrases.iter().filter(|phrase| phrase.to_lowercase().contains(&pattern)).collect();
     if found.is_empty() {
-        log::warn!("no phrase of the lexicon ({} phrases) holds `{pattern}`", phrases.len());
+        log::warn!("no phrase of the lexicon ({} phrases) contains `{pattern}`", phrases.len());
     }
     print_lines(&found)
 }

@@ -1,37 +1,45 @@
-//! `classify`: which action recorded clips show.
+//! `classify`: recognises the action in recorded clips.
 
 use std::ffi::OsStr;
-use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
+use std::time::Instant;
 
-use super::Voice;
-use super::clip_answer::score_clip;
-use super::pipeline::Pipeline;
-use crate::cli::args::ClassifyArgs;
-use crate::cli::progress_bar;
-use crate::config::SamplingPlan;
-use crate::error::{Error, Result};
-use crate::output::{Answer, JsonLines, Terminal};
+use bike_edge::io::redact_input;
+use bike_edge::output::{
+    Answer, AttributeAnswer, BundleName, JsonLines, RankedCategory, Raw, SaliencyPoint, Terminal, Timing,
+};
+use bike_edge::pipeline::{ClipClassifier, ClipScores, ClipWindow};
+use bike_edge::recognition::top_n;
+use bike_edge::units::{milliseconds, rounded_time};
+use bike_edge::{Error, Result};
 
-/// Crops to encode from which on a progress bar is worth its line.
-const LONG_WORK: usize = 24;
+use super::support::load_engine;
+use crate::cli::{ClassifyArgs, ProgressBar, Verbosity};
+use crate::config::CommandSettings;
 
-/// Answers each input in turn; one that fails is reported and the others go on.
-pub fn run(args: &ClassifyArgs, voice: Voice) -> Result<ExitCode> {
+/// Crops to encode from which on a progress bar is shown.
+const MANY_CROPS: usize = 24;
+
+/// Answers each input in turn. An input that fails is reported, and the others continue.
+pub fn run(args: &ClassifyArgs, verbosity: Verbosity) -> Result<ExitCode> {
     if args.top == 0 {
-        return Err(Error::Usage("--top 0: give the number of answers to show, 1 or more".into()));
+        return Err(Error::Usage("--top 0: give the number of categories to show, 1 or more".into()));
     }
-    let mut pipeline = Pipeline::load(&args.model, &args.picture)?;
-    let plan = SamplingPlan::new(&args.sampling, pipeline.picture.fit)?;
-    let mut sink = match args.json {
-        true => Sink::Json(JsonLines::new(std::io::stdout())),
-        false => Sink::Table(Terminal::new(anstream::stdout())),
+    let settings = CommandSettings::resolve(args.settings.table()?, None)?;
+    let started = Instant::now();
+    let engine = load_engine(&settings.model, verbosity)?;
+    let mut classifier = ClipClassifier::new(engine, settings.clip_spec())?;
+    let mut load_ms = milliseconds(started.elapsed(), 2);
+    let mut printer = match args.json {
+        true => Printer::Json(JsonLines::new(std::io::stdout())),
+        false => Printer::Table(Terminal::new(anstream::stdout())),
     };
     let mut failed = Vec::new();
     for input in &args.inputs {
-        match classify(&mut pipeline, input, &plan, args, voice) {
-            Ok(answer) => sink.write(&answer)?,
-            Err(error @ (Error::Input { .. } | Error::Usage(_))) => {
+        match classify(&mut classifier, input, args, load_ms, verbosity) {
+            Ok(answer) => printer.write(&answer)?,
+            Err(error @ (Error::Input { .. } | Error::Usage(_) | Error::Setting { .. })) => {
+                let error = crate::cli::name_flag(error);
                 if args.inputs.len() == 1 {
                     return Err(error);
                 }
@@ -40,20 +48,23 @@ pub fn run(args: &ClassifyArgs, voice: Voice) -> Result<ExitCode> {
             }
             Err(error) => return Err(error),
         }
+        // Only the first answer includes the time of loading.
+        load_ms = 0.0;
     }
     Ok(match failed.len() {
         0 => ExitCode::SUCCESS,
-        n if n == args.inputs.len() => failed[0].exit_code(),
+        n if n == args.inputs.len() => ExitCode::from(failed[0].exit_code()),
         _ => ExitCode::FAILURE,
     })
 }
 
-enum Sink {
+/// Where answers are printed.
+enum Printer {
     Json(JsonLines<std::io::Stdout>),
     Table(Terminal<anstream::AutoStream<std::io::Stdout>>),
 }
 
-impl Sink {
+impl Printer {
     fn write(&mut self, answer: &Answer) -> Result<()> {
         match self {
             Self::Json(lines) => lines.write(answer),
@@ -63,25 +74,87 @@ impl Sink {
 }
 
 fn classify(
-    pipeline: &mut Pipeline,
+    classifier: &mut ClipClassifier,
     input: &OsStr,
-    plan: &SamplingPlan,
     args: &ClassifyArgs,
-    voice: Voice,
+    load_ms: f64,
+    verbosity: Verbosity,
 ) -> Result<Answer> {
-    let mut progress = None;
-    let mut tick = |done: usize, all: usize| {
-        if all >= LONG_WORK && !voice.quiet && stderr().is_terminal() {
-            progress.get_or_insert_with(|| progress_bar(all)).set_position(done as u64);
-        }
-    };
-    let scores = score_clip(pipeline, input, plan, &mut tick);
-    if let Some(bar) = progress {
-        bar.finish_and_clear();
-    }
+    let mut bar = ProgressBar::new(verbosity, MANY_CROPS, "");
+    let scores = classifier.classify(input, &mut |done, all| bar.set(done, all));
+    drop(bar);
     let scores = scores?;
-    for warning in &scores.seen.clip.warnings {
-        log::warn!("{}: {warning}", super::shown(input));
+    let input = redact_input(input);
+    for warning in &scores.encoded.clip.warnings {
+        log::warn!("{input}: {warning}");
     }
-    scores.answer(pipeline, super::shown(input), args.top, args.raw)
+    answer(classifier, &scores, input, args, load_ms)
+}
+
+/// Turns the scores of a clip into an answer: the best categories, the winner's saliency, attributes.
+fn answer(
+    classifier: &mut ClipClassifier,
+    scores: &ClipScores,
+    input: String,
+    args: &ClassifyArgs,
+    load_ms: f64,
+) -> Result<Answer> {
+    let started = Instant::now();
+    let explanation = classifier.explain(scores)?;
+    let engine = classifier.engine();
+    let (confidence, score) = (scores.average.confidence(), scores.average.score());
+    let (s_v, s_a) = (scores.average.s_v(), scores.average.s_a());
+    let result = |&(category, confidence): &(usize, f64)| RankedCategory {
+        label: engine.categories()[category].clone(),
+        confidence,
+        score: score[category],
+        score_video: s_v[category],
+        score_attributes: s_a.get(category).copied(),
+    };
+    let attribute = |&(phrase, similarity): &(u32, f32)| AttributeAnswer {
+        phrase: engine.phrases().get(phrase as usize).cloned().unwrap_or_default(),
+        similarity: similarity.into(),
+    };
+    let clip = &scores.encoded.clip;
+    let manifest = &engine.bundle.manifest;
+    Ok(Answer {
+        schema: Answer::SCHEMA,
+        input,
+        frames: clip.frames,
+        duration_s: clip.duration_s.map(rounded_time),
+        bundle: BundleName { name: manifest.name.clone(), version: manifest.version.clone() },
+        results: top_n(&confidence, args.top).iter().map(result).collect(),
+        attributes: explanation.attributes.iter().map(attribute).collect(),
+        saliency: explanation
+            .saliency
+            .iter()
+            .map(|(stamp, weight)| SaliencyPoint { t: rounded_time(stamp.time), frame: stamp.index, weight: *weight })
+            .collect(),
+        raw: args.raw.then(|| raw(engine.categories(), scores)),
+        warnings: clip.warnings.clone(),
+        timing_ms: Timing {
+            load: load_ms,
+            decode: milliseconds(clip.decode, 2),
+            preprocess: milliseconds(scores.timings.preprocess, 2),
+            encode: milliseconds(scores.timings.encode, 2),
+            recognise: milliseconds(scores.timings.recognise, 2),
+            total: load_ms + milliseconds(scores.total + started.elapsed(), 2),
+        },
+    })
+}
+
+fn raw(categories: &[String], scores: &ClipScores) -> Raw {
+    let embedding = |window: &ClipWindow, frame| {
+        let stored = scores.encoded.get(frame, window.crop);
+        stored.map(|(_, embedding)| embedding.video.clone()).unwrap_or_default()
+    };
+    let windows = &scores.encoded.clip.windows;
+    let embeddings = |window: &ClipWindow| window.frames.iter().map(|&frame| embedding(window, frame)).collect();
+    Raw {
+        labels: categories.to_vec(),
+        s_v: scores.average.s_v(),
+        s_a: scores.average.s_a(),
+        frame_indices: windows.iter().map(|window| window.frames.clone()).collect(),
+        frame_embeddings: windows.iter().map(embeddings).collect(),
+    }
 }

@@ -1,4 +1,4 @@
-//! What is done about a command, one a file.
+//! Runs the commands, one module per command.
 
 mod bench;
 mod bundle;
@@ -6,65 +6,48 @@ mod calibrate;
 mod camera;
 mod check_config;
 mod classify;
-mod clip_answer;
-mod clip_frames;
-mod completions;
 mod doctor;
-mod doctor_profile;
 mod eval;
-mod labelled;
-mod pipeline;
-mod quality;
+mod eval_events;
+mod man;
+mod support;
 mod watch;
-mod whole_file;
 
-use std::ffi::OsStr;
 use std::process::ExitCode;
 
-use crate::cli::Cli;
-use crate::cli::args::Command;
-use crate::encoder::force_kernel;
-use crate::error::{Error, Result};
-use crate::{service, source};
+use bike_edge::encoder::force_kernel;
+use bike_edge::{Error, Result};
 
-/// Names the integer kernel to use instead of the best one this processor has; for tests and comparisons.
+use crate::cli::{Cli, Command};
+use crate::service;
+
+/// The environment variable that names the integer kernel to use instead of the best one for this processor, for tests and
+/// comparisons.
 const KERNEL_VARIABLE: &str = "BIKE_EDGE_KERNEL";
 
 /// Runs the command that was typed.
 ///
 /// # Errors
-/// Whatever the command could not do; one sentence for a person.
+/// What the command could not do, as one sentence.
 pub fn run(cli: Cli) -> Result<ExitCode> {
-    let voice = Voice { quiet: cli.quiet };
+    let verbosity = cli.verbosity();
     if let Some(kernel) = std::env::var_os(KERNEL_VARIABLE) {
         let named = |problem| Error::Usage(format!("{KERNEL_VARIABLE}: {problem}"));
         force_kernel(&kernel.to_string_lossy()).map_err(named)?;
     }
     match cli.command {
-        Command::Classify(args) => classify::run(&args, voice),
-        Command::Watch(args) => watch::run(&args),
+        Command::Classify(args) => classify::run(&args, verbosity),
+        Command::Watch(args) => watch::run(&args, verbosity),
         Command::Run(args) => service::run(&args.config),
         Command::CheckConfig { file } => check_config::run(&file),
-        Command::Eval(args) => eval::run(&args, voice),
-        Command::Quality(args) => quality::run(&args, voice),
-        Command::Calibrate(args) => calibrate::run(&args, voice),
-        Command::Bench(args) => bench::run(&args, voice),
+        Command::Eval(args) => eval::run(&args, verbosity),
+        Command::EvalEvents(args) => eval_events::run(&args, verbosity),
+        Command::Calibrate(args) => calibrate::run(&args, verbosity),
+        Command::Bench(args) => bench::run(&args, verbosity),
         Command::Bundle(command) => bundle::run(&command),
         Command::Camera(command) => camera::run(&command),
         Command::Doctor(args) => doctor::run(&args),
-        Command::Completions { shell } => completions::print(shell),
-        Command::Man { command } => completions::print_man(command.as_deref()),
+        Command::Completions { shell } => man::print_completions(shell),
+        Command::Man { command } => man::print_page(command.as_deref()),
     }
-}
-
-/// Whether progress may be shown.
-#[derive(Clone, Copy, Debug)]
-pub struct Voice {
-    /// Nothing on stderr but errors.
-    pub quiet: bool,
-}
-
-/// An input as it is shown: without credentials.
-fn shown(input: &OsStr) -> String {
-    source::redact(&input.to_string_lossy())
 }

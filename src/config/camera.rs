@@ -1,14 +1,170 @@
-//! What is wished for of a camera.
+//! One camera of the configuration.
 
-use crate::cli::args::CameraArgs;
-use crate::error::Result;
-use crate::source::{CameraWish, LiveOptions, SourceOptions};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
-/// How live sources are opened: the flags for cameras, beside those for every source.
-///
-/// # Errors
-/// [`crate::Error::Usage`] naming the flag.
-pub fn live_options(args: &CameraArgs, source: &SourceOptions) -> Result<LiveOptions> {
-    let camera = CameraWish::parse(args.camera_format.as_deref(), args.camera_size.as_deref(), args.camera_fps)?;
-    Ok(LiveOptions { source: source.clone(), camera, awaited: false })
+use bike_edge::io::redact;
+use bike_edge::picture::ViewSpec;
+use bike_edge::preprocess::RegionSpec;
+use bike_edge::source::{CaptureRequest, LiveOptions, ReadSpec, SourceOptions, is_camera};
+use bike_edge::{Error, Result};
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+use super::secret::{Address, Credentials, read_address, read_credential};
+use super::spec_table::{check_keys, keys_of, take_spec};
+
+/// Which camera is meant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct CameraIdentity {
+    /// Its name in events, metrics and logs.
+    pub name: String,
+    /// A device, an address or a named pipe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// A file that contains the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_file: Option<PathBuf>,
+    /// A systemd credential that contains the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_credential: Option<String>,
+}
+
+/// A camera and how it is read: one `[[camera]]` of the configuration, `[camera_defaults]` under it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CameraSettings {
+    /// Its name in events, metrics and logs.
+    pub name: String,
+    /// Where it is.
+    pub address: Address,
+    /// The file that the address was read from.
+    pub address_from: Option<PathBuf>,
+    /// The mode that is requested from its driver.
+    pub capture: CaptureRequest,
+    /// Masks and rotation, applied before anything else reads the picture.
+    pub view: ViewSpec,
+    /// The region that is analysed, and how it becomes square.
+    pub region: RegionSpec,
+    /// How it is read.
+    pub read: ReadSpec,
+}
+
+/// The keys that `[camera_defaults]` may have too; the others belong to one camera.
+const OWN_KEYS: [&str; 6] = ["name", "source", "url_file", "url_credential", "roi", "masks"];
+
+/// Returns all keys of `[[camera]]`.
+pub(super) fn camera_keys() -> Vec<&'static str> {
+    let parts = [
+        keys_of::<CameraIdentity>(),
+        keys_of::<CaptureRequest>(),
+        keys_of::<ViewSpec>(),
+        keys_of::<RegionSpec>(),
+        keys_of::<ReadSpec>(),
+    ];
+    // Only clips from a pipe are spooled.
+    parts.concat().into_iter().filter(|key| *key != "spool_limit").collect()
+}
+
+/// Returns the keys of `[camera_defaults]`.
+pub(super) fn camera_default_keys() -> Vec<&'static str> {
+    camera_keys().into_iter().filter(|key| !OWN_KEYS.contains(key)).collect()
+}
+
+impl CameraSettings {
+    /// Reads a camera's merged table; `section` is its path in messages.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the path of the key.
+    pub(super) fn read(section: &str, mut table: Table, credentials: &Credentials) -> Result<Self> {
+        check_keys(section, &table, &camera_keys())?;
+        let identity: CameraIdentity = take_spec(section, &mut table)?;
+        let camera = Self {
+            capture: take_spec(section, &mut table)?,
+            view: take_spec(section, &mut table)?,
+            region: take_spec(section, &mut table)?,
+            read: take_spec(section, &mut table)?,
+            name: identity.name.clone(),
+            address: Address::new(""),
+            address_from: identity.url_file.clone(),
+        };
+        let check = || {
+            check_name(&identity.name)?;
+            camera.capture.check()?;
+            camera.read.check()?;
+            find_address(&identity, credentials)
+        };
+        let address = check().map_err(|e| e.within(section))?;
+        Ok(Self { address, ..camera })
+    }
+
+    /// Returns how its source is opened. A camera that is missing when the service starts is waited for.
+    pub fn live_options(&self) -> LiveOptions {
+        let source = SourceOptions { read: self.read.clone(), view: self.view.clone(), ..SourceOptions::default() };
+        LiveOptions { source, capture: self.capture.clone(), wait_for_source: true }
+    }
+}
+
+/// Names appear in file names, metrics and log lines.
+fn check_name(name: &str) -> Result<()> {
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
+    if (1..=64).contains(&name.chars().count()) && name.chars().all(allowed) && name.trim() == name {
+        return Ok(());
+    }
+    let problem = format!("`{}` is not a name", name.escape_debug());
+    Err(Error::setting("name", problem, "give 1 to 64 letters, digits, and - _ . or spaces within"))
+}
+
+fn find_address(identity: &CameraIdentity, credentials: &Credentials) -> Result<Address> {
+    let CameraIdentity { source, url_file, url_credential, .. } = identity;
+    match (source, url_file, url_credential) {
+        (Some(source), None, None) => {
+            check_source(source)?;
+            Ok(Address::new(source))
+        }
+        (None, Some(path), None) => read_address(path),
+        (None, None, Some(name)) => read_credential(name, credentials),
+        (None, None, None) => {
+            Err(Error::setting("source", "the camera has no source", "give one of source, url_file and url_credential"))
+        }
+        _ => Err(Error::setting(
+            if url_file.is_some() { "url_file" } else { "url_credential" },
+            "the camera has several sources",
+            "give one of source, url_file and url_credential",
+        )),
+    }
+}
+
+/// The service reads cameras, which produce frames by themselves; a recorded clip would end, and a bare number is a device
+/// only to other programs.
+fn check_source(source: &str) -> Result<()> {
+    let remedy = "give a device such as camera:ID or /dev/video0, an address such as rtsp://..., or the whole path of a \
+                  named pipe; recorded clips are for `bike-edge watch`";
+    let refuse = |problem: &str| Err(Error::setting("source", format!("`{}` {problem}", redact(source)), remedy));
+    let path = Path::new(source);
+    if is_camera(OsStr::new(source)) || source.contains("://") {
+        return Ok(());
+    }
+    if path.is_file() || path.is_dir() {
+        return refuse("is a file or folder");
+    }
+    if !path.is_absolute() {
+        return refuse("is not a camera, an address or a whole path");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clips_and_numbers_are_no_cameras() {
+        for source in ["clip.mp4", "0", "", " ", "/etc/hostname", "/tmp"] {
+            assert!(check_source(source).is_err(), "{source}");
+        }
+        for source in ["/dev/video0", "camera:046d", "rtsp://cam/1", "/run/no/pipe/yet"] {
+            assert!(check_source(source).is_ok(), "{source}");
+        }
+    }
 }

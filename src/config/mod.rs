@@ -1,16 +1,24 @@
-//! What the command line means: flags checked against the bundle and turned into plain values.
+//! Settings: layers of TOML tables, resolved into the library's own specs.
+//!
+//! Each setting is defined once, in the spec of the library module that uses it, with its default and its range. A board
+//! profile, the service's configuration file, a thresholds file and the flags of a command are tables of the same keys,
+//! which lie one over another ([`Layers`]). The merged table is read into the specs, and a value that cannot be used is
+//! reported at the flag or the line that gave it.
 
 mod camera;
-mod categories;
-mod events;
-mod model;
-mod sampling;
-pub mod service;
-mod size;
+mod command;
+mod effective;
+mod layers;
+mod profile;
+mod secret;
+mod service;
+mod spec_table;
+#[cfg(test)]
+mod tests;
 
-pub use camera::live_options;
-pub use categories::CategoryChoice;
-pub use events::{event_spec, read_event_settings};
-pub use model::{ModelSettings, PictureSettings, preprocess};
-pub use sampling::{SamplingPlan, View};
-pub use size::parse_size;
+pub use camera::CameraSettings;
+pub use command::CommandSettings;
+pub use effective::{builtin_default, effective_settings};
+pub use profile::{MachineNeeds, Profile};
+pub use secret::Credentials;
+pub use service::{ServiceSettings, read_service_settings};

@@ -1,68 +1,23 @@
-//! A crop becomes an embedding: the networks of a bundle, run by tract on the CPU.
+//! The networks of a bundle: a crop becomes an embedding. ONNX graphs are run by tract, with our own operators on the CPU
+//! and with tract's on a GPU.
 //!
-//! Nothing of tract is seen outside this folder. A graph's way, in [`load`]: decode, [`guard`] (what tract must not
-//! see), [`shapes`], [`constants`] (weights stored small become f32 once), our own operators where tract's are slow
-//! ([`ops`], [`qlinear`]), tract's own optimisation, then a kept state ([`runner`]).
+//! No type of tract is visible outside this folder. Each folder uses only those after it:
+//!
+//! - `networks`: the frame encoder, temporal header, composer and text tower, and the devices that they run on
+//! - `onnx`: reads a graph, refuses what tract must not read or computes wrongly, and prepares it to run
+//! - `ops`: operators that replace tract's where those are slow, and the pass that inserts them
+//! - `cpu`: computing loops by instruction set, and the threads that they run on
 
-mod caught;
-mod composer;
-mod constants;
-mod cut;
-mod dequantise;
-mod device;
-mod frame;
-mod graph;
-mod guard;
-pub mod limits;
-mod load;
+mod cpu;
+mod networks;
+mod onnx;
 mod ops;
-mod qlinear;
-mod runner;
-mod shapes;
-mod temporal;
-mod tensors;
-mod text;
-mod traps;
-mod weights;
 
-pub use composer::Composer;
-pub use device::{Compute, Device};
-pub use frame::FrameEncoder;
-pub use guard::check_graph;
-pub use ops::{Precision, Pruning, force_kernel};
+pub use cpu::choice::{Precision, force_kernel, int8_kernel_name};
 #[doc(hidden)]
-pub use qlinear::IntegerProduct;
-pub use temporal::TemporalHeader;
-pub use text::{AttributeHead, TEXT_POSITIONS, TextTower};
-
-use crate::error::Error;
-
-/// How a network is loaded and run, and what to call it.
-#[derive(Clone, Debug)]
-pub struct EncoderOptions {
-    /// Threads to compute with, at least 1.
-    pub threads: usize,
-    /// The bundle's name in errors.
-    pub bundle: String,
-    /// The graph's file name in errors.
-    pub file: String,
-    /// How attention and patch embedding of an int8 network are computed.
-    pub precision: Precision,
-    /// Whether rows that nobody reads are left out.
-    pub pruning: Pruning,
-    /// What to run on.
-    pub device: Device,
-}
-
-impl EncoderOptions {
-    /// `file` of `bundle` on that many threads of the CPU, otherwise as fast as it gets.
-    pub fn new(threads: usize, bundle: impl Into<String>, file: impl Into<String>) -> Self {
-        let (precision, pruning) = (Precision::default(), Pruning::default());
-        Self { threads, bundle: bundle.into(), file: file.into(), precision, pruning, device: Device::Cpu }
-    }
-
-    /// An [`Error::Bundle`] about this graph.
-    fn error(&self, problem: impl std::fmt::Display) -> Error {
-        Error::bundle(self.bundle.clone(), format!("{}: {problem}", self.file))
-    }
-}
+pub use cpu::int8_weights::IntegerProduct;
+pub use networks::{
+    AttributeHead, Composer, Compute, Device, EncoderOptions, FrameEncoder, TEXT_POSITIONS, TemporalHeader, TextTower,
+};
+pub use onnx::{check_graph, limits};
+pub use ops::Pruning;

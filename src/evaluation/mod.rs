@@ -1,8 +1,15 @@
-//! How well events fit what was shown: streams glued from labelled clips, and the events found in them.
+//! Measures answers and events over labelled clips, and finds event thresholds from them.
 
-mod glue;
-mod held;
-mod judge;
+mod concatenated;
+mod events;
+mod labels;
+mod matching;
+mod ranks;
+mod thresholds;
 
-pub use glue::{Glue, Glued, Piece};
-pub use judge::{Found, LEAST_OVERLAP, Measures, Shown, judge};
+pub use concatenated::{ConcatenatedStream, ConcatenationSpec};
+pub use events::{EventEvaluation, EventEvaluationReport, GateReport, evaluate_events};
+pub use labels::{LabelledClip, read_labelled_clips};
+pub use matching::{Detection, MIN_OVERLAP, Measures, Segment, match_events};
+pub use ranks::{ClipFailure, ClipRank, RankBy, RankReport, rank_clips};
+pub use thresholds::{Calibration, ClipLevels, clip_levels, thresholds_file};

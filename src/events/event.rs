@@ -1,4 +1,4 @@
-//! An event as the tracker tells it.
+//! An event as the tracker reports it.
 
 use std::fmt;
 
@@ -6,30 +6,30 @@ use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use crate::recognition::{Attribute, FrameStamp, MAX_ATTRIBUTES, MAX_WINDOW};
-use crate::source::Seconds;
+use crate::units::Seconds;
 
-/// What is told of an event.
+/// What a report says about an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventKind {
-    /// It has begun, and lasted long enough to be told.
+    /// The event started, and has lasted for the minimum length.
     New,
-    /// It goes on.
+    /// The event is still open.
     Update,
-    /// It is over.
+    /// The event ended.
     End,
 }
 
-/// The same in all that is told of one event: 16 hexadecimal digits of the SHA-256 of camera, start in milliseconds
-/// and category, so that a replay gives the same.
+/// Identifies an event: 16 hexadecimal digits of the SHA-256 of camera, start in milliseconds and category. All reports
+/// of an event have the same id, and a replay of the same frames gives the same ids.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventId(u64);
 
 impl EventId {
-    /// The id of an event.
+    /// Computes the id of an event.
     pub fn new(camera: &str, start: Seconds, category: &str) -> Self {
         let mut hash = Sha256::new();
-        // Lengths keep "ab" + "c" apart from "a" + "bc".
+        // The lengths distinguish "ab" + "c" from "a" + "bc".
         for text in [camera, category] {
             hash.update((text.len() as u64).to_le_bytes());
             hash.update(text);
@@ -58,39 +58,39 @@ impl Serialize for EventId {
     }
 }
 
-/// A frame and how much of the category's evidence it holds; the shares of a window add up to 1.
+/// A frame of a window and its saliency. The weights of a window add up to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Salient {
+pub struct SalientFrame {
     /// The frame.
     pub frame: FrameStamp,
-    /// 0..=1.
+    /// The frame's weight in the score of the event's category, 0..=1.
     pub weight: f32,
 }
 
-/// What is told of an event, in stream time.
+/// A report of an event. All times are stream time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// What is told.
+    /// What is reported.
     pub kind: EventKind,
-    /// Which event.
+    /// The id of the event.
     pub id: EventId,
-    /// Its category's place in the vocabulary.
+    /// The index of the event's category in the vocabulary.
     pub category: usize,
-    /// The newest frame, at which it is told.
+    /// The newest frame at the time of the report.
     pub stamp: FrameStamp,
-    /// When it began, as the frames of the window show it.
+    /// When the event started, according to the saliency of the window.
     pub start: Seconds,
-    /// When it ended; only where the kind is [`EventKind::End`].
+    /// When the event ended; only for [`EventKind::End`].
     pub end: Option<Seconds>,
-    /// Mean of the category's confidence over the steps of the event so far, 0..=1.
+    /// The mean of the category's confidence over the steps of the event so far, 0..=1.
     pub confidence: f32,
-    /// The highest smoothed confidence so far, 0..=1.
+    /// The highest level so far, 0..=1.
     pub peak: f32,
-    /// The step of the peak.
+    /// The step with the highest level.
     pub peak_at: FrameStamp,
-    /// The window's frames at the peak, by time.
-    pub saliency: heapless::Vec<Salient, MAX_WINDOW>,
-    /// What the window showed at the peak, nearest first.
+    /// The frames of the window at the peak, by time.
+    pub saliency: heapless::Vec<SalientFrame, MAX_WINDOW>,
+    /// The attributes of the window at the peak, most similar first.
     pub attributes: heapless::Vec<Attribute, MAX_ATTRIBUTES>,
 }
 
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_tells_camera_start_and_category_apart() {
+    fn an_id_depends_on_camera_start_and_category() {
         let id = EventId::new("front", 12.5, "cooking");
         assert_eq!(id, EventId::new("front", 12.500_000_1, "cooking"));
         assert_eq!(id.to_string().len(), 16);

@@ -1,15 +1,13 @@
-//! Scores over time become events: what went on, from when to when, how sure (docs/events.md).
+//! Turns scores over time into events with a start, an end and a confidence (docs/events.md).
 //!
-//! Pure: stream time alone, nothing read or written, so that the same scores always give the same events. A
-//! [`Tracker`] smooths each category's confidence, opens an event where it rises above `on`, closes it where it falls
-//! below `off` or the background group is stronger, and tells [`Event`]s of kind new, update and end.
+//! A [`Tracker`] smooths the confidence of each category, starts an event when the level reaches `on`, ends it when the
+//! level falls below `off` or the background group is stronger, and returns [`Event`]s of kind new, update and end. It
+//! reads no clock and does no I/O: the same scores at the same stream times always give the same events.
 
 mod event;
-mod settings;
 mod spec;
 mod tracker;
 
-pub use event::{Event, EventId, EventKind, Salient};
-pub use settings::{CategorySettings, EventSettings};
+pub use event::{Event, EventId, EventKind, SalientFrame};
 pub use spec::{CategorySpec, EventSpec};
-pub use tracker::{Edges, MAX_OPEN, Seen, Tracker};
+pub use tracker::{BoundaryRule, MAX_OPEN, Observation, Tracker};

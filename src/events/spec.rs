@@ -1,102 +1,300 @@
-//! When a category becomes an event.
+//! The settings of events: when a category starts an event and when the event ends.
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Result};
-use crate::source::Seconds;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
-/// The longest time that any of these settings may be.
+use crate::error::{Error, Result};
+use crate::units::Seconds;
+use crate::units::check_range;
+
+/// The longest time that any of these settings accepts.
 const MAX_SECONDS: Seconds = 86_400.0;
 
-/// When one category becomes an event.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CategorySpec {
-    /// Time constant with which confidences are smoothed; 0 takes them as they are.
+/// `off` as a share of `on` where `off` is omitted.
+const OFF_SHARE: f32 = 0.7;
+
+/// The smallest `gap_s` where it is omitted.
+const GAP_S: Seconds = 10.0;
+
+/// `gap_s` in strides where it is omitted, if that is longer.
+const GAP_STRIDES: f64 = 4.0;
+
+/// When categories become events: the `[events]` section of a configuration, and the file that `calibrate` writes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventSpec {
+    /// Time constant of the exponential smoothing of confidences, seconds, 0..=86400; 0 turns smoothing off.
     pub smoothing_s: Seconds,
-    /// Smoothed confidence at which an event begins, 0..=1.
+    /// The level at which an event starts, 0..=1.
     pub on: f32,
-    /// Smoothed confidence below which it ends, at most `on`.
-    pub off: f32,
-    /// How long it must go on before it is told; what is shorter is never told.
+    /// The level below which an event ends, 0..=`on`; 0.7 of `on` if omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub off: Option<f32>,
+    /// How long an event must last before it is reported, seconds, 0..=86400. Shorter events are never reported.
     pub min_length_s: Seconds,
-    /// How long after its end no other of the category begins.
+    /// The time after an event in which no other event of its category starts, seconds, 0..=86400.
+    pub cool_down_s: Seconds,
+    /// Seconds between updates of an open event, 0..=86400; 0 turns updates off.
+    pub update_s: Seconds,
+    /// The longest time between two steps without a break, seconds, 0..=86400 and above the stride. A longer gap ends
+    /// all open events at the step before it. 10 s, or 4 strides where that is longer, if omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gap_s: Option<Seconds>,
+    /// Categories that mean "nothing of interest". They never start an event, and an event ends when their levels
+    /// together exceed its own. The bundle's background categories if omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub background: Option<Vec<String>>,
+    /// Settings of single categories, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub category: BTreeMap<String, CategorySpec>,
+}
+
+/// Settings of one category. What is omitted is taken from the [`EventSpec`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CategorySpec {
+    /// See [`EventSpec::smoothing_s`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smoothing_s: Option<Seconds>,
+    /// See [`EventSpec::on`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<f32>,
+    /// See [`EventSpec::off`]. 0.7 of the category's own `on` if only that is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub off: Option<f32>,
+    /// See [`EventSpec::min_length_s`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_length_s: Option<Seconds>,
+    /// See [`EventSpec::cool_down_s`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cool_down_s: Option<Seconds>,
+}
+
+/// The settings of one category with every value filled in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Thresholds {
+    pub smoothing_s: Seconds,
+    pub on: f32,
+    pub off: f32,
+    pub min_length_s: Seconds,
     pub cool_down_s: Seconds,
 }
 
-impl Default for CategorySpec {
-    /// As docs/events.md measures them.
-    fn default() -> Self {
-        Self { smoothing_s: 1.0, on: 0.28, off: 0.196, min_length_s: 3.0, cool_down_s: 2.0 }
-    }
-}
-
-/// When categories become events.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EventSpec {
-    /// For every category that is not named below.
-    pub default: CategorySpec,
-    /// For categories by name.
-    pub categories: BTreeMap<String, CategorySpec>,
-    /// Categories that mean "nothing of interest": never events, and where their smoothed confidences add up to more
-    /// than an event's own, it ends.
-    pub background: Vec<String>,
-    /// Seconds between updates of an event that goes on; 0 for none.
-    pub update_s: Seconds,
-    /// Seconds between two steps after which the stream counts as broken off: what went on has ended at the first.
-    pub gap_s: Seconds,
-}
-
 impl Default for EventSpec {
-    /// No background, an update every 10 s, a break after 10 s.
+    /// The defaults, chosen by the measurements in docs/events.md.
     fn default() -> Self {
         Self {
-            default: CategorySpec::default(),
-            categories: BTreeMap::new(),
-            background: Vec::new(),
+            smoothing_s: 1.0,
+            on: 0.28,
+            off: None,
+            min_length_s: 3.0,
+            cool_down_s: 2.0,
             update_s: 10.0,
-            gap_s: 10.0,
+            gap_s: None,
+            background: None,
+            category: BTreeMap::new(),
         }
     }
 }
 
 impl EventSpec {
-    /// For a category.
-    pub fn of(&self, category: &str) -> CategorySpec {
-        self.categories.get(category).copied().unwrap_or(self.default)
+    /// Fills in every omitted value and checks the result. `background` are the bundle's background categories,
+    /// `stride` is the longest time between two steps.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming a value that is out of range.
+    pub fn resolve(&self, background: &[String], stride: Seconds) -> Result<Self> {
+        let gap_s = self.gap_s.unwrap_or(GAP_S.max(GAP_STRIDES * stride));
+        let common = self.common_thresholds();
+        let resolved = Self {
+            off: Some(common.off),
+            gap_s: Some(gap_s),
+            background: Some(self.background.clone().unwrap_or_else(|| background.to_vec())),
+            category: self.category.iter().map(|(name, own)| (name.clone(), own.over(common).into())).collect(),
+            ..*self
+        };
+        resolved.check()?;
+        if gap_s <= stride {
+            let problem = format!("{gap_s} is not above the stride, {stride}");
+            return Err(Error::setting("gap_s", problem, "give a time that is longer than the stride"));
+        }
+        Ok(resolved)
     }
 
+    /// Checks that every value is in its range.
+    ///
     /// # Errors
-    /// [`Error::Usage`] naming the setting that is out of its range.
+    /// [`Error::Setting`] with the key, such as `on` or `category."cooking".on`.
     pub fn check(&self) -> Result<()> {
-        seconds("update_s", self.update_s).map_err(Error::Usage)?;
-        seconds("gap_s", self.gap_s).map_err(Error::Usage)?;
-        self.default.check().map_err(|problem| Error::Usage(format!("events: {problem}")))?;
-        for (name, spec) in &self.categories {
-            spec.check()
-                .map_err(|problem| Error::Usage(format!("events of \"{}\": {problem}", name.escape_debug())))?;
+        check_seconds("update_s", self.update_s)?;
+        check_seconds("gap_s", self.gap_s())?;
+        let common = self.common_thresholds();
+        common.check()?;
+        for (name, own) in &self.category {
+            own.over(common).check().map_err(|e| e.within(&category_key(name)))?;
         }
         Ok(())
+    }
+
+    /// Returns the background categories; none if they are omitted and not resolved.
+    pub fn background(&self) -> &[String] {
+        self.background.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the longest time between two steps without a break; 10 s if it is omitted and not resolved.
+    pub fn gap_s(&self) -> Seconds {
+        self.gap_s.unwrap_or(GAP_S)
+    }
+
+    /// Merges two TOML tables of this form; values of `upper` replace those of `lower`, in each category by itself. An
+    /// `on` in `upper` also discards the `off` of `lower`, which was chosen for another `on`.
+    pub fn merge_tables(lower: &mut Table, mut upper: Table) {
+        let categories = upper.remove("category");
+        merge_settings(lower, upper);
+        match (lower.get_mut("category"), categories) {
+            (Some(Value::Table(lower)), Some(Value::Table(upper))) => {
+                for (name, own) in upper {
+                    match (lower.get_mut(&name), own) {
+                        (Some(Value::Table(lower)), Value::Table(own)) => merge_settings(lower, own),
+                        (_, own) => drop(lower.insert(name, own)),
+                    }
+                }
+            }
+            (_, Some(categories)) => drop(lower.insert("category".into(), categories)),
+            (_, None) => {}
+        }
+    }
+
+    /// Returns the settings of a category.
+    pub(super) fn thresholds(&self, category: &str) -> Thresholds {
+        let common = self.common_thresholds();
+        self.category.get(category).map_or(common, |own| own.over(common))
+    }
+
+    fn common_thresholds(&self) -> Thresholds {
+        let &Self { smoothing_s, on, off, min_length_s, cool_down_s, .. } = self;
+        Thresholds { smoothing_s, on, off: off.unwrap_or(on * OFF_SHARE), min_length_s, cool_down_s }
     }
 }
 
 impl CategorySpec {
-    fn check(&self) -> Result<(), String> {
-        let share = |name: &str, x: f32| {
-            let inside = (0.0..=1.0).contains(&x);
-            if inside { Ok(()) } else { Err(format!("{name} is {x}; give a confidence from 0 to 1")) }
-        };
-        share("on", self.on)?;
-        share("off", self.off)?;
-        if self.off > self.on {
-            return Err(format!("off, {}, is above on, {}; an event ends lower than it begins", self.off, self.on));
+    /// Fills in what is omitted from the settings that all categories share.
+    fn over(self, common: Thresholds) -> Thresholds {
+        Thresholds {
+            smoothing_s: self.smoothing_s.unwrap_or(common.smoothing_s),
+            on: self.on.unwrap_or(common.on),
+            off: self.off.unwrap_or(self.on.map_or(common.off, |on| on * OFF_SHARE)),
+            min_length_s: self.min_length_s.unwrap_or(common.min_length_s),
+            cool_down_s: self.cool_down_s.unwrap_or(common.cool_down_s),
         }
-        seconds("smoothing_s", self.smoothing_s)?;
-        seconds("min_length_s", self.min_length_s)?;
-        seconds("cool_down_s", self.cool_down_s)
     }
 }
 
-fn seconds(name: &str, x: Seconds) -> Result<(), String> {
-    let inside = (0.0..=MAX_SECONDS).contains(&x);
-    if inside { Ok(()) } else { Err(format!("{name} is {x}; give seconds from 0 to {MAX_SECONDS}")) }
+impl From<Thresholds> for CategorySpec {
+    fn from(from: Thresholds) -> Self {
+        Self {
+            smoothing_s: Some(from.smoothing_s),
+            on: Some(from.on),
+            off: Some(from.off),
+            min_length_s: Some(from.min_length_s),
+            cool_down_s: Some(from.cool_down_s),
+        }
+    }
+}
+
+impl Thresholds {
+    fn check(&self) -> Result<()> {
+        check_range("on", self.on, 0.0..=1.0, "a confidence")?;
+        check_range("off", self.off, 0.0..=1.0, "a confidence")?;
+        if self.off > self.on {
+            let problem = format!("{} is above on, {}", self.off, self.on);
+            return Err(Error::setting("off", problem, "give at most the value of on: an event ends at a lower level"));
+        }
+        check_seconds("smoothing_s", self.smoothing_s)?;
+        check_seconds("min_length_s", self.min_length_s)?;
+        check_seconds("cool_down_s", self.cool_down_s)
+    }
+}
+
+/// Returns the key of a category's settings. Control characters and quotes in the name are escaped, and a very long
+/// name is cut.
+pub(super) fn category_key(name: &str) -> String {
+    format!("category.\"{}\"", shortened(name))
+}
+
+/// Returns a name for messages, escaped and at most 200 characters long.
+pub(super) fn shortened(name: &str) -> String {
+    name.chars().take(200).collect::<String>().escape_debug().to_string()
+}
+
+fn merge_settings(lower: &mut Table, upper: Table) {
+    if upper.contains_key("on") {
+        lower.remove("off");
+    }
+    lower.extend(upper);
+}
+
+fn check_seconds(key: &str, seconds: Seconds) -> Result<()> {
+    check_range(key, seconds, 0.0..=MAX_SECONDS, "seconds")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> EventSpec {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_category_overrides_the_section_and_the_section_the_defaults() {
+        let spec = parsed("on = 0.5\ncool_down_s = 7\n[category.cooking]\non = 0.8\nmin_length_s = 3\n");
+        let spec = spec.resolve(&["a wall".into()], 0.5).unwrap();
+        let cooking = spec.thresholds("cooking");
+        assert_eq!((cooking.on, cooking.off, cooking.min_length_s, cooking.cool_down_s), (0.8, 0.8 * 0.7, 3.0, 7.0));
+        assert_eq!((spec.thresholds("dancing").on, spec.thresholds("dancing").off), (0.5, 0.35));
+        assert_eq!((spec.background(), spec.gap_s()), (&["a wall".to_owned()][..], 10.0));
+    }
+
+    #[test]
+    fn omitted_values_have_their_documented_defaults() {
+        let spec = parsed("").resolve(&[], 0.5).unwrap();
+        assert_eq!((spec.on, spec.off, spec.gap_s, spec.background), (0.28, Some(0.196), Some(10.0), Some(vec![])));
+        assert_eq!(parsed("").resolve(&[], 3.0).unwrap().gap_s, Some(12.0));
+        assert_eq!(parsed(""), EventSpec::default());
+    }
+
+    #[test]
+    fn an_upper_table_wins_and_its_on_discards_the_off_below_it() {
+        let table = |text: &str| toml::from_str::<Table>(text).unwrap();
+        let mut merged = table("on = 0.5\noff = 0.1\nbackground = []\n[category.cooking]\non = 0.8\noff = 0.4\n");
+        EventSpec::merge_tables(&mut merged, table("on = 0.7\n[category.cooking]\nmin_length_s = 1\n"));
+        EventSpec::merge_tables(&mut merged, table("[category.dancing]\noff = 0.2\n"));
+        let spec = EventSpec::deserialize(merged).unwrap().resolve(&["a wall".into()], 0.5).unwrap();
+        assert_eq!((spec.on, spec.off), (0.7, Some(0.7 * 0.7)));
+        let cooking = spec.thresholds("cooking");
+        assert_eq!((cooking.on, cooking.off, cooking.min_length_s), (0.8, 0.4, 1.0));
+        assert_eq!((spec.thresholds("dancing").on, spec.thresholds("dancing").off), (0.7, 0.2));
+        assert!(spec.background().is_empty());
+    }
+
+    #[test]
+    fn values_out_of_range_and_unknown_keys_are_refused_by_name() {
+        for (text, expected) in [
+            ("on = 1.5", "on: 1.5 is out of range"),
+            ("on = nan", "on: NaN is out of range"),
+            ("on = 0.2\noff = 0.3", "off: 0.3 is above on, 0.2"),
+            ("smoothing_s = -1", "smoothing_s: -1 is out of range"),
+            ("update_s = 1e9", "update_s: 1000000000 is out of range"),
+            ("gap_s = 0.5", "gap_s: 0.5 is not above the stride"),
+            ("[category.\"a cat\"]\ncool_down_s = inf", "category.\"a cat\".cool_down_s: inf is out of range"),
+        ] {
+            let problem = parsed(text).resolve(&[], 0.5).unwrap_err().to_string();
+            assert!(problem.contains(expected), "{problem}");
+        }
+        assert!(toml::from_str::<EventSpec>("onn = 0.5").is_err());
+        assert!(toml::from_str::<EventSpec>("[category.cooking]\nbackground = []").is_err());
+    }
 }

@@ -1,170 +1,182 @@
-//! Follows every category's confidence over time.
+//! Follows the confidence of every category over time and reports events.
 
-use super::event::{Event, EventId, EventKind, Salient};
-use super::spec::{CategorySpec, EventSpec};
+use super::event::{Event, EventId, EventKind, SalientFrame};
+use super::spec::{EventSpec, Thresholds, category_key, shortened};
 use crate::error::{Error, Result};
-use crate::recognition::{Attribute, FrameStamp, MAX_ATTRIBUTES, MAX_WINDOW, Scores, nearest};
-use crate::source::Seconds;
+use crate::recognition::{Attribute, FrameStamp, MAX_ATTRIBUTES, MAX_WINDOW, Scores, similar_names};
+use crate::units::Seconds;
 
-/// Events that can go on at one time; softmaxed confidences leave room for few above any useful threshold. What
-/// would be one more is not opened, and counted.
+/// The largest number of events that are open at one time. Confidences add up to 1, so more categories can hardly be
+/// above any useful threshold together. An event beyond the limit is not opened, and counted.
 pub const MAX_OPEN: usize = 16;
 
-/// What a step saw.
+/// What a step observed.
 #[derive(Clone, Copy, Debug)]
-pub enum Seen<'a> {
-    /// Scores of the window.
+pub enum Observation<'a> {
+    /// The scores of the window.
     Scores(&'a Scores),
-    /// Nothing: the picture is dark or flat. All confidences count as 0.
-    Nothing,
+    /// A dark or flat picture, which shows nothing: all confidences count as 0.
+    Blank,
 }
 
-/// How a window tells when its category began and ended.
+/// How the start and the end of an event are found within a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edges {
-    /// By its saliency: frames at its ends that together hold next to none of the evidence are not part of it.
-    Salient,
-    /// All frames count the same, so that nothing is known but that the window was half full of it.
+pub enum BoundaryRule {
+    /// By saliency: frames at the ends of the window that together hold less than a tenth of the evidence lie outside
+    /// the event. For models that weight frames by category.
+    Saliency,
+    /// The middle of the window. For models whose frames all count the same: when such a window passes the threshold,
+    /// about half of it shows the category.
     Middle,
 }
 
-/// The share of the evidence that may lie before an event's start, and after its end. (Measured against taking the
-/// frames that hold half of what the best one holds: F1 .38 instead of .32, each at the best settings of a grid.)
-const BEYOND: f32 = 0.1;
+/// The share of the evidence that may lie before an event's start, and after its end. (Compared with taking the frames
+/// that hold half of what the best one holds: F1 .38 instead of .32, each at the best settings of a grid.)
+const MAX_SHARE_OUTSIDE: f32 = 0.1;
 
-/// An event that is this much short of its time is told, as the difference of two times is never exact.
+/// An event is reported up to this much before its time, because the difference of two times is never exact.
 const TOLERANCE_S: Seconds = 0.0005;
 
-/// Scores in, events out. After construction nothing is allocated.
+/// Turns scores into events. Allocates nothing after construction.
+#[derive(Debug)]
 pub struct Tracker {
     camera: String,
-    edges: Edges,
+    boundary_rule: BoundaryRule,
     names: Vec<String>,
     update_s: Seconds,
     gap_s: Seconds,
     tracks: Vec<Track>,
-    open: heapless::Vec<Open, MAX_OPEN>,
+    open: heapless::Vec<OpenEvent, MAX_OPEN>,
     /// The newest step.
     last: Option<FrameStamp>,
-    told: heapless::Vec<Event, { 2 * MAX_OPEN }>,
+    reports: heapless::Vec<Event, { 2 * MAX_OPEN }>,
     not_opened: u64,
 }
 
-/// A category.
+/// The state of a category.
+#[derive(Debug)]
 struct Track {
-    spec: CategorySpec,
-    background: bool,
-    smoothed: f32,
-    /// No event begins before.
-    quiet_until: Seconds,
+    thresholds: Thresholds,
+    is_background: bool,
+    level: f32,
+    /// The end of the cool-down: no event starts before.
+    cool_until: Seconds,
 }
 
-/// An event that goes on.
-struct Open {
+/// An event that has started and not ended.
+#[derive(Debug)]
+struct OpenEvent {
     category: usize,
-    /// `None` until it has lasted long enough to be told.
+    /// `None` until the event has lasted long enough to be reported.
     id: Option<EventId>,
-    /// When its confidence came over `on`.
-    risen: Seconds,
+    /// When the level reached `on`.
+    reached_on: Seconds,
     start: Seconds,
-    /// The last frame that showed it, as far as is known: when it would have ended.
-    shown: Seconds,
-    /// When it was last told.
-    told: Seconds,
-    sum: f64,
+    /// The last frame that is known to show the category: the end, if the event ended now.
+    last_shown: Seconds,
+    last_reported: Seconds,
+    confidence_sum: f64,
     steps: u64,
     peak: f32,
     peak_at: FrameStamp,
-    saliency: heapless::Vec<Salient, MAX_WINDOW>,
+    saliency: heapless::Vec<SalientFrame, MAX_WINDOW>,
     attributes: heapless::Vec<Attribute, MAX_ATTRIBUTES>,
 }
 
 impl Tracker {
-    /// Follows the categories `names`, in the order of all scores, for one camera, whose id-giving name is `camera`.
+    /// Creates a tracker for one camera. `names` are the categories in the order of all scores; `camera` is the
+    /// camera's name, which becomes part of every event id.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a setting out of its range, or a category that is not among `names`.
-    pub fn new(spec: &EventSpec, names: &[String], camera: &str, edges: Edges) -> Result<Self> {
+    /// [`Error::Setting`] for a value out of range, or a category that is not among `names`.
+    pub fn new(spec: &EventSpec, names: &[String], camera: &str, boundary_rule: BoundaryRule) -> Result<Self> {
         spec.check()?;
-        for name in spec.categories.keys().chain(&spec.background) {
-            if !names.contains(name) {
-                return Err(unknown(name, names));
-            }
+        if let Some(name) = spec.category.keys().find(|name| !names.contains(name)) {
+            return Err(unknown_category(&category_key(name), name, names));
+        }
+        if let Some(name) = spec.background().iter().find(|name| !names.contains(name)) {
+            return Err(unknown_category("background", name, names));
         }
         let tracks = names.iter().map(|name| Track {
-            spec: spec.of(name),
-            background: spec.background.contains(name),
-            smoothed: 0.0,
-            quiet_until: f64::NEG_INFINITY,
+            thresholds: spec.thresholds(name),
+            is_background: spec.background().contains(name),
+            level: 0.0,
+            cool_until: f64::NEG_INFINITY,
         });
         Ok(Self {
             camera: camera.into(),
-            edges,
+            boundary_rule,
             tracks: tracks.collect(),
             names: names.to_vec(),
             update_s: spec.update_s,
-            gap_s: spec.gap_s,
+            gap_s: spec.gap_s(),
             open: heapless::Vec::new(),
             last: None,
-            told: heapless::Vec::new(),
+            reports: heapless::Vec::new(),
             not_opened: 0,
         })
     }
 
-    /// Takes one step and returns what is to be told of it, ends first. Steps come in the order
-    /// of their times; one that does not is taken as if no time had passed.
-    pub fn step(&mut self, stamp: FrameStamp, seen: Seen<'_>) -> &[Event] {
-        self.told.clear();
+    /// Takes one step and returns its reports, ended events first. Steps must come in the order of their times; a step
+    /// that does not is treated as if no time had passed.
+    pub fn step(&mut self, stamp: FrameStamp, observation: Observation<'_>) -> &[Event] {
+        self.reports.clear();
         if self.last.is_some_and(|last| stamp.time - last.time > self.gap_s) {
-            self.break_off();
+            self.end_all();
         }
-        self.smooth(stamp, seen);
+        self.smooth(stamp, observation);
         self.last = Some(stamp);
-        let background = self.background();
-        self.go_on(stamp, seen, background);
-        if let Seen::Scores(scores) = seen {
-            self.begin(stamp, scores, background);
+        let background = self.background_level();
+        self.continue_open(stamp, observation, background);
+        if let Observation::Scores(scores) = observation {
+            self.open_new(stamp, scores, background);
         }
-        self.tell(stamp);
-        &self.told
+        self.report_open(stamp);
+        &self.reports
     }
 
-    /// Ends what goes on: the stream is over, or was broken off. What comes then is a new beginning.
+    /// Ends all open events, because the stream ended or was interrupted, and returns their reports. A later step
+    /// starts afresh.
     pub fn finish(&mut self) -> &[Event] {
-        self.told.clear();
-        self.break_off();
-        &self.told
+        self.reports.clear();
+        self.end_all();
+        &self.reports
     }
 
-    /// The camera's name, a part of every id.
+    /// Returns the reports of the newest call of [`Tracker::step`] or [`Tracker::finish`].
+    pub fn reports(&self) -> &[Event] {
+        &self.reports
+    }
+
+    /// Returns the camera's name, which is part of every event id.
     pub fn camera(&self) -> &str {
         &self.camera
     }
 
-    /// Names of the categories.
+    /// Returns the names of the categories.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The confidence that an event of the category would need to be judged by now: the smoothed one, or 0 where the
-    /// background is stronger or it is a part of that.
+    /// Returns the level of a category that is compared with the thresholds: the smoothed confidence, or 0 if the
+    /// background is stronger or the category belongs to it.
     pub fn level(&self, category: usize) -> f32 {
-        let track = self.tracks.get(category).filter(|track| !track.background);
-        let background = self.background();
-        track.map(|track| track.smoothed).filter(|smoothed| *smoothed > background).unwrap_or(0.0)
+        let track = self.tracks.get(category).filter(|track| !track.is_background);
+        let background = self.background_level();
+        track.map(|track| track.level).filter(|level| *level > background).unwrap_or(0.0)
     }
 
-    /// Events that go on and have been told.
-    pub fn open(&self) -> usize {
+    /// Returns the number of open events that have been reported.
+    pub fn open_events(&self) -> usize {
         self.open.iter().filter(|open| open.id.is_some()).count()
     }
 
-    /// How often an event was not opened because [`MAX_OPEN`] went on.
+    /// Returns how often an event was not opened because [`MAX_OPEN`] events were open.
     pub fn not_opened(&self) -> u64 {
         self.not_opened
     }
 
-    fn break_off(&mut self) {
+    fn end_all(&mut self) {
         if let Some(last) = self.last.take() {
             while !self.open.is_empty() {
                 self.end(0, last);
@@ -172,144 +184,148 @@ impl Tracker {
         }
     }
 
-    /// Smoothed confidence of the background group together.
-    fn background(&self) -> f32 {
-        self.tracks.iter().filter(|track| track.background).map(|track| track.smoothed).sum()
+    /// Returns the sum of the background categories' levels.
+    fn background_level(&self) -> f32 {
+        self.tracks.iter().filter(|track| track.is_background).map(|track| track.level).sum()
     }
 
-    fn smooth(&mut self, stamp: FrameStamp, seen: Seen<'_>) {
-        let passed = self.last.map(|last| (stamp.time - last.time).max(0.0));
-        let mut known = (f64::NAN, 1.0);
+    fn smooth(&mut self, stamp: FrameStamp, observation: Observation<'_>) {
+        let elapsed = self.last.map(|last| (stamp.time - last.time).max(0.0));
+        // Most categories have the same time constant, so the weight of the previous one is reused.
+        let mut cached = (f64::NAN, 1.0);
         for (k, track) in self.tracks.iter_mut().enumerate() {
-            let time_constant = track.spec.smoothing_s;
-            // Most categories share one: its share is worked out once.
-            if known.0 != time_constant {
-                let share = match passed {
-                    Some(passed) if time_constant > 0.0 => 1.0 - (-passed / time_constant).exp(),
+            let time_constant = track.thresholds.smoothing_s;
+            if cached.0 != time_constant {
+                let weight = match elapsed {
+                    Some(elapsed) if time_constant > 0.0 => 1.0 - (-elapsed / time_constant).exp(),
                     _ => 1.0,
                 };
-                known = (time_constant, share as f32);
+                cached = (time_constant, weight as f32);
             }
-            track.smoothed += known.1 * (seen.confidence(k) - track.smoothed);
+            track.level += cached.1 * (observation.confidence(k) - track.level);
         }
     }
 
-    /// What becomes of the open events.
-    fn go_on(&mut self, stamp: FrameStamp, seen: Seen<'_>, background: f32) {
+    /// Updates the open events, and ends those whose level is too low.
+    fn continue_open(&mut self, stamp: FrameStamp, observation: Observation<'_>, background: f32) {
         let mut at = 0;
         while let Some(open) = self.open.get_mut(at) {
             let track = &self.tracks[open.category];
-            let over = track.smoothed < track.spec.off || track.smoothed <= background;
-            if over {
+            let ended = track.level < track.thresholds.off || track.level <= background;
+            if ended {
                 self.end(at, stamp);
                 continue;
             }
-            open.see(stamp, track, seen, self.edges);
+            open.update(stamp, track, observation, self.boundary_rule);
             at += 1;
         }
     }
 
-    /// Opens events of categories that have come over their threshold.
-    fn begin(&mut self, stamp: FrameStamp, scores: &Scores, background: f32) {
+    /// Opens events of the categories whose level has reached `on`.
+    fn open_new(&mut self, stamp: FrameStamp, scores: &Scores, background: f32) {
         for (k, track) in self.tracks.iter().enumerate() {
-            let risen = track.smoothed >= track.spec.on && track.smoothed > background && track.smoothed > 0.0;
-            if track.background || !risen || stamp.time < track.quiet_until {
+            let reached_on = track.level >= track.thresholds.on && track.level > background && track.level > 0.0;
+            if track.is_background || !reached_on || stamp.time < track.cool_until {
                 continue;
             }
             if self.open.iter().any(|open| open.category == k) {
                 continue;
             }
-            let start = self.edges.first(scores, k).unwrap_or(stamp.time).max(track.quiet_until);
-            let mut open = Open {
+            let start = self.boundary_rule.first(scores, k).unwrap_or(stamp.time).max(track.cool_until);
+            let mut open = OpenEvent {
                 category: k,
                 id: None,
-                risen: stamp.time,
+                reached_on: stamp.time,
                 start,
-                shown: start,
-                told: stamp.time,
-                sum: 0.0,
+                last_shown: start,
+                last_reported: stamp.time,
+                confidence_sum: 0.0,
                 steps: 0,
                 peak: f32::NEG_INFINITY,
                 peak_at: stamp,
                 saliency: heapless::Vec::new(),
                 attributes: heapless::Vec::new(),
             };
-            open.see(stamp, track, Seen::Scores(scores), self.edges);
+            open.update(stamp, track, Observation::Scores(scores), self.boundary_rule);
             if self.open.push(open).is_err() {
                 self.not_opened += 1;
             }
         }
     }
 
-    /// Tells events that have lasted long enough, and those that go on.
-    fn tell(&mut self, stamp: FrameStamp) {
+    /// Reports the events that have lasted long enough as new, and reported ones as updated when it is time.
+    fn report_open(&mut self, stamp: FrameStamp) {
         for open in &mut self.open {
             let kind = if open.id.is_none() {
-                if stamp.time - open.risen < self.tracks[open.category].spec.min_length_s - TOLERANCE_S {
+                let min_length_s = self.tracks[open.category].thresholds.min_length_s;
+                if stamp.time - open.reached_on < min_length_s - TOLERANCE_S {
                     continue;
                 }
                 open.id = Some(EventId::new(&self.camera, open.start, &self.names[open.category]));
                 EventKind::New
-            } else if self.update_s > 0.0 && stamp.time - open.told >= self.update_s - TOLERANCE_S {
+            } else if self.update_s > 0.0 && stamp.time - open.last_reported >= self.update_s - TOLERANCE_S {
                 EventKind::Update
             } else {
                 continue;
             };
-            open.told = stamp.time;
-            if let Some(event) = open.event(kind, stamp, None) {
-                // There is room: an event is told once a step, when it ends or here.
-                let _ = self.told.push(event);
+            open.last_reported = stamp.time;
+            if let Some(event) = open.report(kind, stamp, None) {
+                // The push succeeds: in one step an event is reported at most once here and at most MAX_OPEN others
+                // end.
+                let _ = self.reports.push(event);
             }
         }
     }
 
-    /// Ends the open event at a place of the list.
+    /// Ends the open event at an index of the list.
     fn end(&mut self, at: usize, stamp: FrameStamp) {
         let open = self.open.remove(at);
-        let end = open.shown.max(open.start);
-        if let Some(event) = open.event(EventKind::End, stamp, Some(end)) {
+        let end = open.last_shown.max(open.start);
+        if let Some(event) = open.report(EventKind::End, stamp, Some(end)) {
             let track = &mut self.tracks[open.category];
-            track.quiet_until = end + track.spec.cool_down_s;
-            // There is room, as above.
-            let _ = self.told.push(event);
+            track.cool_until = end + track.thresholds.cool_down_s;
+            // The push succeeds, as in `report_open`.
+            let _ = self.reports.push(event);
         }
     }
 }
 
-impl Seen<'_> {
+impl Observation<'_> {
     fn confidence(&self, category: usize) -> f32 {
         match self {
             Self::Scores(scores) => scores.confidence.get(category).copied().unwrap_or(0.0),
-            Self::Nothing => 0.0,
+            Self::Blank => 0.0,
         }
     }
 }
 
-impl Open {
-    /// Takes in a step that it is still going on at.
-    fn see(&mut self, stamp: FrameStamp, track: &Track, seen: Seen<'_>, edges: Edges) {
-        let confidence = seen.confidence(self.category);
-        self.sum += f64::from(confidence);
+impl OpenEvent {
+    /// Adds a step at which the event is still open.
+    fn update(&mut self, stamp: FrameStamp, track: &Track, observation: Observation<'_>, boundary_rule: BoundaryRule) {
+        let confidence = observation.confidence(self.category);
+        self.confidence_sum += f64::from(confidence);
         self.steps += 1;
-        let Seen::Scores(scores) = seen else { return };
-        // Shares of the evidence add up to 1 however little of it is left. So a window says when it was last shown only
-        // where it would keep the event open by itself, not by the smoothing of earlier ones: the median error of ends
-        // is then 0.02 s on glued real clips, where the last step's window alone, or its newest frame, gave 3.9 s.
-        if confidence >= track.spec.off {
-            let last = edges.last(scores, self.category).unwrap_or(stamp.time);
-            self.shown = self.shown.max(last);
+        let Observation::Scores(scores) = observation else { return };
+        // The weights of a window add up to 1 however little evidence is left in it. So a window shows when the
+        // category was last visible only if its own confidence would keep the event open without the smoothing of
+        // earlier windows. The median error of ends is then 0.02 s on concatenated real clips; the last step's window,
+        // or its newest frame, gave 3.9 s.
+        if confidence >= track.thresholds.off {
+            let last = boundary_rule.last(scores, self.category).unwrap_or(stamp.time);
+            self.last_shown = self.last_shown.max(last);
         }
-        if track.smoothed > self.peak {
-            (self.peak, self.peak_at) = (track.smoothed, stamp);
-            let shares = scores.saliency.row(self.category);
+        if track.level > self.peak {
+            (self.peak, self.peak_at) = (track.level, stamp);
+            let weights = scores.saliency.row(self.category);
+            let frames = scores.frames.iter().zip(weights);
             self.saliency.clear();
-            self.saliency.extend(scores.frames.iter().zip(shares).map(|(&frame, &weight)| Salient { frame, weight }));
+            self.saliency.extend(frames.map(|(&frame, &weight)| SalientFrame { frame, weight }));
             self.attributes.clone_from(&scores.attributes);
         }
     }
 
-    /// `None` where it has not been told yet and so has no id.
-    fn event(&self, kind: EventKind, stamp: FrameStamp, end: Option<Seconds>) -> Option<Event> {
+    /// Returns a report, or `None` if the event has not been reported as new and so has no id.
+    fn report(&self, kind: EventKind, stamp: FrameStamp, end: Option<Seconds>) -> Option<Event> {
         Some(Event {
             kind,
             id: self.id?,
@@ -317,7 +333,7 @@ impl Open {
             stamp,
             start: self.start,
             end,
-            confidence: (self.sum / self.steps.max(1) as f64) as f32,
+            confidence: (self.confidence_sum / self.steps.max(1) as f64) as f32,
             peak: self.peak,
             peak_at: self.peak_at,
             saliency: self.saliency.clone(),
@@ -326,38 +342,40 @@ impl Open {
     }
 }
 
-impl Edges {
-    /// The first frame of the window that shows the category.
+impl BoundaryRule {
+    /// Returns the time of the first frame of the window that belongs to the event.
     fn first(self, scores: &Scores, category: usize) -> Option<Seconds> {
-        let places = 0..scores.frames.len();
-        self.edge(scores, category, places)
+        let indices = 0..scores.frames.len();
+        self.boundary(scores, category, indices)
     }
 
-    /// The last one.
+    /// Returns the time of the last frame of the window that belongs to the event.
     fn last(self, scores: &Scores, category: usize) -> Option<Seconds> {
-        let places = (0..scores.frames.len()).rev();
-        self.edge(scores, category, places)
+        let indices = (0..scores.frames.len()).rev();
+        self.boundary(scores, category, indices)
     }
 
-    fn edge(self, scores: &Scores, category: usize, mut places: impl Iterator<Item = usize>) -> Option<Seconds> {
+    fn boundary(self, scores: &Scores, category: usize, mut indices: impl Iterator<Item = usize>) -> Option<Seconds> {
         let (oldest, newest) = (scores.frames.first()?.time, scores.frames.last()?.time);
-        let shares = scores.saliency.row(category);
-        let mut beyond = 0.0;
-        let mut within = |place: &usize| {
-            beyond += shares[*place];
-            beyond > BEYOND
+        let weights = scores.saliency.row(category);
+        let mut share = 0.0;
+        let mut is_inside = |index: &usize| {
+            share += weights[*index];
+            share > MAX_SHARE_OUTSIDE
         };
         match self {
             Self::Middle => Some((oldest + newest) / 2.0),
-            Self::Salient => scores.frames.get(places.find(&mut within)?).map(|frame| frame.time),
+            Self::Saliency => scores.frames.get(indices.find(&mut is_inside)?).map(|frame| frame.time),
         }
     }
 }
 
-fn unknown(name: &str, names: &[String]) -> Error {
-    let near = nearest(name, names.iter().map(String::as_str));
+fn unknown_category(key: &str, name: &str, names: &[String]) -> Error {
+    let near = similar_names(name, names.iter().map(String::as_str));
     let near: Vec<String> = near.iter().map(|near| format!("\"{near}\"")).collect();
-    let remedy = if near.is_empty() { String::new() } else { format!("; nearest: {}", near.join(", ")) };
-    let name: String = name.chars().take(200).collect();
-    Error::Usage(format!("events: \"{}\" is not among the categories{remedy}", name.escape_debug()))
+    let remedy = match near.is_empty() {
+        true => "name categories that the model chooses among".to_owned(),
+        false => format!("nearest: {}", near.join(", ")),
+    };
+    Error::setting(key, format!("\"{}\" is not among the categories", shortened(name)), remedy)
 }

@@ -1,37 +1,49 @@
-//! Looks at fewer frames while the chip is hot or the CPU behind, and at more again when there is room.
+//! Samples fewer frames when the chip is hot or the CPU is overloaded, and more again when there is headroom.
 //!
-//! Pure: it is told what was measured and says by how much the stride is to be stretched. Down it goes at once, one step
-//! at a time; up only after `calm_s` of calm, and after twice as long each time that going up was soon taken back, so
-//! that it does not swing.
+//! The governor takes measurements and returns the factor by which the stride is stretched; it reads no sensor and no
+//! clock. It slows down at once. It speeds up one step at a time, each after `stable_s` of stable conditions, and waits
+//! twice as long each time that speeding up soon had to be undone, so that the rate does not oscillate.
 
-/// By how much the stride is stretched, level by level.
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::measure::THERMAL_FOLDER;
+use crate::error::{Error, Result};
+use crate::units::check_range;
+
+/// The factors by which the stride can be stretched.
 const FACTORS: [f64; 11] = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0, 64.0];
 
-/// So much above `hot_c` the slowest level is taken at once.
-const MUCH_TOO_HOT_C: f64 = 8.0;
+/// At this much above `hot_c` the largest factor is taken at once, degrees Celsius.
+const FAR_TOO_HOT_C: f64 = 8.0;
 
-/// Longest patience before going up, as a multiple of `calm_s`.
-const MOST_PATIENCE: f64 = 16.0;
+/// The longest wait before speeding up, as a multiple of `stable_s`.
+const MAX_WAIT_FACTOR: f64 = 16.0;
 
-/// When fewer frames are looked at.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// When the sampling rate is lowered: the `[governor]` section of a configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct GovernorSpec {
-    /// Without it the stride stays.
+    /// Whether the stride may be stretched at all.
     pub enabled: bool,
-    /// At this temperature fewer frames are looked at, degrees Celsius.
+    /// The temperature from which fewer frames are sampled, degrees Celsius, 20..=150.
     pub hot_c: f64,
-    /// Below this one more again, degrees Celsius.
+    /// The temperature below which more frames are sampled again, degrees Celsius, 0..=150 and below `hot_c`.
     pub cool_c: f64,
-    /// Fewer, too, where work takes more than this share of the time there is, 0..=1.
-    pub behind: f64,
-    /// More only where work would then take less than this share.
-    pub room: f64,
-    /// The stride is stretched by this at most.
-    pub slowest: f64,
-    /// Seconds between two looks.
-    pub every_s: f64,
-    /// Seconds that all must be well before more frames are looked at.
-    pub calm_s: f64,
+    /// The load above which fewer frames are sampled, 0.1..=1. A load of 1 means that the work of a step takes the
+    /// whole stride.
+    pub max_load: f64,
+    /// The load that a higher rate must stay below to be resumed, 0.05..=1 and below `max_load`.
+    pub resume_load: f64,
+    /// The largest factor by which the stride is stretched, 1..=64.
+    pub max_stretch: f64,
+    /// Seconds between two measurements, 0.1..=3600.
+    pub interval_s: f64,
+    /// Seconds of low temperature and load before the rate is raised, 0..=86400.
+    pub stable_s: f64,
+    /// The folder of the kernel's thermal zones.
+    pub thermal: PathBuf,
 }
 
 impl Default for GovernorSpec {
@@ -40,165 +52,198 @@ impl Default for GovernorSpec {
             enabled: true,
             hot_c: 78.0,
             cool_c: 70.0,
-            behind: 0.9,
-            room: 0.7,
-            slowest: 8.0,
-            every_s: 5.0,
-            calm_s: 30.0,
+            max_load: 0.9,
+            resume_load: 0.7,
+            max_stretch: 8.0,
+            interval_s: 5.0,
+            stable_s: 30.0,
+            thermal: THERMAL_FOLDER.into(),
         }
     }
 }
 
-/// What was measured.
+impl GovernorSpec {
+    /// Checks that every value is in its range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the key.
+    pub fn check(&self) -> Result<()> {
+        check_range("hot_c", self.hot_c, 20.0..=150.0, "degrees Celsius")?;
+        check_range("cool_c", self.cool_c, 0.0..=150.0, "degrees Celsius")?;
+        check_range("max_load", self.max_load, 0.1..=1.0, "a share")?;
+        check_range("resume_load", self.resume_load, 0.05..=1.0, "a share")?;
+        check_range("max_stretch", self.max_stretch, 1.0..=64.0, "a factor")?;
+        check_range("interval_s", self.interval_s, 0.1..=3600.0, "seconds")?;
+        check_range("stable_s", self.stable_s, 0.0..=86_400.0, "seconds")?;
+        if self.cool_c >= self.hot_c {
+            let problem = format!("{} is not below hot_c, {}", self.cool_c, self.hot_c);
+            return Err(Error::setting("cool_c", problem, "give a temperature below hot_c"));
+        }
+        if self.resume_load >= self.max_load {
+            let problem = format!("{} is not below max_load, {}", self.resume_load, self.max_load);
+            return Err(Error::setting("resume_load", problem, "give a share below max_load"));
+        }
+        Ok(())
+    }
+}
+
+/// A measurement of this machine.
 #[derive(Clone, Copy, Debug)]
-pub struct Measured {
-    /// Seconds by a clock that goes forward alone.
+pub struct Measurement {
+    /// Seconds by a monotonic clock.
     pub at_s: f64,
-    /// The chip's temperature, degrees Celsius, where it tells.
+    /// The chip's temperature, degrees Celsius; `None` if there is no sensor.
     pub temperature_c: Option<f64>,
-    /// Time that the work of a step takes over the time there is for it at the present stride; above 1 it cannot be done.
+    /// The time that the work of a step takes, as a share of the present stride; above 1 the work cannot be done.
     pub load: f64,
 }
 
 /// Why the stride was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum ChangeReason {
     /// The chip is hot.
     Hot,
     /// The work takes too long.
-    Behind,
-    /// There is room again.
-    Room,
+    Overloaded,
+    /// There is headroom again.
+    Headroom,
 }
 
-/// A new stride.
+/// A change of the stride.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Change {
-    /// The stride is to be stretched by this.
+pub struct StrideChange {
+    /// The factor by which the stride is stretched from now on.
     pub factor: f64,
-    /// Why.
-    pub why: Why,
+    /// Why it was changed.
+    pub reason: ChangeReason,
 }
 
-/// The state between two measurements.
+/// Decides how much the stride is stretched, from one measurement to the next.
 #[derive(Clone, Debug)]
 pub struct Governor {
     spec: GovernorSpec,
-    level: usize,
-    slowest: usize,
-    looked: Option<f64>,
-    calm_since: Option<f64>,
-    raised: Option<f64>,
-    patience_s: f64,
+    /// The present index into [`FACTORS`].
+    factor: usize,
+    /// The largest index that `max_stretch` allows.
+    max_factor: usize,
+    last_measured: Option<f64>,
+    /// Since when temperature and load have allowed a higher rate.
+    stable_since: Option<f64>,
+    /// When the rate was last raised.
+    raised_at: Option<f64>,
+    /// How long conditions must be stable before the rate is raised.
+    wait_s: f64,
     changes: u64,
 }
 
 impl Governor {
-    /// At full rate.
+    /// Creates a governor at full rate.
     pub fn new(spec: GovernorSpec) -> Self {
-        let slowest = FACTORS.iter().rposition(|factor| *factor <= spec.slowest).unwrap_or(0);
+        let max_factor = FACTORS.iter().rposition(|factor| *factor <= spec.max_stretch).unwrap_or(0);
         Self {
-            spec,
-            level: 0,
-            slowest,
-            looked: None,
-            calm_since: None,
-            raised: None,
-            patience_s: spec.calm_s,
+            factor: 0,
+            max_factor,
+            last_measured: None,
+            stable_since: None,
+            raised_at: None,
+            wait_s: spec.stable_s,
             changes: 0,
+            spec,
         }
     }
 
-    /// By how much the stride is stretched now.
+    /// Returns the factor by which the stride is stretched now.
     pub fn factor(&self) -> f64 {
-        FACTORS[self.level]
+        FACTORS[self.factor]
     }
 
-    /// How often it was changed.
+    /// Returns how often the factor was changed.
     pub fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// Whether it is time for a new measurement.
+    /// Returns whether it is time for a new measurement.
     pub fn is_due(&self, at_s: f64) -> bool {
-        self.spec.enabled && self.looked.is_none_or(|looked| at_s - looked >= self.spec.every_s)
+        self.spec.enabled && self.last_measured.is_none_or(|last| at_s - last >= self.spec.interval_s)
     }
 
-    /// Takes a measurement; says if the stride is to change.
-    pub fn measure(&mut self, measured: Measured) -> Option<Change> {
-        if !self.is_due(measured.at_s) {
+    /// Takes a measurement, and returns the change of the stride if there is one. Ignores measurements that are not
+    /// due.
+    pub fn measure(&mut self, measurement: Measurement) -> Option<StrideChange> {
+        if !self.is_due(measurement.at_s) {
             return None;
         }
-        self.looked = Some(measured.at_s);
-        let before = self.level;
-        let why = match self.trouble(&measured) {
-            Some(why) => {
-                self.slow_down(&measured, why);
-                why
+        self.last_measured = Some(measurement.at_s);
+        let before = self.factor;
+        let reason = match self.reason_to_slow_down(&measurement) {
+            Some(reason) => {
+                self.slow_down(&measurement, reason);
+                reason
             }
             None => {
-                self.speed_up(&measured);
-                Why::Room
+                self.speed_up(&measurement);
+                ChangeReason::Headroom
             }
         };
-        if self.level == before {
+        if self.factor == before {
             return None;
         }
         self.changes += 1;
-        Some(Change { factor: self.factor(), why })
+        Some(StrideChange { factor: self.factor(), reason })
     }
 
-    fn trouble(&self, measured: &Measured) -> Option<Why> {
-        if measured.temperature_c.is_some_and(|c| c >= self.spec.hot_c) {
-            return Some(Why::Hot);
+    fn reason_to_slow_down(&self, measurement: &Measurement) -> Option<ChangeReason> {
+        if measurement.temperature_c.is_some_and(|c| c >= self.spec.hot_c) {
+            return Some(ChangeReason::Hot);
         }
-        (measured.load > self.spec.behind).then_some(Why::Behind)
+        (measurement.load > self.spec.max_load).then_some(ChangeReason::Overloaded)
     }
 
-    fn slow_down(&mut self, measured: &Measured, why: Why) {
-        self.calm_since = None;
-        // Going up was a mistake: be slower to try again.
-        if self.raised.take().is_some_and(|raised| measured.at_s - raised < 2.0 * self.patience_s + self.spec.every_s) {
-            self.patience_s = (2.0 * self.patience_s).min(MOST_PATIENCE * self.spec.calm_s);
+    fn slow_down(&mut self, measurement: &Measurement, reason: ChangeReason) {
+        self.stable_since = None;
+        // If the rate was raised only recently, that was a mistake: wait longer before the next attempt.
+        let recently = 2.0 * self.wait_s + self.spec.interval_s;
+        if self.raised_at.take().is_some_and(|raised_at| measurement.at_s - raised_at < recently) {
+            self.wait_s = (2.0 * self.wait_s).min(MAX_WAIT_FACTOR * self.spec.stable_s);
         }
-        let much = measured.temperature_c.is_some_and(|c| c >= self.spec.hot_c + MUCH_TOO_HOT_C);
-        let wanted = match why {
-            _ if much => self.slowest,
-            // Straight to where the work fits.
-            Why::Behind => (self.level + 1..FACTORS.len())
-                .find(|&level| self.load_at(level, measured.load) <= self.spec.behind)
-                .unwrap_or(self.slowest),
-            Why::Hot | Why::Room => self.level + 1,
+        let far_too_hot = measurement.temperature_c.is_some_and(|c| c >= self.spec.hot_c + FAR_TOO_HOT_C);
+        let wanted = match reason {
+            _ if far_too_hot => self.max_factor,
+            // Go straight to the first factor at which the work fits.
+            ChangeReason::Overloaded => (self.factor + 1..FACTORS.len())
+                .find(|&factor| self.load_at(factor, measurement.load) <= self.spec.max_load)
+                .unwrap_or(self.max_factor),
+            ChangeReason::Hot | ChangeReason::Headroom => self.factor + 1,
         };
-        self.level = wanted.min(self.slowest);
+        self.factor = wanted.min(self.max_factor);
     }
 
-    fn speed_up(&mut self, measured: &Measured) {
-        let cool = measured.temperature_c.is_none_or(|c| c < self.spec.cool_c);
-        let faster = self.level.checked_sub(1);
-        let room = faster.is_some_and(|level| self.load_at(level, measured.load) < self.spec.room);
+    fn speed_up(&mut self, measurement: &Measurement) {
+        let is_cool = measurement.temperature_c.is_none_or(|c| c < self.spec.cool_c);
+        let faster = self.factor.checked_sub(1);
+        let fits = faster.is_some_and(|factor| self.load_at(factor, measurement.load) < self.spec.resume_load);
         match faster {
-            Some(faster) if cool && room => {
-                let since = *self.calm_since.get_or_insert(measured.at_s);
-                if measured.at_s - since >= self.patience_s {
-                    self.level = faster;
-                    self.calm_since = Some(measured.at_s);
-                    self.raised = Some(measured.at_s);
+            Some(faster) if is_cool && fits => {
+                let since = *self.stable_since.get_or_insert(measurement.at_s);
+                if measurement.at_s - since >= self.wait_s {
+                    self.factor = faster;
+                    self.stable_since = Some(measurement.at_s);
+                    self.raised_at = Some(measurement.at_s);
                 }
             }
-            Some(_) => self.calm_since = None,
-            // At full rate for long: what was before is forgotten.
-            None if self.raised.is_some_and(|raised| measured.at_s - raised > 4.0 * self.patience_s) => {
-                self.patience_s = self.spec.calm_s;
-                self.raised = None;
+            Some(_) => self.stable_since = None,
+            // After a long time at full rate the wait returns to its initial value.
+            None if self.raised_at.is_some_and(|raised_at| measurement.at_s - raised_at > 4.0 * self.wait_s) => {
+                self.wait_s = self.spec.stable_s;
+                self.raised_at = None;
             }
             None => {}
         }
     }
 
-    /// The load at another level, as the same work is done less or more often.
-    fn load_at(&self, level: usize, load: f64) -> f64 {
-        load * FACTORS[self.level] / FACTORS[level]
+    /// Returns the load that the same work would be at another factor.
+    fn load_at(&self, factor: usize, load: f64) -> f64 {
+        load * FACTORS[self.factor] / FACTORS[factor]
     }
 }
 
@@ -206,79 +251,92 @@ impl Governor {
 mod tests {
     use super::*;
 
-    const SPEC: GovernorSpec = GovernorSpec {
-        enabled: true,
-        hot_c: 80.0,
-        cool_c: 70.0,
-        behind: 0.9,
-        room: 0.7,
-        slowest: 8.0,
-        every_s: 5.0,
-        calm_s: 30.0,
-    };
+    fn spec() -> GovernorSpec {
+        GovernorSpec { hot_c: 80.0, ..GovernorSpec::default() }
+    }
 
-    /// The factor after each look, five seconds apart; loads are for the full rate.
-    fn factors(governor: &mut Governor, at: &mut f64, looks: &[(f64, f64)]) -> Vec<f64> {
-        let look = |&(temperature_c, full_load): &(f64, f64)| {
-            *at += 5.0;
+    /// Returns the factor after each measurement, five seconds apart, of a temperature and a load at full rate.
+    fn factors(governor: &mut Governor, at_s: &mut f64, measurements: &[(f64, f64)]) -> Vec<f64> {
+        let measure = |&(temperature_c, full_load): &(f64, f64)| {
+            *at_s += 5.0;
             let load = full_load / governor.factor();
-            governor.measure(Measured { at_s: *at, temperature_c: Some(temperature_c), load });
+            governor.measure(Measurement { at_s: *at_s, temperature_c: Some(temperature_c), load });
             governor.factor()
         };
-        looks.iter().map(look).collect()
+        measurements.iter().map(measure).collect()
     }
 
     #[test]
-    fn heat_slows_step_by_step_and_calm_speeds_up_again() {
-        let (mut governor, mut at) = (Governor::new(SPEC), 0.0);
+    fn heat_lowers_the_rate_step_by_step_and_stable_conditions_raise_it() {
+        let (mut governor, mut at_s) = (Governor::new(spec()), 0.0);
         assert_eq!(
-            factors(&mut governor, &mut at, &[(60.0, 0.3), (80.0, 0.3), (81.0, 0.3), (79.0, 0.3)]),
+            factors(&mut governor, &mut at_s, &[(60.0, 0.3), (80.0, 0.3), (81.0, 0.3), (79.0, 0.3)]),
             [1.0, 1.5, 2.0, 2.0]
         );
-        // Between cool and hot nothing changes, however long.
-        assert_eq!(factors(&mut governor, &mut at, &[(75.0, 0.3); 50]), [2.0; 50]);
-        let back = factors(&mut governor, &mut at, &[(65.0, 0.3); 14]);
-        assert_eq!(back, [2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.0, 1.0]);
+        // Between cool and hot the factor does not change, however long it lasts.
+        assert_eq!(factors(&mut governor, &mut at_s, &[(75.0, 0.3); 50]), [2.0; 50]);
+        let raised = factors(&mut governor, &mut at_s, &[(65.0, 0.3); 14]);
+        assert_eq!(raised, [2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.0, 1.0]);
         assert_eq!(governor.changes(), 4);
     }
 
     #[test]
-    fn much_too_hot_goes_to_the_slowest_at_once() {
-        let (mut governor, mut at) = (Governor::new(SPEC), 0.0);
-        assert_eq!(factors(&mut governor, &mut at, &[(88.0, 0.1), (99.0, 0.1)]), [8.0, 8.0]);
+    fn far_too_hot_takes_the_largest_factor_at_once() {
+        let (mut governor, mut at_s) = (Governor::new(spec()), 0.0);
+        assert_eq!(factors(&mut governor, &mut at_s, &[(88.0, 0.1), (99.0, 0.1)]), [8.0, 8.0]);
     }
 
     #[test]
-    fn work_that_does_not_fit_is_done_as_often_as_it_does() {
-        let (mut governor, mut at) = (Governor::new(SPEC), 0.0);
+    fn overload_takes_the_first_factor_at_which_the_work_fits() {
+        let (mut governor, mut at_s) = (Governor::new(spec()), 0.0);
         // 2.5 / 3 is the first below 0.9; going back to 2 would be 1.25.
-        assert_eq!(factors(&mut governor, &mut at, &[(50.0, 2.5); 40]), [3.0; 40]);
-        assert_eq!(factors(&mut governor, &mut at, &[(50.0, 100.0)]), [8.0], "the slowest is the end");
+        assert_eq!(factors(&mut governor, &mut at_s, &[(50.0, 2.5); 40]), [3.0; 40]);
+        assert_eq!(factors(&mut governor, &mut at_s, &[(50.0, 100.0)]), [8.0], "max_stretch is the limit");
     }
 
     #[test]
-    fn it_does_not_swing() {
-        let (mut governor, mut at, mut changes) = (Governor::new(SPEC), 0.0, Vec::new());
+    fn the_rate_does_not_oscillate() {
+        let (mut governor, mut at_s, mut raised_at) = (Governor::new(spec()), 0.0, Vec::new());
         // A chip that is hot at full rate and cool at any other.
         for _ in 0..2000 {
-            at += 5.0;
-            let hot = governor.factor() < 1.5;
-            let temperature_c = Some(if hot { 82.0 } else { 60.0 });
-            let change = governor.measure(Measured { at_s: at, temperature_c, load: 0.2 });
-            changes.extend(change.filter(|change| change.why == Why::Room).map(|_| at));
+            at_s += 5.0;
+            let is_hot = governor.factor() < 1.5;
+            let temperature_c = Some(if is_hot { 82.0 } else { 60.0 });
+            let change = governor.measure(Measurement { at_s, temperature_c, load: 0.2 });
+            raised_at.extend(change.filter(|change| change.reason == ChangeReason::Headroom).map(|_| at_s));
         }
-        let waits: Vec<f64> = changes.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let waits: Vec<f64> = raised_at.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert!(waits.windows(2).all(|pair| pair[1] >= pair[0]), "waits never shrink: {waits:?}");
         assert!(*waits.last().unwrap() >= 480.0, "{waits:?}");
     }
 
     #[test]
-    fn a_chip_that_does_not_tell_and_a_governor_that_is_off() {
-        let blind = |load| Measured { at_s: 0.0, temperature_c: None, load };
-        assert_eq!(Governor::new(SPEC).measure(blind(0.5)), None);
-        assert_eq!(Governor::new(SPEC).measure(blind(1.2)), Some(Change { factor: 1.5, why: Why::Behind }));
-        assert_eq!(Governor::new(GovernorSpec { enabled: false, ..SPEC }).measure(blind(9.0)), None);
-        let stuck = GovernorSpec { slowest: 1.0, ..SPEC };
-        assert_eq!(Governor::new(stuck).measure(blind(9.0)), None);
+    fn a_machine_without_a_sensor_and_a_disabled_governor() {
+        let without_sensor = |load| Measurement { at_s: 0.0, temperature_c: None, load };
+        let overloaded = StrideChange { factor: 1.5, reason: ChangeReason::Overloaded };
+        assert_eq!(Governor::new(spec()).measure(without_sensor(0.5)), None);
+        assert_eq!(Governor::new(spec()).measure(without_sensor(1.2)), Some(overloaded));
+        assert_eq!(Governor::new(GovernorSpec { enabled: false, ..spec() }).measure(without_sensor(9.0)), None);
+        assert_eq!(Governor::new(GovernorSpec { max_stretch: 1.0, ..spec() }).measure(without_sensor(9.0)), None);
+    }
+
+    #[test]
+    fn the_default_is_valid_and_values_out_of_range_are_refused_by_name() {
+        GovernorSpec::default().check().unwrap();
+        for (text, expected) in [
+            ("hot_c = 151.0", "hot_c: 151 is out of range"),
+            ("cool_c = -1.0", "cool_c: -1 is out of range"),
+            ("max_load = 0.05", "max_load: 0.05 is out of range"),
+            ("resume_load = nan", "resume_load: NaN is out of range"),
+            ("max_stretch = 0.5", "max_stretch: 0.5 is out of range"),
+            ("interval_s = 0.0", "interval_s: 0 is out of range"),
+            ("stable_s = 1e6", "stable_s: 1000000 is out of range"),
+            ("hot_c = 60.0", "cool_c: 70 is not below hot_c, 60"),
+            ("resume_load = 0.95", "resume_load: 0.95 is not below max_load, 0.9"),
+        ] {
+            let problem = toml::from_str::<GovernorSpec>(text).unwrap().check().unwrap_err().to_string();
+            assert!(problem.starts_with(expected), "{problem}");
+        }
+        assert!(toml::from_str::<GovernorSpec>("room = 0.7").is_err());
     }
 }

@@ -1,12 +1,9 @@
-//! What this machine has, read from the kernel's own files.
+//! Describes and measures this machine, and lowers the sampling rate when it is hot or overloaded.
 
-mod cpu;
 mod governor;
 mod machine;
-mod thermal;
-mod usage;
+mod measure;
 
-pub use governor::{Change, Governor, GovernorSpec, Measured, Why};
-pub use machine::{Camera, Machine, board_model};
-pub use thermal::ThermalZones;
-pub use usage::{current_rss_bytes, peak_rss_bytes, process_cpu, thread_cpu};
+pub use governor::{ChangeReason, Governor, GovernorSpec, Measurement, StrideChange};
+pub use machine::{Machine, VideoDevice, board_model};
+pub use measure::{ThermalZones, current_rss_bytes, peak_rss_bytes, process_cpu, thread_cpu};

@@ -1,114 +1,114 @@
-//! What is said about a clip; the JSON of `classify --json`, schema 1 (docs/output.md).
+//! The answer for a clip; the JSON of `classify --json`, schema 1 (docs/output.md).
 
 use serde::Serialize;
 
-/// The answer to one clip.
+/// The answer for one clip.
 #[derive(Clone, Debug, Serialize)]
 pub struct Answer {
-    /// Version of this form.
+    /// The version of this format.
     pub schema: u32,
-    /// The clip, as it was named.
+    /// The clip, as the user named it, without credentials.
     pub input: String,
-    /// n, its decodable frames.
+    /// The number of decodable frames.
     pub frames: u64,
-    /// From the first frame's start to the last one's end, seconds.
+    /// The time from the start of the first frame to the end of the last one, seconds.
     pub duration_s: Option<f64>,
     /// The model.
     pub bundle: BundleName,
-    /// Best first.
-    pub results: Vec<Result>,
-    /// Best first.
+    /// The best categories, best first.
+    pub results: Vec<RankedCategory>,
+    /// The nearest attributes, most similar first.
     pub attributes: Vec<AttributeAnswer>,
-    /// Of the first result, by time.
+    /// The saliency of the sampled frames for the best category, by time.
     pub saliency: Vec<SaliencyPoint>,
-    /// Frames that were sampled by window, as the reference numbers them from 0.
+    /// The numbers behind the answer, with `--raw`.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub raw: Option<Raw>,
-    /// What was lost on the way.
+    /// What was lost while the clip was read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// Milliseconds a stage.
+    /// The time that each stage took.
     pub timing_ms: Timing,
 }
 
-/// Which model answered.
+/// The model that gave an answer.
 #[derive(Clone, Debug, Serialize)]
 pub struct BundleName {
-    /// Its name.
+    /// The name of the bundle.
     pub name: String,
-    /// Its version.
+    /// The version of the bundle.
     pub version: String,
 }
 
-/// One category's standing.
+/// A category with its scores.
 #[derive(Clone, Debug, Serialize)]
-pub struct Result {
+pub struct RankedCategory {
     /// The category.
     pub label: String,
-    /// Probability among the categories, 0..=1, mean over views.
+    /// The probability among the categories, 0..=1, mean over views.
     pub confidence: f64,
-    /// The reference's score: softmax without a scale, both branches fused, mean over views. For ranks alone.
+    /// BIKE's score: softmax without a scale, both branches fused, mean over views. Only its ranks are meaningful.
     pub score: f64,
     /// S_V, cosine, mean over views.
     pub score_video: f64,
-    /// S_A, cosine, mean over views; absent where attributes play no part.
+    /// S_A, cosine, mean over views; absent if the model runs without attributes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score_attributes: Option<f64>,
 }
 
-/// One attribute.
+/// An attribute with its similarity.
 #[derive(Clone, Debug, Serialize)]
 pub struct AttributeAnswer {
-    /// The lexicon's phrase.
+    /// The lexicon phrase.
     pub phrase: String,
-    /// Cosine with the clip.
+    /// The cosine between the phrase and the clip or window.
     pub similarity: f64,
 }
 
-/// How much a frame says for the winner.
+/// A frame with its saliency.
 #[derive(Clone, Debug, Serialize)]
 pub struct SaliencyPoint {
-    /// Seconds from the clip's start.
+    /// Stream time, seconds.
     pub t: f64,
-    /// The frame, counted from 0.
+    /// The frame number, from 0.
     pub frame: u64,
-    /// Share of the weight; all add up to 1.
+    /// The frame's share of the weight; the shares add up to 1.
     pub weight: f64,
 }
 
-/// Everything behind the answer, with `--raw`.
+/// The numbers behind an answer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Raw {
-    /// Names of all K categories, the order of the numbers below.
+    /// The names of all K categories, in the order of the numbers below.
     pub labels: Vec<String>,
     /// S_V, cosines, `[K]`, mean over views.
     pub s_v: Vec<f64>,
     /// S_A, cosines, `[K]`, mean over views; empty without attributes.
     pub s_a: Vec<f64>,
-    /// Sampled frames a window, `[views, T]`.
+    /// The numbers of the sampled frames, from 0, `[views, T]`.
     pub frame_indices: Vec<Vec<u64>>,
-    /// Embeddings before any header, `[views, T, D]`.
+    /// The embeddings of the sampled frames before any temporal header, `[views, T, D]`.
     pub frame_embeddings: Vec<Vec<Vec<f32>>>,
 }
 
-/// Where the time went.
+/// The time that each stage took, milliseconds.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Timing {
-    /// Opening the bundle; 0 for all but the first clip.
+    /// Loading the bundle; 0 for all clips but the first.
     pub load: f64,
     /// Counting and decoding frames.
     pub decode: f64,
-    /// Picture to crop.
+    /// Cutting and normalising crops.
     pub preprocess: f64,
-    /// Crop to embedding.
+    /// Encoding crops.
     pub encode: f64,
-    /// Embeddings to scores.
+    /// Scoring embeddings.
     pub recognise: f64,
-    /// All of it.
+    /// The whole clip.
     pub total: f64,
 }
 
 impl Answer {
-    /// Version of the form.
+    /// The version of the format.
     pub const SCHEMA: u32 = 1;
 }

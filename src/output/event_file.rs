@@ -1,7 +1,7 @@
-//! Lines in a file that is rotated: whole lines only, a bounded number of files of bounded size.
+//! Writes events to a file that is rotated: whole lines only, a bounded number of files of bounded size.
 //!
-//! A full or broken disk loses lines, never the service: it is logged once, lines are counted, and each new line tries
-//! again.
+//! A full or broken disk loses lines but never stops the service: the failure is logged once, lost lines are counted,
+//! and each new line is a new attempt.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -9,45 +9,45 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-/// How much of a file's end is looked at for its last whole line, bytes. No line of ours is nearly as long.
+use super::spec::FileSpec;
+
+/// How much of a file's end is searched for its last whole line, bytes. No event line is nearly as long.
 const TAIL: u64 = 1 << 20;
 
-/// Appends lines to a file; older files are `path.1`, `path.2` and so on.
+/// Appends lines to a file and rotates it; older files are `path.1`, `path.2` and so on.
 pub struct EventFile {
-    path: PathBuf,
-    max_bytes: u64,
-    files: usize,
-    open: Option<Open>,
+    spec: FileSpec,
+    open: Option<OpenFile>,
     /// Whether the last line was lost.
     failing: bool,
     counts: FileCounts,
     line: Vec<u8>,
 }
 
-/// What became of lines.
+/// The number of lines by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileCounts {
-    /// Written whole.
+    /// Lines written.
     pub written: u64,
-    /// Lost, as the disk was full or broken.
+    /// Lines lost because the disk was full or broken.
     pub lost: u64,
 }
 
-struct Open {
+struct OpenFile {
     file: File,
     bytes: u64,
 }
 
 impl EventFile {
-    /// Opens the file and mends its end. What cannot be opened now is tried again with each line.
-    pub fn new(path: &Path, max_bytes: u64, files: usize) -> Self {
-        let path = path.to_path_buf();
+    /// Opens the file and removes an unfinished line at its end. If the file cannot be opened, each line is a new
+    /// attempt. The spec is taken as checked.
+    pub fn new(spec: &FileSpec) -> Self {
         let counts = FileCounts::default();
-        let mut new = Self { path, max_bytes, files, open: None, failing: false, counts, line: Vec::new() };
-        if let Err(e) = new.ready() {
-            new.complain(&e);
+        let mut file = Self { spec: spec.clone(), open: None, failing: false, counts, line: Vec::new() };
+        if let Err(e) = file.open() {
+            file.log_failure(&e);
         }
-        new
+        file
     }
 
     /// Writes one object as a line, and waits until it is on the disk.
@@ -63,96 +63,98 @@ impl EventFile {
             Ok(()) => {
                 self.counts.written += 1;
                 if std::mem::take(&mut self.failing) {
-                    log::info!("{}: written again; {} lines were lost so far", self.path.display(), self.counts.lost);
+                    let path = self.spec.path.display();
+                    log::info!("{path}: writing works again; {} lines were lost so far", self.counts.lost);
                 }
             }
             Err(e) => {
                 self.counts.lost += 1;
-                // Opened anew for the next line: someone may have made room, or a new disk.
+                // The next line opens the file again: the disk may have been cleared or replaced by then.
                 self.open = None;
-                self.complain(&e);
+                self.log_failure(&e);
             }
         }
     }
 
-    /// What became of lines so far.
+    /// Returns the number of lines so far.
     pub fn counts(&self) -> FileCounts {
         self.counts
     }
 
-    fn complain(&mut self, error: &io::Error) {
+    fn log_failure(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.failing, true) {
-            log::error!("{}: cannot be written ({error}); events are lost until it can", self.path.display());
+            log::error!("{}: cannot be written ({error}); events are lost until it can", self.spec.path.display());
         }
     }
 
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        let bytes = self.ready()?.bytes;
-        if bytes > 0 && bytes + line.len() as u64 > self.max_bytes {
+        let bytes = self.open()?.bytes;
+        if bytes > 0 && bytes + line.len() as u64 > self.spec.max_size.bytes() {
             self.rotate()?;
         }
-        let open = self.ready()?;
+        let open = self.open()?;
         let written = open.file.write_all(line).and_then(|()| open.file.sync_data());
         match written {
             Ok(()) => open.bytes += line.len() as u64,
-            // What did not go in whole does not stay in part; where even that fails, opening it anew mends it.
+            // Remove the part that was written. If that fails too, opening the file again removes it.
             Err(_) => open.file.set_len(open.bytes)?,
         }
         written
     }
 
-    fn ready(&mut self) -> io::Result<&mut Open> {
+    /// Returns the open file, and opens it if necessary.
+    fn open(&mut self) -> io::Result<&mut OpenFile> {
         let open = match self.open.take() {
             Some(open) => open,
-            None => open_mended(&self.path)?,
+            None => open_repaired(&self.spec.path)?,
         };
         Ok(self.open.insert(open))
     }
 
-    /// Moves every file on by one; the oldest goes.
+    /// Renames every file to the next number; the oldest is replaced.
     fn rotate(&mut self) -> io::Result<()> {
         self.open = None;
-        for number in (0..self.files - 1).rev() {
+        for number in (0..self.spec.files - 1).rev() {
             let (from, to) = (self.numbered(number), self.numbered(number + 1));
             match fs::rename(&from, &to) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
                 _ => {}
             }
         }
-        if self.files == 1 {
-            fs::remove_file(&self.path)?;
+        if self.spec.files == 1 {
+            fs::remove_file(&self.spec.path)?;
         }
         Ok(())
     }
 
-    /// The path of a file, 0 being the newest.
+    /// Returns the path of a file; 0 is the newest.
     fn numbered(&self, number: usize) -> PathBuf {
         if number == 0 {
-            return self.path.clone();
+            return self.spec.path.clone();
         }
-        let mut path = self.path.clone().into_os_string();
+        let mut path = self.spec.path.clone().into_os_string();
         path.push(format!(".{number}"));
         path.into()
     }
 }
 
-/// Opens the file to append, its end mended: a power cut may have left half a line.
-fn open_mended(path: &Path) -> io::Result<Open> {
+/// Opens a file for appending and removes an unfinished line at its end, which a power cut may have left.
+fn open_repaired(path: &Path) -> io::Result<OpenFile> {
     let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
     let bytes = file.metadata()?.len();
     let from = bytes.saturating_sub(TAIL);
     let mut tail = Vec::new();
     file.seek(SeekFrom::Start(from))?;
     Read::by_ref(&mut file).take(TAIL).read_to_end(&mut tail)?;
-    // A file that lost its blocks in a power cut ends in zeros; they go with the half line.
+    // A file that lost blocks in a power cut ends in zeros, which are removed with the unfinished line.
     let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at as u64 + 1);
     let keep = if tail.is_empty() { bytes } else { from + whole };
     if keep < bytes {
-        log::warn!("{}: {} bytes of an unfinished line are cut off its end", path.display(), bytes - keep);
+        log::warn!("{}: removing {} bytes of an unfinished line at its end", path.display(), bytes - keep);
         file.set_len(keep)?;
         file.sync_data()?;
     }
-    Ok(Open { file, bytes: keep })
+    Ok(OpenFile { file, bytes: keep })
 }
 
 #[cfg(test)]
@@ -160,6 +162,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::units::ByteSize;
+
+    fn event_file(path: &Path, max_bytes: u64, files: usize) -> EventFile {
+        EventFile::new(&FileSpec { path: path.to_owned(), max_size: ByteSize::new(max_bytes), files })
+    }
 
     fn lines(path: &Path) -> Vec<Value> {
         let text = fs::read_to_string(path).unwrap();
@@ -168,10 +175,10 @@ mod tests {
     }
 
     #[test]
-    fn files_are_rotated_by_size_and_only_so_many_are_kept() {
+    fn files_are_rotated_by_size_and_their_number_is_bounded() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
-        let mut file = EventFile::new(&path, 40, 3);
+        let mut file = event_file(&path, 40, 3);
         // Each line has 10 bytes.
         (0..18).for_each(|n| file.write(&json!({ "n": 100 + n })));
         let numbers = |path: &Path| lines(path).iter().map(|l| l["n"].as_u64().unwrap()).collect::<Vec<_>>();
@@ -180,24 +187,24 @@ mod tests {
         assert_eq!(numbers(&folder.path().join("events.jsonl.2")), [108, 109, 110, 111]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
         assert_eq!(file.counts(), FileCounts { written: 18, lost: 0 });
-        // Goes on where it was, after a restart.
+        // After a restart, lines are appended to the existing file.
         drop(file);
-        let mut file = EventFile::new(&path, 40, 1);
+        let mut file = event_file(&path, 40, 1);
         (0..3).for_each(|n| file.write(&json!({ "n": 200 + n })));
-        assert_eq!(numbers(&path), [202], "one file alone begins anew");
+        assert_eq!(numbers(&path), [202], "a single file starts empty after a rotation");
     }
 
     #[test]
-    fn half_a_line_is_cut_off_on_start() {
+    fn an_unfinished_line_is_removed_on_start() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
         for torn in [&b"{\"n\":1}\n{\"n\":2}\n{\"n\":"[..], b"{\"n\":1}\n{\"n\":2}\n\0\0\0\0\0"] {
             fs::write(&path, torn).unwrap();
-            EventFile::new(&path, 1 << 20, 2).write(&json!({ "n": 3 }));
+            event_file(&path, 1 << 20, 2).write(&json!({ "n": 3 }));
             assert_eq!(lines(&path), [json!({ "n": 1 }), json!({ "n": 2 }), json!({ "n": 3 })]);
         }
         fs::write(&path, "never a whole line").unwrap();
-        EventFile::new(&path, 1 << 20, 2).write(&json!({ "n": 3 }));
+        event_file(&path, 1 << 20, 2).write(&json!({ "n": 3 }));
         assert_eq!(lines(&path), [json!({ "n": 3 })]);
     }
 
@@ -207,7 +214,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-        let mut file = EventFile::new(&path, 1 << 20, 2);
+        let mut file = event_file(&path, 1 << 20, 2);
         (0..3).for_each(|n| file.write(&json!({ "n": n })));
         assert_eq!(file.counts(), FileCounts { written: 0, lost: 3 });
         fs::remove_file(&path).unwrap();
@@ -216,10 +223,10 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_missing_is_waited_for() {
+    fn a_missing_folder_is_retried_with_each_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("later/events.jsonl");
-        let mut file = EventFile::new(&path, 1 << 20, 2);
+        let mut file = event_file(&path, 1 << 20, 2);
         file.write(&json!({ "n": 1 }));
         fs::create_dir(path.parent().unwrap()).unwrap();
         file.write(&json!({ "n": 2 }));

@@ -1,88 +1,130 @@
-//! An event as a line of JSON, schema 1 (docs/events.md, docs/events.schema.json).
+//! An event as a line of JSON, schema 1 (docs/events.md, docs/schemas/events.schema.json).
 
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use super::answer::{AttributeAnswer, SaliencyPoint};
-use super::round::{brief, rounded};
 use crate::events::{Event, EventId, EventKind};
-use crate::source::Seconds;
+use crate::units::Seconds;
+use crate::units::{rounded_score, rounded_time};
 
 /// A line of `watch` and `run`.
 #[derive(Clone, Debug, Serialize)]
 pub struct EventLine<'a> {
-    /// Version of this form.
+    /// The version of this format.
     pub schema: u32,
-    /// What is told.
+    /// Whether the event started, is still open or ended.
     pub event: EventKind,
-    /// The same in all lines of one event.
+    /// The id of the event, the same in all its lines.
     pub id: EventId,
     /// The camera's name.
     pub camera: &'a str,
     /// The clip, address or device, without credentials.
     pub input: &'a str,
-    /// What goes on.
+    /// The category of the event.
     pub category: &'a str,
     /// Stream time of the newest frame, seconds.
     pub t: Seconds,
-    /// The newest frame, counted from 0.
+    /// The number of the newest frame, from 0.
     pub frame: u64,
-    /// Stream time at which it began.
+    /// Stream time of the event's start, seconds.
     pub start: Seconds,
-    /// Stream time at which it ended; null while it goes on.
+    /// Stream time of the event's end, seconds; null while the event is open.
     pub end: Option<Seconds>,
     /// Mean confidence so far, 0..=1.
     pub confidence: f64,
-    /// Highest smoothed confidence so far, 0..=1.
+    /// The highest level so far, 0..=1.
     pub peak: f64,
-    /// Stream time of the peak.
+    /// Stream time of the highest level, seconds.
     pub peak_t: Seconds,
-    /// The window's frames at the peak; shares add up to 1.
+    /// The frames of the window at the peak; their weights add up to 1.
     pub saliency: Vec<SaliencyPoint>,
-    /// What the window showed at the peak, best first.
+    /// The attributes of the window at the peak, most similar first.
     pub attributes: Vec<AttributeAnswer>,
-    /// By the clock of this machine; alone with `input` different in a replay.
+    /// The analysed region. Reserved: not written yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
+    /// The number of the line, which increases by 1 from line to line. Reserved: not written yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// Whether the clock behind `wall` is right. Reserved: not written yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockState>,
+    /// Times by the clock of this machine. In a replay only these and `input` differ.
     pub wall: Wall,
+}
+
+/// A rectangle in pixels of the upright picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Region {
+    /// Pixels from the left edge.
+    pub x: u32,
+    /// Pixels from the top edge.
+    pub y: u32,
+    /// Width, pixels.
+    pub w: u32,
+    /// Height, pixels.
+    pub h: u32,
+}
+
+/// Whether the clock of this machine is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClockState {
+    /// The clock is synchronised.
+    Ok,
+    /// The clock has not been set since the machine started, so that times of day may be wrong.
+    Unsynchronised,
 }
 
 /// Times of day, UTC, RFC 3339.
 #[derive(Clone, Debug, Serialize)]
 pub struct Wall {
-    /// When the line was made.
+    /// When the line was written.
     pub written: String,
-    /// When the event began; absent where the source is a recording.
+    /// When the event started; absent for recordings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<String>,
-    /// When it ended; absent while it goes on, and for recordings.
+    /// When the event ended; absent while it is open, and for recordings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<String>,
 }
 
-/// Where events come from, and what their numbers stand for.
+/// Where events come from, and the names that their numbers stand for.
 #[derive(Clone, Copy, Debug)]
 pub struct EventSource<'a> {
     /// The camera's name.
     pub camera: &'a str,
     /// The clip, address or device, without credentials.
     pub input: &'a str,
-    /// Names of the categories.
+    /// The names of the categories.
     pub categories: &'a [String],
-    /// Phrases of the lexicon; empty where there is none.
+    /// The phrases of the lexicon; empty if the bundle has none.
     pub phrases: &'a [String],
 }
 
 impl<'a> EventLine<'a> {
-    /// Version of the form.
+    /// The version of the format.
     pub const SCHEMA: u32 = 1;
 
-    /// The line of an event. `captured` is when the event's newest frame was taken, for live sources.
+    /// Creates the line of an event. `captured` is the time of day at which the event's newest frame was captured, for
+    /// live sources.
     pub fn new(event: &Event, source: EventSource<'a>, captured: Option<SystemTime>) -> Self {
         let time_of_day = |t: Seconds| {
             let ago = Duration::try_from_secs_f64(event.stamp.time - t).unwrap_or_default();
-            captured.and_then(|captured| captured.checked_sub(ago)).map(shown)
+            captured.and_then(|captured| captured.checked_sub(ago)).map(rfc3339)
         };
         let name = |names: &'a [String], at: usize| names.get(at).map_or("", String::as_str);
+        let saliency = event.saliency.iter().map(|s| SaliencyPoint {
+            t: rounded_time(s.frame.time),
+            frame: s.frame.index,
+            weight: rounded_score(s.weight),
+        });
+        let attributes = event.attributes.iter().map(|&(phrase, similarity)| AttributeAnswer {
+            phrase: name(source.phrases, phrase as usize).into(),
+            similarity: rounded_score(similarity),
+        });
         Self {
             schema: Self::SCHEMA,
             event: event.kind,
@@ -90,28 +132,20 @@ impl<'a> EventLine<'a> {
             camera: source.camera,
             input: source.input,
             category: name(source.categories, event.category),
-            t: rounded(event.stamp.time),
+            t: rounded_time(event.stamp.time),
             frame: event.stamp.index,
-            start: rounded(event.start),
-            end: event.end.map(rounded),
-            confidence: brief(event.confidence),
-            peak: brief(event.peak),
-            peak_t: rounded(event.peak_at.time),
-            saliency: event
-                .saliency
-                .iter()
-                .map(|s| SaliencyPoint { t: rounded(s.frame.time), frame: s.frame.index, weight: brief(s.weight) })
-                .collect(),
-            attributes: event
-                .attributes
-                .iter()
-                .map(|&(phrase, similarity)| AttributeAnswer {
-                    phrase: name(source.phrases, phrase as usize).into(),
-                    similarity: brief(similarity),
-                })
-                .collect(),
+            start: rounded_time(event.start),
+            end: event.end.map(rounded_time),
+            confidence: rounded_score(event.confidence),
+            peak: rounded_score(event.peak),
+            peak_t: rounded_time(event.peak_at.time),
+            saliency: saliency.collect(),
+            attributes: attributes.collect(),
+            region: None,
+            seq: None,
+            clock: None,
             wall: Wall {
-                written: shown(SystemTime::now()),
+                written: rfc3339(SystemTime::now()),
                 start: time_of_day(event.start),
                 end: event.end.and_then(time_of_day),
             },
@@ -119,6 +153,6 @@ impl<'a> EventLine<'a> {
     }
 }
 
-fn shown(time: SystemTime) -> String {
+fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }

@@ -1,4 +1,4 @@
-//! One JSON object a line.
+//! Writes JSON Lines: one object per line.
 
 use std::io::{ErrorKind, Write};
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 
-/// Writes objects as lines, each flushed, so that a reader sees it at once.
+/// Writes objects as lines, and flushes after each, so that a reader of a pipe gets it at once.
 pub struct JsonLines<W: Write> {
     out: W,
     line: Vec<u8>,
@@ -14,7 +14,7 @@ pub struct JsonLines<W: Write> {
 }
 
 impl<W: Write> JsonLines<W> {
-    /// Lines into `out`.
+    /// Creates a writer of lines to `out`.
     pub fn new(out: W) -> Self {
         Self { out, line: Vec::new(), written: 0 }
     }
@@ -22,7 +22,7 @@ impl<W: Write> JsonLines<W> {
     /// Writes one object.
     ///
     /// # Errors
-    /// [`Error::Output`], or [`Error::PipeClosed`] where the reader has gone.
+    /// [`Error::Output`], or [`Error::PipeClosed`] if the reader has closed the pipe.
     pub fn write(&mut self, object: &impl Serialize) -> Result<()> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, object).map_err(|e| Error::Internal(format!("JSON: {e}")))?;
@@ -32,13 +32,14 @@ impl<W: Write> JsonLines<W> {
         Ok(())
     }
 
-    /// Lines written.
+    /// Returns the number of lines written.
     pub fn written(&self) -> u64 {
         self.written
     }
 }
 
-/// What became of writing to stdout. A closed pipe is how `| head` says it has seen enough: no fault, no message.
+/// Turns an error of writing to stdout into one of this crate. A closed pipe is not a failure: it is how `| head` stops
+/// the program when it has enough.
 pub fn output_error(error: std::io::Error) -> Error {
     match error.kind() {
         ErrorKind::BrokenPipe => Error::PipeClosed,

@@ -1,19 +1,15 @@
-//! Where answers go: a table for people, JSON Lines for programs.
+//! Writes answers and events: a table for people, JSON Lines for programs, rotated files for the service.
 
 mod answer;
-mod bars;
 mod event_file;
 mod event_line;
 mod json;
-mod round;
+mod spec;
 mod table;
-mod whole_file;
 
-pub use answer::{Answer, AttributeAnswer, BundleName, Raw, Result, SaliencyPoint, Timing};
-pub use bars::{bar, sparkline};
+pub use answer::{Answer, AttributeAnswer, BundleName, RankedCategory, Raw, SaliencyPoint, Timing};
 pub use event_file::{EventFile, FileCounts};
-pub use event_line::{EventLine, EventSource, Wall};
+pub use event_line::{ClockState, EventLine, EventSource, Region, Wall};
 pub use json::{JsonLines, output_error};
-pub use round::{brief, rounded};
+pub use spec::{FileSpec, OutputSpec};
 pub use table::Terminal;
-pub use whole_file::{Lasting, write_whole};

@@ -1,36 +1,40 @@
-//! An answer on a terminal: ranked bars, saliency over time, attributes.
+//! Prints an answer on a terminal: ranked bars, saliency over time, attributes.
 
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 
+use super::Answer;
 use super::json::output_error;
-use super::{Answer, bar, sparkline};
 use crate::error::Result;
 
 const LABEL_WIDTH: usize = 34;
 const BAR_WIDTH: usize = 24;
-/// Columns that every terminal has, and where the text of a named line starts.
-const WIDTH: usize = 80;
-const INDENT: usize = 11;
 const SPARK_WIDTH: usize = 24;
+/// The number of columns that every terminal has.
+const WIDTH: usize = 80;
+/// The column at which the text of a named line starts.
+const INDENT: usize = 13;
+/// The parts of a character cell, in eighths.
+const EIGHTHS: [char; 9] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
+const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const WINNER: Style = AnsiColor::Green.on_default().bold();
 const OTHER: Style = AnsiColor::Cyan.on_default();
 
-/// Writes answers for people.
+/// Prints answers for people.
 pub struct Terminal<W: Write> {
     out: W,
 }
 
 impl<W: Write> Terminal<W> {
-    /// Answers into `out`, which takes or strips the styles.
+    /// Creates a printer to `out`, which must accept or strip the styles.
     pub fn new(out: W) -> Self {
         Self { out }
     }
 
-    /// Writes one answer.
+    /// Prints one answer.
     ///
     /// # Errors
     /// [`Error::Output`](crate::Error::Output) or [`Error::PipeClosed`](crate::Error::PipeClosed).
@@ -42,7 +46,7 @@ impl<W: Write> Terminal<W> {
         let out = &mut self.out;
         let frames = if answer.frames == 1 { "frame" } else { "frames" };
         let length = answer.duration_s.map_or(String::new(), |s| format!(", {s:.1} s"));
-        writeln!(out, "{BOLD}{}{BOLD:#}  {DIM}{} {frames}{length}{DIM:#}", shown(&answer.input), answer.frames)?;
+        writeln!(out, "{BOLD}{}{BOLD:#}  {DIM}{} {frames}{length}{DIM:#}", printable(&answer.input), answer.frames)?;
         for (rank, result) in answer.results.iter().enumerate() {
             let style = if rank == 0 { WINNER } else { OTHER };
             let label = fit(&result.label, LABEL_WIDTH);
@@ -51,37 +55,52 @@ impl<W: Write> Terminal<W> {
         }
         if let (Some(first), Some(last)) = (answer.saliency.first(), answer.saliency.last()) {
             let peak = answer.saliency.iter().max_by(|a, b| a.weight.total_cmp(&b.weight)).unwrap_or(first);
-            // Neighbours share a character where there are more frames than columns for them.
-            let share = answer.saliency.len().div_ceil(SPARK_WIDTH);
-            let sums = answer.saliency.chunks(share).map(|points| points.iter().map(|p| p.weight as f32).sum());
+            // Neighbouring frames share a character if there are more frames than columns.
+            let per_column = answer.saliency.len().div_ceil(SPARK_WIDTH);
+            let sums = answer.saliency.chunks(per_column).map(|points| points.iter().map(|p| p.weight as f32).sum());
             let line = sparkline(sums);
-            write!(out, "  {:<9}{} {WINNER}{line}{WINNER:#} {}", "when", clock(first.t), clock(last.t))?;
-            writeln!(out, "  {DIM}most at {} (frame {}){DIM:#}", clock(peak.t), peak.frame)?;
+            write!(out, "  {:<11}{} {WINNER}{line}{WINNER:#} {}", "saliency", clock(first.t), clock(last.t))?;
+            writeln!(out, "  {DIM}peak at {} (frame {}){DIM:#}", clock(peak.t), peak.frame)?;
         }
         if !answer.attributes.is_empty() {
-            let seen = answer.attributes.iter().map(|a| format!("{} {:.2}", shown(&a.phrase), a.similarity));
-            for (row, line) in wrapped(seen, WIDTH - INDENT).into_iter().enumerate() {
-                writeln!(out, "  {:<9}{line}", if row == 0 { "sees" } else { "" })?;
+            let attributes = answer.attributes.iter().map(|a| format!("{} {:.2}", printable(&a.phrase), a.similarity));
+            for (row, line) in wrapped(attributes, WIDTH - INDENT).into_iter().enumerate() {
+                writeln!(out, "  {:<11}{line}", if row == 0 { "attributes" } else { "" })?;
             }
         }
         let t = &answer.timing_ms;
-        writeln!(
-            out,
-            "  {DIM}{:<9}{:.0} ms: load {:.0}, decode {:.0} and preprocess {:.0} beside encode {:.0}, recognise {:.1}{DIM:#}",
-            "took", t.total, t.load, t.decode, t.preprocess, t.encode, t.recognise
-        )?;
+        write!(out, "  {DIM}{:<11}{:.0} ms: load {:.0}, decode {:.0} and ", "time", t.total, t.load, t.decode)?;
+        write!(out, "preprocess {:.0} parallel to encode {:.0}, ", t.preprocess, t.encode)?;
+        writeln!(out, "recognise {:.1}{DIM:#}", t.recognise)?;
         out.flush()
     }
 }
 
-/// Text from outside without control characters, which could drive the terminal.
-fn shown(text: &str) -> String {
+/// Draws a bar of `width` cells, filled to `share` (0..=1).
+fn bar(share: f32, width: usize) -> String {
+    let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
+    let eighths = (share * (width * 8) as f32).round() as usize;
+    (0..width).map(|cell| EIGHTHS[eighths.saturating_sub(cell * 8).min(8)]).collect()
+}
+
+/// Draws one character per weight, the largest at full height.
+fn sparkline(weights: impl IntoIterator<Item = f32> + Clone) -> String {
+    let largest = weights.clone().into_iter().fold(0.0_f32, f32::max);
+    let height = |weight: f32| {
+        let share = if largest > 0.0 { (weight / largest).clamp(0.0, 1.0) } else { 0.0 };
+        HEIGHTS[(share * (HEIGHTS.len() - 1) as f32).round() as usize]
+    };
+    weights.into_iter().map(height).collect()
+}
+
+/// Replaces the control characters of text from outside, which could control the terminal.
+fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// A label cut or padded to `width` characters.
+/// Cuts or pads a label to `width` characters.
 fn fit(label: &str, width: usize) -> String {
-    let label = shown(label);
+    let label = printable(label);
     if label.chars().count() <= width {
         return format!("{label:<width$}");
     }
@@ -90,7 +109,7 @@ fn fit(label: &str, width: usize) -> String {
     cut
 }
 
-/// Items joined by commas into lines of at most `width` characters; an item that is longer stands alone.
+/// Joins items by commas into lines of at most `width` characters. A longer item gets a line of its own.
 fn wrapped(items: impl Iterator<Item = String>, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for item in items {
@@ -107,7 +126,7 @@ fn wrapped(items: impl Iterator<Item = String>, width: usize) -> Vec<String> {
     lines
 }
 
-/// `m:ss.s`
+/// Formats seconds as `m:ss.s`.
 fn clock(seconds: f64) -> String {
     let tenths = (seconds.max(0.0) * 10.0).round() as u64;
     format!("{}:{:02}.{}", tenths / 600, tenths / 10 % 60, tenths % 10)
@@ -118,6 +137,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn bars_fill_from_empty_to_full() {
+        assert_eq!(bar(0.0, 4), "    ");
+        assert_eq!(bar(0.5, 4), "██  ");
+        assert_eq!(bar(1.0, 4), "████");
+        assert_eq!(bar(f32::NAN, 2), "  ");
+        assert_eq!(bar(0.53125, 4), "██▏ ");
+    }
+
+    #[test]
+    fn the_largest_weight_has_full_height() {
+        assert_eq!(sparkline([0.0, 0.25, 0.5]), "▁▅█");
+        assert_eq!(sparkline([0.0, 0.0]), "▁▁");
+    }
+
+    #[test]
     fn clocks_round_to_tenths_and_carry() {
         assert_eq!(clock(0.0), "0:00.0");
         assert_eq!(clock(59.96), "1:00.0");
@@ -125,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn items_wrap_between_each_other() {
+    fn lines_wrap_between_items() {
         let items = || ["one", "two", "three"].map(str::to_owned).into_iter();
         assert_eq!(wrapped(items(), 80), ["one, two, three"]);
         assert_eq!(wrapped(items(), 9), ["one, two,", "three"]);
@@ -133,9 +167,9 @@ mod tests {
     }
 
     #[test]
-    fn labels_keep_their_column_and_cannot_drive_the_terminal() {
+    fn labels_keep_their_column_and_cannot_control_the_terminal() {
         assert_eq!(fit("ab", 4), "ab  ");
         assert_eq!(fit("abcdef", 4), "abc…");
-        assert_eq!(shown("a\u{1b}[2J"), "a\u{fffd}[2J");
+        assert_eq!(printable("a\u{1b}[2J"), "a\u{fffd}[2J");
     }
 }

@@ -1,192 +1,247 @@
-//! Skips encoding where it would say nothing new.
+//! Skips the encoding of a frame whose picture has not changed or shows nothing.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::error::Result;
 use crate::preprocess::{CELLS, LumaGrid, UNITS};
-use crate::source::Seconds;
+use crate::units::Seconds;
+use crate::units::check_range;
 
-/// When a frame is not encoded. Levels are of 0..255.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// When the encoding of a frame is skipped: the `[gate]` section of a configuration. Pictures are compared cell by
+/// cell; the brightness of a cell is a level of 0..=255.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct GateSpec {
-    /// Without it every frame is encoded.
+    /// Whether any frame may be skipped.
     pub enabled: bool,
-    /// A picture is still where its cells differ from those of the last encoded one by less than this on average,
+    /// A picture is still if its cells differ from those of the last encoded one by less than this on average, and none
+    /// by more than `still_max`. Levels, 0..=255.
     pub still_mean: f32,
-    /// and none by more than this.
-    pub still_most: f32,
-    /// Even such a picture is encoded again after so long.
+    /// The largest difference of a cell of a still picture. Levels, 0..=255.
+    pub still_max: f32,
+    /// A frame is encoded after this time in any case, seconds, 0..=86400.
     pub refresh_s: Seconds,
-    /// A picture is dark where no cell is brighter.
+    /// A picture is dark if all its cells are below this level, 0..=255.
     pub dark: f32,
-    /// A picture is flat where its cells lie within so many levels of each other.
+    /// A picture is flat if its cells differ from each other by less than this. Levels, 0..=255.
     pub flat: f32,
-    /// Dark and flat pictures are as the last encoded one, dark or flat itself, where their cells differ by less than this
-    /// on average.
-    pub blind_mean: f32,
+    /// A dark (or flat) picture is skipped if the last encoded one was dark (or flat) too and their cells differ by
+    /// less than this on average. Levels, 0..=255.
+    pub featureless_mean: f32,
 }
 
 impl Default for GateSpec {
-    /// As docs/events.md measures them. What moved confidence by more than .02 was no held picture but a slow one: a cell
-    /// that changed by up to 2 levels (moved: .075), and a fade from black whose pictures stood for each other (.018).
+    /// The defaults, chosen by the measurements in docs/events.md. With larger limits, it was not still pictures that
+    /// moved confidence by more than .02 but pictures that changed slowly: a cell that changed by up to 2 levels moved
+    /// it by .075, and a fade from black, whose frames reused each other's embeddings, by .018.
     fn default() -> Self {
         Self {
             enabled: true,
             still_mean: 0.2,
-            // Noise of 1 level a pixel moves no cell by more in 9 steps of 10; at 1.2 one step of 5085 moved .046.
-            still_most: 0.8,
+            // Noise of 1 level in each pixel moves no cell by more in 9 of 10 steps. At 1.2, one step of 5085 moved
+            // confidence by .046.
+            still_max: 0.8,
             refresh_s: 4.0,
             dark: 20.0,
             flat: 6.0,
-            blind_mean: 2.0,
+            featureless_mean: 2.0,
         }
     }
 }
 
-/// What is to be done about a frame.
+impl GateSpec {
+    /// Checks that every value is in its range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) naming the key.
+    pub fn check(&self) -> Result<()> {
+        for (key, level) in [
+            ("still_mean", self.still_mean),
+            ("still_max", self.still_max),
+            ("dark", self.dark),
+            ("flat", self.flat),
+            ("featureless_mean", self.featureless_mean),
+        ] {
+            check_range(key, level, 0.0..=255.0, "a level")?;
+        }
+        check_range("refresh_s", self.refresh_s, 0.0..=86_400.0, "seconds")
+    }
+}
+
+/// The gate's result for a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Judgement {
-    /// Whether it is encoded, or the embedding of the last encoded one is taken for its own.
-    pub verdict: Verdict,
-    /// Whether there is anything to see in it.
-    pub sight: Sight,
+pub struct GateOutput {
+    /// Whether the frame is encoded, or reuses the embedding of the last encoded one.
+    pub decision: GateDecision,
+    /// Whether the picture shows anything.
+    pub visibility: Visibility,
 }
 
 /// Whether a frame is encoded, or why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// It is encoded.
+pub enum GateDecision {
+    /// The frame is encoded.
     Encode,
-    /// It is as the last encoded one.
+    /// Skipped: the picture is the same as the last encoded one.
     Still,
-    /// It is dark, as the last encoded one was.
+    /// Skipped: the picture is dark, and so was the last encoded one.
     Dark,
-    /// It is of one colour, as the last encoded one was.
+    /// Skipped: the picture has a single colour, and so had the last encoded one.
     Flat,
 }
 
-/// Whether there is anything to see.
+/// Whether a picture shows anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
-    /// There is.
+pub enum Visibility {
+    /// It does.
     Clear,
-    /// No part of it is bright.
+    /// No part of the picture is bright.
     Dark,
-    /// All of it is of one colour.
+    /// The whole picture has a single colour.
     Flat,
 }
 
-/// How often each verdict was given.
+/// The number of frames by decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct GateCounts {
-    /// Frames encoded.
+    /// Frames that were encoded.
     pub encoded: u64,
-    /// Frames as the last encoded one.
+    /// Frames skipped as still.
     pub still: u64,
-    /// Dark frames.
+    /// Frames skipped as dark.
     pub dark: u64,
-    /// Frames of one colour.
+    /// Frames skipped as flat.
     pub flat: u64,
 }
 
-/// Compares pictures with the last encoded one.
+impl std::ops::AddAssign for GateCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.encoded += other.encoded;
+        self.still += other.still;
+        self.dark += other.dark;
+        self.flat += other.flat;
+    }
+}
+
+/// Compares each picture with the last encoded one.
 pub struct Gate {
     spec: GateSpec,
-    encoded: Encoded,
+    reference: Reference,
     counts: GateCounts,
 }
 
 /// The last encoded picture.
-struct Encoded {
+struct Reference {
     grid: LumaGrid,
-    /// `None` where there is none.
+    /// `None` if there is no such picture.
     time: Option<Seconds>,
-    sight: Sight,
+    visibility: Visibility,
 }
 
 impl Gate {
-    /// A gate that has seen nothing.
+    /// Creates a gate that encodes the first frame.
     pub fn new(spec: GateSpec) -> Self {
-        let encoded = Encoded { grid: LumaGrid::default(), time: None, sight: Sight::Clear };
-        Self { spec, encoded, counts: GateCounts::default() }
+        let reference = Reference { grid: LumaGrid::default(), time: None, visibility: Visibility::Clear };
+        Self { spec, reference, counts: GateCounts::default() }
     }
 
-    /// False where every frame is encoded and no grid need be made.
+    /// Returns false if every frame is encoded, so that no grid needs to be computed.
     pub fn enabled(&self) -> bool {
         self.spec.enabled
     }
 
-    /// What is to be done about a frame. Where it is to be encoded, it is taken for encoded.
-    pub fn judge(&mut self, grid: &LumaGrid, time: Seconds) -> Judgement {
+    /// Decides whether a frame is encoded. If so, the frame becomes the one that later frames are compared with.
+    pub fn decide(&mut self, grid: &LumaGrid, time: Seconds) -> GateOutput {
         if !self.spec.enabled {
             self.counts.encoded += 1;
-            return Judgement { verdict: Verdict::Encode, sight: Sight::Clear };
+            return GateOutput { decision: GateDecision::Encode, visibility: Visibility::Clear };
         }
-        let sight = self.sight(grid);
-        let verdict = self.verdict(grid, time, sight);
-        let count = match verdict {
-            Verdict::Encode => &mut self.counts.encoded,
-            Verdict::Still => &mut self.counts.still,
-            Verdict::Dark => &mut self.counts.dark,
-            Verdict::Flat => &mut self.counts.flat,
+        let visibility = self.visibility(grid);
+        let decision = self.decision(grid, time, visibility);
+        let count = match decision {
+            GateDecision::Encode => &mut self.counts.encoded,
+            GateDecision::Still => &mut self.counts.still,
+            GateDecision::Dark => &mut self.counts.dark,
+            GateDecision::Flat => &mut self.counts.flat,
         };
         *count += 1;
-        if verdict == Verdict::Encode {
-            self.encoded.grid.clone_from(grid);
-            (self.encoded.time, self.encoded.sight) = (Some(time), sight);
+        if decision == GateDecision::Encode {
+            self.reference.grid.clone_from(grid);
+            (self.reference.time, self.reference.visibility) = (Some(time), visibility);
         }
-        Judgement { verdict, sight }
+        GateOutput { decision, visibility }
     }
 
-    /// How often each verdict was given.
+    /// Returns the number of frames by decision.
     pub fn counts(&self) -> GateCounts {
         self.counts
     }
 
-    /// Forgets the last encoded picture: the next one is encoded.
-    pub fn forget(&mut self) {
-        self.encoded.time = None;
+    /// Forgets the last encoded picture, so that the next frame is encoded.
+    pub fn reset(&mut self) {
+        self.reference.time = None;
     }
 
-    fn sight(&self, grid: &LumaGrid) -> Sight {
-        let (mut least, mut most) = (u16::MAX, 0);
+    fn visibility(&self, grid: &LumaGrid) -> Visibility {
+        let (mut darkest, mut brightest) = (u16::MAX, 0);
         for &cell in grid.cells() {
-            (least, most) = (least.min(cell), most.max(cell));
+            (darkest, brightest) = (darkest.min(cell), brightest.max(cell));
         }
-        if f32::from(most) < self.spec.dark * f32::from(UNITS) {
-            Sight::Dark
-        } else if f32::from(most - least) < self.spec.flat * f32::from(UNITS) {
-            Sight::Flat
+        if f32::from(brightest) < self.spec.dark * f32::from(UNITS) {
+            Visibility::Dark
+        } else if f32::from(brightest - darkest) < self.spec.flat * f32::from(UNITS) {
+            Visibility::Flat
         } else {
-            Sight::Clear
+            Visibility::Clear
         }
     }
 
-    fn verdict(&self, grid: &LumaGrid, time: Seconds, sight: Sight) -> Verdict {
-        let (spec, known) = (&self.spec, &self.encoded);
-        // Without an earlier embedding there is nothing to take in its place, and an old one is not trusted.
-        let fresh = known.time.is_some_and(|when| (0.0..spec.refresh_s).contains(&(time - when)));
-        if !fresh || sight != known.sight {
-            return Verdict::Encode;
+    fn decision(&self, grid: &LumaGrid, time: Seconds, visibility: Visibility) -> GateDecision {
+        let (spec, reference) = (&self.spec, &self.reference);
+        // Without an earlier embedding there is nothing to reuse, and an old one is not trusted.
+        let is_fresh = reference.time.is_some_and(|at| (0.0..spec.refresh_s).contains(&(time - at)));
+        if !is_fresh || visibility != reference.visibility {
+            return GateDecision::Encode;
         }
-        let (mean, most) = self.change(grid);
-        match sight {
-            Sight::Clear if mean < spec.still_mean && most <= spec.still_most => Verdict::Still,
-            Sight::Dark if mean < spec.blind_mean => Verdict::Dark,
-            Sight::Flat if mean < spec.blind_mean => Verdict::Flat,
-            _ => Verdict::Encode,
+        let (mean, max) = self.difference(grid);
+        match visibility {
+            Visibility::Clear if mean < spec.still_mean && max <= spec.still_max => GateDecision::Still,
+            Visibility::Dark if mean < spec.featureless_mean => GateDecision::Dark,
+            Visibility::Flat if mean < spec.featureless_mean => GateDecision::Flat,
+            _ => GateDecision::Encode,
         }
     }
 
-    /// By how many levels the cells differ from those of the last encoded picture: on average, and at most.
-    fn change(&self, grid: &LumaGrid) -> (f32, f32) {
-        let (mut sum, mut largest) = (0u32, 0u16);
-        for (cell, known) in grid.cells().iter().zip(self.encoded.grid.cells()) {
-            let change = cell.abs_diff(*known);
-            sum += u32::from(change);
-            largest = largest.max(change);
+    /// Returns the mean and the largest difference between the cells of a picture and of the last encoded one, levels.
+    fn difference(&self, grid: &LumaGrid) -> (f32, f32) {
+        let (mut sum, mut max) = (0u32, 0u16);
+        for (cell, reference) in grid.cells().iter().zip(self.reference.grid.cells()) {
+            let difference = cell.abs_diff(*reference);
+            sum += u32::from(difference);
+            max = max.max(difference);
         }
         let units = f32::from(UNITS);
-        (sum as f32 / (CELLS * CELLS) as f32 / units, f32::from(largest) / units)
+        (sum as f32 / (CELLS * CELLS) as f32 / units, f32::from(max) / units)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid_and_values_out_of_range_are_refused_by_name() {
+        GateSpec::default().check().unwrap();
+        for key in ["still_mean", "still_max", "dark", "flat", "featureless_mean"] {
+            for value in ["-0.1", "255.5", "nan"] {
+                let spec: GateSpec = toml::from_str(&format!("{key} = {value}")).unwrap();
+                let problem = spec.check().unwrap_err().to_string();
+                assert!(problem.starts_with(&format!("{key}: ")) && problem.contains("0 to 255"), "{problem}");
+            }
+        }
+        let spec: GateSpec = toml::from_str("refresh_s = 1e6").unwrap();
+        assert!(spec.check().unwrap_err().to_string().starts_with("refresh_s: 1000000 is out of range"));
+        assert!(toml::from_str::<GateSpec>("blind_mean = 2.0").is_err());
     }
 }

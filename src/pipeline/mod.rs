@@ -1,24 +1,30 @@
-//! One camera's way from frames to events, with encoders that several cameras share.
+//! Puts the stages together: a loaded bundle, one loop from frames to events, and BIKE's protocol for clips.
 //!
-//! An [`Engine`] holds what is large: the bundle and its encoders. A [`Session`] holds what belongs to one camera: how
-//! its pictures are cut, its window, its gate and its events. A frame is sampled or not by its time
-//! ([`Sampler`]), passes the [`Gate`], is encoded once, moves the window, and what the window shows goes to the tracker.
-//! What comes out depends on frames and their times alone, never on the clock of the machine, so that the same frames
-//! always give the same events. A [`Camera`] feeds a session from a live source, [`Stats`] say what it costs.
+//! An [`Engine`] holds what is large: the bundle and its encoders. A [`Session`] holds the state of one stream: the
+//! sampler, the [`Gate`], the window and the event tracker. A [`Runner`] joins a session with its source and [`drive`] is
+//! the loop over its frames. Results depend on frames and their timestamps only, never on the clock of this machine, so
+//! the same frames always give the same events. A [`ClipClassifier`] scores whole clips as the paper does.
 
-mod any_text;
-mod camera;
+mod clip;
+mod clip_encoding;
+mod clip_windows;
+mod drive;
 mod engine;
 mod gate;
+mod model;
 mod sampler;
 mod session;
 mod stats;
-mod trace;
+mod text_tower;
 
-pub use camera::{Camera, Flow, Told};
-pub use engine::{Embedding, Engine, Spent, recognizer};
-pub use gate::{Gate, GateCounts, GateSpec, Judgement, Sight, Verdict};
-pub use sampler::Sampler;
-pub use session::{Session, SessionSpec, Step, Took};
-pub use stats::{Spread, Stats, StatsReport};
-pub use trace::{TracePoint, TraceReader, TraceWriter};
+pub use clip::{ClipClassifier, ClipScores, ClipSpec, Explanation};
+pub use clip_encoding::{ClipReport, EncodedClip};
+pub use clip_windows::{ClipSampling, ClipWindow};
+pub use drive::{Captured, Feed, Observer, Poll, Runner, Update, drive};
+pub use engine::{Embedding, Engine, StageTimings};
+pub use gate::{Gate, GateCounts, GateDecision, GateOutput, GateSpec, Visibility};
+pub use model::{AttributeChoice, Model, ModelSpec, read_categories};
+pub use sampler::{Sampler, TracePoint, TraceReader, TraceWriter};
+pub use session::{Sampling, Session, SessionSpec, Step, StepTimings};
+pub use stats::{Percentiles, Stats, StatsReport};
+pub use text_tower::TextTower;

@@ -1,91 +1,100 @@
-//! Which frames are looked at, decided by their times alone.
+//! Chooses which frames are sampled, by their timestamps only, and records the choice in traces.
 
-use super::trace::{TracePoint, TraceReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::recognition::FrameStamp;
-use crate::source::Seconds;
+use crate::units::Seconds;
 
-/// A frame this much before its sampling time still counts, as container clocks are rounded to milliseconds.
+/// A frame counts as due this much before its sampling time, because container clocks are rounded to milliseconds.
 const CLOCK_TOLERANCE_S: Seconds = 0.0005;
 
-/// Chooses frames.
+/// Chooses the frames of a stream that are sampled.
 pub struct Sampler {
-    kind: Kind,
+    schedule: Schedule,
+    /// No frame is sampled at or after this time.
+    end: Option<Seconds>,
 }
 
-enum Kind {
+enum Schedule {
     Stride { stride: Seconds, next: Seconds },
     Trace { reader: TraceReader, next: Option<TracePoint> },
 }
 
 impl Sampler {
-    /// The first frame at or after each multiple of the stride: late frames do not shift the grid.
+    /// Samples the first frame at or after each multiple of the stride. Late frames do not shift the grid.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a stride that is not between 0.001 and 3600 s.
+    /// [`Error::Setting`] for a stride that is not between 0.001 and 3600 s.
     pub fn every(stride: Seconds) -> Result<Self> {
-        if !(0.001..=3600.0).contains(&stride) {
-            return Err(Error::Usage(format!(
-                "--stride {stride}: give seconds between sampled frames, from 0.001 to 3600"
-            )));
-        }
-        Ok(Self { kind: Kind::Stride { stride, next: 0.0 } })
+        check_stride(stride)?;
+        Ok(Self { schedule: Schedule::Stride { stride, next: 0.0 }, end: None })
     }
 
-    /// The frames of a trace, with the times that it gives them.
+    /// Samples the frames of a trace, with the times of the trace.
     ///
     /// # Errors
     /// As [`TraceReader::next_point`].
     pub fn repeat(mut reader: TraceReader) -> Result<Self> {
         let next = reader.next_point()?;
-        Ok(Self { kind: Kind::Trace { reader, next } })
+        Ok(Self { schedule: Schedule::Trace { reader, next }, end: None })
     }
 
-    /// Changes the stride from the next sample on; nothing where a trace is repeated.
+    /// Ends sampling at a stream time.
+    pub fn until(self, end: Seconds) -> Self {
+        Self { end: Some(end), ..self }
+    }
+
+    /// Changes the stride from the next sample on. Has no effect on a trace.
     ///
     /// # Errors
     /// As [`Sampler::every`].
     pub fn set_stride(&mut self, new: Seconds) -> Result<()> {
-        if let Kind::Stride { stride, next } = &mut self.kind {
-            let Kind::Stride { stride: checked, .. } = Self::every(new)?.kind else { return Ok(()) };
+        check_stride(new)?;
+        if let Schedule::Stride { stride, next } = &mut self.schedule {
             // The newest sample lies at most one stride before `next`.
-            *next = (*next - *stride + checked).max(0.0);
-            *stride = checked;
+            *next = (*next - *stride + new).max(0.0);
+            *stride = new;
         }
         Ok(())
     }
 
-    /// No frame before this time is taken; `None` where no more will be.
+    /// The time before which no frame is sampled; `None` if no more frames will be.
     pub fn next_time(&self) -> Option<Seconds> {
-        match &self.kind {
-            Kind::Stride { next, .. } => Some(*next),
-            // Frames are then told by their numbers, which only looking at each of them finds.
-            Kind::Trace { next, .. } => next.map(|point| if point.frame.is_some() { 0.0 } else { point.t }),
-        }
+        let next = match &self.schedule {
+            Schedule::Stride { next, .. } => Some(*next),
+            // Frames are then identified by their numbers, so each one must be read.
+            Schedule::Trace { next, .. } => next.map(|point| if point.frame.is_some() { 0.0 } else { point.t }),
+        };
+        next.filter(|next| self.end.is_none_or(|end| *next < end))
     }
 
-    /// The stamp of a frame that is to be looked at; `None` for one that is not. Asked of frames in their order.
+    /// Returns the stamp of a frame if it is sampled, else `None`. Call it with frames in their order.
     ///
     /// # Errors
-    /// A trace that cannot be read on, or a frame of it that the source does not have.
+    /// A trace that cannot be read, or one with a frame that the stream does not have.
     pub fn take(&mut self, frame: FrameStamp) -> Result<Option<FrameStamp>> {
-        match &mut self.kind {
-            Kind::Stride { stride, next } => {
+        match &mut self.schedule {
+            Schedule::Stride { stride, next } => {
                 if frame.time < *next - CLOCK_TOLERANCE_S {
                     return Ok(None);
                 }
                 *next = next_sample(frame.time, *stride);
                 Ok(Some(FrameStamp { time: whole_micros(frame.time), ..frame }))
             }
-            Kind::Trace { reader, next } => {
+            Schedule::Trace { reader, next } => {
                 let Some(point) = *next else { return Ok(None) };
                 let due = match point.frame {
                     Some(index) if frame.index > index => {
-                        return Err(Error::Usage(format!(
-                            "--sample-at: the input goes from before frame {index} to frame {}; give the frames that \
-                             the trace was made of",
-                            frame.index
-                        )));
+                        return Err(Error::setting(
+                            "replay_trace",
+                            format!("the trace has frame {index}, and the input continues with frame {}", frame.index),
+                            "give the input that the trace was recorded from",
+                        ));
                     }
                     Some(index) => frame.index == index,
                     None => frame.time >= point.t - CLOCK_TOLERANCE_S,
@@ -100,15 +109,143 @@ impl Sampler {
     }
 }
 
-/// Whole microseconds: as text, a trace gives back the very same number. (17 digits come back with the last bit changed,
-/// and then an event is told a step earlier or later.)
+/// Rounds to whole microseconds, so that a trace, which is text, restores exactly the same number. (17 digits can come
+/// back with the last bit changed, and an event is then reported one step earlier or later.)
 fn whole_micros(time: Seconds) -> Seconds {
     (time * 1e6).round() / 1e6
 }
 
-/// The first multiple of the stride after `time`.
+/// Returns the first multiple of the stride after `time`.
 fn next_sample(time: Seconds, stride: Seconds) -> Seconds {
     (((time + CLOCK_TOLERANCE_S) / stride).floor() + 1.0) * stride
+}
+
+/// Checks a stride.
+///
+/// # Errors
+/// [`Error::Setting`] for a stride that is not between 0.001 and 3600 s.
+pub(super) fn check_stride(stride: Seconds) -> Result<()> {
+    if (0.001..=3600.0).contains(&stride) {
+        return Ok(());
+    }
+    Err(Error::setting(
+        "stride_s",
+        format!("{stride} is out of range"),
+        "give seconds between sampled frames, from 0.001 to 3600",
+    ))
+}
+
+/// The longest line of a trace, in bytes.
+const MAX_LINE: u64 = 4096;
+
+/// A sampled frame: one line of a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracePoint {
+    /// Its stream time.
+    pub t: Seconds,
+    /// Its number, counted from 0. Without it the first frame at or after the time is sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame: Option<u64>,
+}
+
+/// Writes a trace.
+pub struct TraceWriter {
+    path: PathBuf,
+    out: BufWriter<File>,
+}
+
+impl TraceWriter {
+    /// Creates a trace, replacing a file of that name.
+    ///
+    /// # Errors
+    /// [`Error::Output`] if the file cannot be created.
+    pub fn create(path: &Path) -> Result<Self> {
+        let out = File::create(path).map_err(|e| failed(path, &e))?;
+        Ok(Self { path: path.into(), out: BufWriter::new(out) })
+    }
+
+    /// Appends a line.
+    ///
+    /// # Errors
+    /// [`Error::Output`] if the disk is full or gone.
+    pub fn write(&mut self, point: TracePoint) -> Result<()> {
+        serde_json::to_writer(&mut self.out, &point)
+            .map_err(std::io::Error::from)
+            .map_err(|e| failed(&self.path, &e))?;
+        self.out.write_all(b"\n").map_err(|e| failed(&self.path, &e))
+    }
+
+    /// Writes what is still buffered.
+    ///
+    /// # Errors
+    /// As [`TraceWriter::write`].
+    pub fn finish(mut self) -> Result<()> {
+        self.out.flush().map_err(|e| failed(&self.path, &e))
+    }
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Error {
+    Error::Output(format!("the trace {} cannot be written: {error}", path.display()))
+}
+
+/// Reads a trace line by line.
+pub struct TraceReader {
+    name: String,
+    from: Box<dyn BufRead + Send>,
+    line: String,
+    number: u64,
+    last: Option<TracePoint>,
+}
+
+impl TraceReader {
+    /// Opens a trace.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if the file cannot be read.
+    pub fn open(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let file = File::open(path).map_err(|e| Error::input(&name, e.to_string()))?;
+        Ok(Self::new(name, Box::new(BufReader::new(file))))
+    }
+
+    /// Reads a trace from any reader; errors call it `name`.
+    pub fn new(name: String, from: Box<dyn BufRead + Send>) -> Self {
+        Self { name, from, line: String::new(), number: 0, last: None }
+    }
+
+    /// Returns the next sampled frame; `None` at the end.
+    ///
+    /// # Errors
+    /// [`Error::Input`] naming a line that is malformed or goes back in time.
+    pub fn next_point(&mut self) -> Result<Option<TracePoint>> {
+        loop {
+            self.line.clear();
+            self.number += 1;
+            let read = std::io::Read::take(&mut self.from, MAX_LINE).read_line(&mut self.line);
+            if read.map_err(|e| self.error(e))? == 0 {
+                return Ok(None);
+            }
+            if self.line.len() as u64 == MAX_LINE {
+                return Err(self.error("is too long; a trace has lines like {\"t\":0.5,\"frame\":12}"));
+            }
+            if self.line.trim().is_empty() {
+                continue;
+            }
+            let malformed = |e| self.error(format!("{e}; a trace has lines like {{\"t\":0.5,\"frame\":12}}"));
+            let point: TracePoint = serde_json::from_str(&self.line).map_err(malformed)?;
+            let follows = |last: TracePoint| point.t > last.t && (point.frame.is_none() || point.frame > last.frame);
+            if !(point.t.is_finite() && point.t >= 0.0 && self.last.is_none_or(follows)) {
+                return Err(self.error("times and frames must rise from line to line"));
+            }
+            self.last = Some(point);
+            return Ok(Some(point));
+        }
+    }
+
+    fn error(&self, problem: impl std::fmt::Display) -> Error {
+        Error::input(&self.name, format!("line {}: {problem}", self.number))
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_stride_counts_from_the_newest_sample() {
+    fn a_new_stride_starts_at_the_newest_sample() {
         let mut sampler = Sampler::every(1.0).unwrap();
         assert_eq!(sampled(&mut sampler, &[0.0, 1.0]), [(0.0, 0), (1.0, 1)]);
         sampler.set_stride(4.0).unwrap();
@@ -153,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_gives_back_the_very_times_that_were_sampled() {
+    fn a_trace_restores_exactly_the_sampled_times() {
         let mut state = 1_u64;
         for index in 1..2000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -167,8 +304,8 @@ mod tests {
     }
 
     #[test]
-    fn traces_that_cannot_be_are_refused() {
-        for (text, told) in [
+    fn malformed_traces_are_refused() {
+        for (text, expected) in [
             ("{\"t\":1,\"frame\":4}\n{\"t\":2,\"frame\":4}\n", "line 2: times and frames must rise"),
             ("{\"t\":1}\n{\"t\":1}\n", "line 2: times and frames must rise"),
             ("{\"t\":-1}\n", "line 1: times"),
@@ -177,7 +314,7 @@ mod tests {
         ] {
             let problem = trace(text).and_then(|mut s| s.take(FrameStamp { time: 9.0, index: 4 })).err();
             let problem = problem.expect(text).to_string();
-            assert!(problem.contains(told), "{problem}");
+            assert!(problem.contains(expected), "{problem}");
         }
         let mut missing = trace("{\"t\":1,\"frame\":4}\n").unwrap();
         assert!(missing.take(FrameStamp { time: 9.0, index: 5 }).is_err());

@@ -1,33 +1,62 @@
-//! One camera's way: sample, gate, encode, window, scores, events.
+//! The state of one stream, from a frame to events: sampler, gate, window, scores, event tracker.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::engine::{Embedding, Engine};
-use super::gate::{Gate, GateCounts, GateSpec, Judgement, Sight, Verdict};
-use super::sampler::Sampler;
+use super::gate::{Gate, GateCounts, GateDecision, GateOutput, GateSpec, Visibility};
+use super::sampler::{Sampler, TraceReader};
 use crate::error::Result;
-use crate::events::{Edges, Event, EventSpec, Seen, Tracker};
-use crate::preprocess::{CropAt, Fit, LumaGrid, Preprocessor, Roi};
+use crate::events::{BoundaryRule, Event, EventSpec, Observation, Tracker};
+use crate::preprocess::{CropAt, LumaGrid, Preprocessor, RegionSpec};
 use crate::recognition::{FrameStamp, Interaction, Recognizer, Scores};
-use crate::source::{Frame, Seconds};
+use crate::source::Frame;
+use crate::units::Seconds;
 
-/// What belongs to one camera.
+/// The settings of one stream.
 #[derive(Clone, Debug)]
 pub struct SessionSpec {
-    /// Its name, a part of every event's id.
+    /// The camera's name, a part of every event's id.
     pub camera: String,
-    /// How its pictures become square.
-    pub fit: Fit,
-    /// The part of its upright pictures that is looked at.
-    pub roi: Option<Roi>,
+    /// The region that is analysed, and how it becomes square.
+    pub region: RegionSpec,
     /// When a category becomes an event.
     pub events: EventSpec,
     /// When a frame is not encoded.
     pub gate: GateSpec,
+    /// Which frames are sampled.
+    pub sampling: Sampling,
+    /// The largest factor by which a governor may stretch the stride, at least 1. A stretched stride must not count as a
+    /// gap in the stream.
+    pub max_stretch: f64,
 }
 
-/// One camera's way from frames to events. After the first frame nothing is allocated here, unless the size of its
-/// pictures changes.
+impl Default for SessionSpec {
+    fn default() -> Self {
+        Self {
+            camera: "camera".into(),
+            region: RegionSpec::default(),
+            events: EventSpec::default(),
+            gate: GateSpec::default(),
+            sampling: Sampling::Stride,
+            max_stretch: 1.0,
+        }
+    }
+}
+
+/// Which frames of a stream are sampled.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Sampling {
+    /// The first frame at or after each multiple of the model's stride.
+    #[default]
+    Stride,
+    /// The same, until a stream time.
+    StrideUntil(Seconds),
+    /// The frames of a recorded trace, with its times.
+    Trace(PathBuf),
+}
+
+/// The state of one stream. After the first frame nothing is allocated here, unless the size of the pictures changes.
 pub struct Session {
     gap_s: Seconds,
     sampler: Sampler,
@@ -41,158 +70,170 @@ pub struct Session {
     steps: u64,
 }
 
-/// What became of a sampled frame.
+/// The result of one sampled frame.
 #[derive(Debug)]
 pub struct Step<'a> {
-    /// The frame, with the time that counts.
+    /// The frame's number and its stream time.
     pub stamp: FrameStamp,
-    /// What the gate said.
-    pub verdict: Verdict,
-    /// What the window shows.
+    /// Whether the frame was encoded, or why not.
+    pub decision: GateDecision,
+    /// Scores of the window.
     pub scores: &'a Scores,
-    /// What is to be told.
+    tracker: &'a Tracker,
+    /// Events that started, were updated or ended.
     pub events: &'a [Event],
-    /// How long each stage took.
-    pub took: Took,
+    /// Time spent per stage.
+    pub timings: StepTimings,
 }
 
-/// How long the stages of a step took.
+impl Step<'_> {
+    /// The level of a category: its smoothed confidence, or 0 if the background is stronger.
+    pub fn level(&self, category: usize) -> f32 {
+        self.tracker.level(category)
+    }
+}
+
+/// Time spent in the stages of a step.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Took {
-    /// Looking for changes.
+pub struct StepTimings {
+    /// Comparing the picture with the last encoded one.
     pub gate: Duration,
-    /// Cutting and encoding; 0 where that was skipped.
+    /// Preprocessing and encoding; 0 if the gate skipped them.
     pub encode: Duration,
     /// Window, scores and events.
     pub recognise: Duration,
 }
 
+impl StepTimings {
+    /// All stages together.
+    pub fn total(&self) -> Duration {
+        self.gate + self.encode + self.recognise
+    }
+}
+
 impl Session {
-    /// A session that has seen nothing.
+    /// Creates the state of a stream of which nothing was read yet.
     ///
     /// # Errors
-    /// Settings out of their range, or categories that the model does not answer with.
-    pub fn new(engine: &Engine, spec: &SessionSpec, sampler: Sampler) -> Result<Self> {
+    /// A setting out of its range, or one that does not fit the bundle, with its path such as `events.on`.
+    pub fn new(engine: &Engine, spec: &SessionSpec) -> Result<Self> {
         let recognizer = engine.recognizer()?;
-        let edges = match recognizer.spec().interaction {
-            Interaction::Vcs => Edges::Salient,
-            Interaction::Dp => Edges::Middle,
+        let boundary_rule = match recognizer.spec().interaction {
+            Interaction::Vcs => BoundaryRule::Saliency,
+            Interaction::Dp => BoundaryRule::Middle,
         };
-        let tracker = Tracker::new(&spec.events, recognizer.vocabulary().names(), &spec.camera, edges)?;
+        let stride = engine.model.stride_s;
+        let events =
+            spec.events.resolve(&engine.background(), stride * spec.max_stretch).map_err(|e| e.within("events"))?;
+        let sampler = match &spec.sampling {
+            Sampling::Stride => Sampler::every(stride)?,
+            Sampling::StrideUntil(end) => Sampler::every(stride)?.until(*end),
+            Sampling::Trace(path) => Sampler::repeat(TraceReader::open(path)?)?,
+        };
+        spec.gate.check().map_err(|e| e.within("gate"))?;
+        let names = recognizer.vocabulary().names();
+        let tracker = Tracker::new(&events, names, &spec.camera, boundary_rule).map_err(|e| e.within("events"))?;
         Ok(Self {
-            gap_s: spec.events.gap_s,
+            gap_s: events.gap_s(),
             sampler,
-            preprocessor: engine.preprocessor(spec.fit, spec.roi)?,
+            preprocessor: engine.preprocessor(spec.region)?,
             grid: LumaGrid::default(),
-            gate: Gate::new(spec.gate),
+            gate: Gate::new(spec.gate.clone()),
             embedding: Embedding::default(),
-            recognizer,
             tracker,
+            recognizer,
             last: None,
             steps: 0,
         })
     }
 
-    /// No frame before this time is sampled; `None` where no more will be.
+    /// The stream time before which no frame is sampled; `None` if no more frames will be.
     pub fn next_time(&self) -> Option<Seconds> {
         self.sampler.next_time()
     }
 
-    /// Takes a frame if it is to be sampled. Frames come in the order of their times.
+    /// Processes a frame if it is to be sampled. Frames come in the order of their times.
     ///
     /// # Errors
-    /// A region of interest outside the picture, a bundle that fails, or a trace that does not fit.
-    pub fn take(&mut self, engine: &mut Engine, frame: &Frame<'_>) -> Result<Option<Step<'_>>> {
+    /// A region outside the picture, a bundle that fails, or a trace that does not fit the stream.
+    pub fn process(&mut self, engine: &mut Engine, frame: &Frame<'_>) -> Result<Option<Step<'_>>> {
         let Some(stamp) = self.sampler.take(FrameStamp { time: frame.time, index: frame.index })? else {
             return Ok(None);
         };
         if self.last.is_some_and(|last| stamp.time - last.time > self.gap_s) {
-            // What was seen before the break says nothing of what is seen after it; the tracker knows by itself.
+            // Frames from before a gap say nothing about those after it. The tracker detects the gap by itself.
             self.recognizer.clear();
-            self.gate.forget();
+            self.gate.reset();
         }
-        let began = Instant::now();
-        let Judgement { verdict, sight } = self.judge(frame, stamp)?;
-        let judged = Instant::now();
-        if verdict == Verdict::Encode {
+        let started = Instant::now();
+        let GateOutput { decision, visibility } = self.decide(frame, stamp)?;
+        let decided = Instant::now();
+        if decision == GateDecision::Encode {
             let encoded = engine.embed(&mut self.preprocessor, &frame.picture, CropAt::Centre, &mut self.embedding);
-            // The embedding is not this frame's then.
-            encoded.inspect_err(|_| self.gate.forget())?;
+            // On failure the stored embedding does not belong to this frame.
+            encoded.inspect_err(|_| self.gate.reset())?;
         }
         let encoded = Instant::now();
         self.recognizer.push(stamp, &self.embedding.video, self.embedding.own_attribute())?;
         let scores = self.recognizer.scores()?;
-        let seen = match sight {
-            Sight::Clear => Seen::Scores(scores),
-            Sight::Dark | Sight::Flat => Seen::Nothing,
+        let observation = match visibility {
+            Visibility::Clear => Observation::Scores(scores),
+            Visibility::Dark | Visibility::Flat => Observation::Blank,
         };
-        let events = self.tracker.step(stamp, seen);
+        self.tracker.step(stamp, observation);
         self.last = Some(stamp);
         self.steps += 1;
-        let took = Took { gate: judged - began, encode: encoded - judged, recognise: encoded.elapsed() };
-        Ok(Some(Step { stamp, verdict, scores, events, took }))
+        let timings = StepTimings { gate: decided - started, encode: encoded - decided, recognise: encoded.elapsed() };
+        let (tracker, events) = (&self.tracker, self.tracker.reports());
+        Ok(Some(Step { stamp, decision, scores, events, timings, tracker }))
     }
 
-    /// Ends what goes on and forgets all frames: the stream is over, or has been silent for more than `gap_s`.
+    /// Ends all open events and clears the window: the stream ended, or no frame came for more than `gap_s`. Returns the
+    /// events that ended.
     pub fn finish(&mut self) -> &[Event] {
         self.recognizer.clear();
-        self.gate.forget();
+        self.gate.reset();
         self.last = None;
         self.tracker.finish()
     }
 
-    /// Changes the stride, as a hot board asks for.
+    /// Changes the stride, as a governor does on a hot board.
     ///
     /// # Errors
-    /// As [`Sampler::set_stride`].
+    /// [`Error::Setting`](crate::Error::Setting) for a stride out of its range.
     pub fn set_stride(&mut self, stride: Seconds) -> Result<()> {
         self.sampler.set_stride(stride)
     }
 
-    /// Names of the categories.
-    pub fn names(&self) -> &[String] {
-        self.tracker.names()
-    }
-
-    /// The camera's name.
-    pub fn camera(&self) -> &str {
-        self.tracker.camera()
-    }
-
-    /// As [`Tracker::level`].
-    pub fn level(&self, category: usize) -> f32 {
-        self.tracker.level(category)
-    }
-
-    /// Frames sampled.
+    /// Number of frames sampled.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// The newest sampled frame since the beginning or the last [`Session::finish`].
+    /// The newest sampled frame since the start or the last [`Session::finish`].
     pub fn last(&self) -> Option<FrameStamp> {
         self.last
     }
 
-    /// Seconds without a frame after which a stream counts as broken off.
+    /// Seconds without a frame after which open events end.
     pub fn gap_s(&self) -> Seconds {
         self.gap_s
     }
 
-    /// What the gate said so far.
+    /// How many frames the gate let pass, and how many it skipped.
     pub fn gate_counts(&self) -> GateCounts {
         self.gate.counts()
     }
 
-    /// Events that go on and have been told.
+    /// Number of open events that have been reported.
     pub fn open_events(&self) -> usize {
-        self.tracker.open()
+        self.tracker.open_events()
     }
 
-    fn judge(&mut self, frame: &Frame<'_>, stamp: FrameStamp) -> Result<Judgement> {
+    fn decide(&mut self, frame: &Frame<'_>, stamp: FrameStamp) -> Result<GateOutput> {
         if self.gate.enabled() {
             self.preprocessor.luma(&frame.picture, &mut self.grid)?;
         }
-        Ok(self.gate.judge(&self.grid, stamp.time))
+        Ok(self.gate.decide(&self.grid, stamp.time))
     }
 }

@@ -1,4 +1,4 @@
-//! What a session costs: latency, encoding, CPU, what was skipped and dropped.
+//! Performance statistics of a session: latency, encoding, CPU, skipped and dropped frames.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,14 @@ use super::session::{Session, Step};
 use crate::health::{peak_rss_bytes, process_cpu};
 use crate::source::LiveCounts;
 
-/// The newest so many figures count for medians.
-const KEPT: usize = 1024;
+/// Number of the newest samples that percentiles are taken over.
+const CAPACITY: usize = 1024;
 
-/// Figures as they come. Of fixed size.
+/// Collects the statistics of a session, in fixed memory.
 pub struct Stats {
-    began: Instant,
-    cpu_began: Option<Duration>,
-    model_cpu_began: Duration,
+    started: Instant,
+    cpu_started: Option<Duration>,
+    model_cpu_started: Duration,
     latency: Newest,
     encode: Newest,
     gate: Newest,
@@ -25,55 +25,55 @@ pub struct Stats {
     events: u64,
 }
 
-/// Figures since the beginning; a line of `watch --stats`.
+/// Statistics since the start: one line of `watch --stats`.
 #[derive(Clone, Debug, Serialize)]
 pub struct StatsReport {
-    /// Seconds since the beginning.
+    /// Seconds since the start.
     pub seconds: f64,
     /// Frames sampled.
     pub steps: u64,
-    /// What the gate said of them.
+    /// How many of them the gate let pass, and how many it skipped.
     pub gate: GateCounts,
     /// Frames of a live source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames: Option<LiveCounts>,
-    /// Event lines told.
+    /// Event lines written.
     pub events: u64,
-    /// From a frame's capture until what it says is told, of the newest 1024 steps.
-    pub latency_ms: Spread,
-    /// Cutting and encoding a frame, where that was not skipped.
-    pub encode_ms: Spread,
-    /// Looking for changes.
-    pub gate_ms: Spread,
+    /// From the capture of a frame until its result is written, over the newest 1024 steps.
+    pub latency_ms: Percentiles,
+    /// Preprocessing and encoding a frame, if the gate did not skip that.
+    pub encode_ms: Percentiles,
+    /// Comparing the picture with the last encoded one.
+    pub gate_ms: Percentiles,
     /// Window, scores, events.
-    pub recognise_ms: Spread,
-    /// Share of one core that all threads took; null where the system does not say.
+    pub recognise_ms: Percentiles,
+    /// Load of all threads as a share of one core; null if the system does not report it.
     pub cpu: Option<f64>,
-    /// Share of one core in everything but cutting and encoding. Threads that help encoding count here.
+    /// The same without preprocessing and encoding. Threads that help encoding count here.
     pub cpu_beside_model: Option<f64>,
-    /// Most memory held at once, MB.
+    /// Peak memory, MB.
     pub rss_mb: Option<f64>,
 }
 
-/// Median, 95th percentile and most.
+/// Median, 95th percentile and maximum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Spread {
-    /// Half are not above.
+pub struct Percentiles {
+    /// The 50th percentile.
     pub median: f64,
-    /// 95 of 100 are not above.
+    /// The 95th percentile.
     pub p95: f64,
-    /// The largest.
+    /// The maximum.
     pub max: f64,
 }
 
 impl Stats {
-    /// Begins to count.
+    /// Starts counting.
     pub fn new(engine: &Engine) -> Self {
-        let newest = || Newest { figures: Vec::with_capacity(KEPT), next: 0 };
+        let newest = || Newest { samples: Vec::with_capacity(CAPACITY), next: 0 };
         Self {
-            began: Instant::now(),
-            cpu_began: process_cpu(),
-            model_cpu_began: engine.spent.cpu,
+            started: Instant::now(),
+            cpu_started: process_cpu(),
+            model_cpu_started: engine.timings.cpu,
             latency: newest(),
             encode: newest(),
             gate: newest(),
@@ -82,32 +82,32 @@ impl Stats {
         }
     }
 
-    /// Counts a step that has been told, whose frame was captured then.
+    /// Counts a step whose result was written, and whose frame was captured at `captured`.
     pub fn step(&mut self, step: &Step<'_>, captured: Instant) {
         self.latency.push(captured.elapsed());
-        self.gate.push(step.took.gate);
-        self.recognise.push(step.took.recognise);
-        if step.verdict == super::Verdict::Encode {
-            self.encode.push(step.took.encode);
+        self.gate.push(step.timings.gate);
+        self.recognise.push(step.timings.recognise);
+        if step.decision == super::GateDecision::Encode {
+            self.encode.push(step.timings.encode);
         }
         self.events += step.events.len() as u64;
     }
 
-    /// Counts events that were told without a step.
+    /// Counts events that ended without a step.
     pub fn ended(&mut self, events: usize) {
         self.events += events as u64;
     }
 
-    /// Seconds since the beginning.
+    /// Seconds since the start.
     pub fn seconds(&self) -> f64 {
-        self.began.elapsed().as_secs_f64()
+        self.started.elapsed().as_secs_f64()
     }
 
-    /// The figures so far.
+    /// Returns the statistics so far.
     pub fn report(&self, engine: &Engine, session: &Session, frames: Option<LiveCounts>) -> StatsReport {
         let seconds = self.seconds();
-        let used = process_cpu().zip(self.cpu_began).map(|(now, began)| now.saturating_sub(began));
-        let model = engine.spent.cpu.saturating_sub(self.model_cpu_began);
+        let used = process_cpu().zip(self.cpu_started).map(|(now, started)| now.saturating_sub(started));
+        let model = engine.timings.cpu.saturating_sub(self.model_cpu_started);
         let share = |time: Duration| (time.as_secs_f64() / seconds.max(1e-9) * 1e4).round() / 1e4;
         StatsReport {
             seconds: (seconds * 1e3).round() / 1e3,
@@ -115,10 +115,10 @@ impl Stats {
             gate: session.gate_counts(),
             frames,
             events: self.events,
-            latency_ms: self.latency.spread(),
-            encode_ms: self.encode.spread(),
-            gate_ms: self.gate.spread(),
-            recognise_ms: self.recognise.spread(),
+            latency_ms: self.latency.percentiles(),
+            encode_ms: self.encode.percentiles(),
+            gate_ms: self.gate.percentiles(),
+            recognise_ms: self.recognise.percentiles(),
             cpu: used.map(share),
             cpu_beside_model: used.map(|used| share(used.saturating_sub(model))),
             rss_mb: peak_rss_bytes().map(|bytes| (bytes as f64 / 1e5).round() / 10.0),
@@ -126,29 +126,29 @@ impl Stats {
     }
 }
 
-/// The newest figures, in a ring.
+/// The newest samples, in a ring.
 struct Newest {
-    figures: Vec<Duration>,
+    samples: Vec<Duration>,
     next: usize,
 }
 
 impl Newest {
-    fn push(&mut self, figure: Duration) {
-        match self.figures.get_mut(self.next) {
-            Some(oldest) => *oldest = figure,
-            None => self.figures.push(figure),
+    fn push(&mut self, sample: Duration) {
+        match self.samples.get_mut(self.next) {
+            Some(oldest) => *oldest = sample,
+            None => self.samples.push(sample),
         }
-        self.next = (self.next + 1) % KEPT;
+        self.next = (self.next + 1) % CAPACITY;
     }
 
-    fn spread(&self) -> Spread {
-        let mut sorted = self.figures.clone();
+    fn percentiles(&self) -> Percentiles {
+        let mut sorted = self.samples.clone();
         sorted.sort_unstable();
         let at = |share: f64| {
             let place = (sorted.len().max(1) - 1) as f64 * share;
             sorted.get(place.round() as usize).map_or(0.0, |time| (time.as_secs_f64() * 1e6).round() / 1e3)
         };
-        Spread { median: at(0.5), p95: at(0.95), max: at(1.0) }
+        Percentiles { median: at(0.5), p95: at(0.95), max: at(1.0) }
     }
 }
 
@@ -157,12 +157,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_figures_make_the_spread() {
-        let mut newest = Newest { figures: Vec::with_capacity(KEPT), next: 0 };
-        assert_eq!(newest.spread(), Spread::default());
+    fn percentiles_are_taken_over_the_newest_samples() {
+        let mut newest = Newest { samples: Vec::with_capacity(CAPACITY), next: 0 };
+        assert_eq!(newest.percentiles(), Percentiles::default());
         (0..500).for_each(|_| newest.push(Duration::from_secs(9)));
-        (1..=KEPT as u64).for_each(|i| newest.push(Duration::from_millis(i)));
-        assert_eq!(newest.spread(), Spread { median: 513.0, p95: 973.0, max: 1024.0 });
-        assert_eq!(newest.figures.capacity(), KEPT);
+        (1..=CAPACITY as u64).for_each(|i| newest.push(Duration::from_millis(i)));
+        assert_eq!(newest.percentiles(), Percentiles { median: 513.0, p95: 973.0, max: 1024.0 });
+        assert_eq!(newest.samples.capacity(), CAPACITY);
     }
 }

@@ -1,21 +1,12 @@
-//! Where a crop's pixels come from: arithmetic only.
+//! Computes where a crop's pixels come from.
 
 use super::spec::{CropAt, Fit};
-use crate::source::Rotation;
+use crate::picture::{Rect, Rotation};
 
-/// Half the width of the bicubic kernel, in output pixels where the picture shrinks, else in source pixels.
+/// Half the width of the bicubic kernel, in output pixels if the picture is scaled down, else in source pixels.
 const SUPPORT: f64 = 2.0;
 
-/// Whole pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rect {
-    pub x: u32,
-    pub y: u32,
-    pub w: u32,
-    pub h: u32,
-}
-
-/// Part of a picture, edges between pixels included.
+/// Part of a picture; its edges may lie within pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Region {
     pub x: f64,
@@ -24,21 +15,21 @@ pub(super) struct Region {
     pub h: f64,
 }
 
-/// A square is made by resampling `region` to `tile` pixels and placing those at `at`.
+/// How a square is made: `region` is resampled to `tile` pixels, which are placed at `at`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Plan {
-    /// What may be looked at, in the picture as shown: the region of interest, or all of it.
+    /// The part of the upright picture that may be read: the region of interest, or all of it.
     pub part: Rect,
-    /// What is resampled, in the picture as shown.
+    /// The part of the upright picture that is resampled.
     pub region: Region,
-    /// Width and height it is resampled to, as shown.
+    /// Upright width and height after resampling.
     pub tile: (u32, u32),
     /// Left and top of the tile in the square.
     pub at: (u32, u32),
 }
 
 impl Plan {
-    /// `resize` and `side` are the model's resize and crop.
+    /// Plans one crop of `part`; `resize` and `side` are the model's `resize` and `crop`.
     pub fn new(part: Rect, fit: Fit, crop: CropAt, resize: u32, side: u32) -> Self {
         let whole = Region { x: part.x.into(), y: part.y.into(), w: part.w.into(), h: part.h.into() };
         match fit {
@@ -50,7 +41,7 @@ impl Plan {
             Fit::Crop => {
                 let (w, h) = shorter_side_to(part.w, part.h, resize);
                 let (x, y) = crop_offset(w, h, side, crop);
-                // Products first: exact for every size, so that an unscaled side keeps whole-numbered edges.
+                // Multiplying before dividing is exact for every size, so that an unscaled side keeps whole-numbered edges.
                 let scaled = |value: u64, source: u32, target: u64| value as f64 * f64::from(source) / target as f64;
                 let side_long = u64::from(side);
                 let region = Region {
@@ -65,7 +56,7 @@ impl Plan {
     }
 }
 
-/// torchvision's `Resize`: the shorter side becomes `size`, the longer `int(size * long / short)`.
+/// Width and height after torchvision's `Resize`: the shorter side becomes `size`, the longer `int(size * long / short)`.
 fn shorter_side_to(width: u32, height: u32, size: u32) -> (u64, u64) {
     let scale = |long: u32, short: u32| u64::from(size) * u64::from(long) / u64::from(short);
     let size_long = u64::from(size);
@@ -91,7 +82,8 @@ fn half_to_even(n: u64) -> u64 {
     floor + (n & 1) * (floor & 1)
 }
 
-/// The longer side becomes `side`, the shorter keeps the shape, rounded, at least 1.
+/// Width and height of a picture scaled into a square: the longer side becomes `side`, the shorter one keeps the shape,
+/// rounded, at least 1.
 fn inside_square(width: u32, height: u32, side: u32) -> (u32, u32) {
     let long = u64::from(width.max(height));
     let scale = |length: u32| ((u64::from(length) * u64::from(side) + long / 2) / long).max(1) as u32;
@@ -99,7 +91,8 @@ fn inside_square(width: u32, height: u32, side: u32) -> (u32, u32) {
 }
 
 impl Region {
-    /// The same region in a picture as stored, `stored` being that picture's width and height.
+    /// Converts a region of the upright picture to the same region of the picture as stored. `stored` is the stored width
+    /// and height.
     pub fn to_stored(self, rotation: Rotation, stored: (u32, u32)) -> Self {
         let (width, height) = (f64::from(stored.0), f64::from(stored.1));
         let Self { x, y, w, h } = self;
@@ -111,8 +104,8 @@ impl Region {
         }
     }
 
-    /// The whole pixels that lie in it at least by half, at least one, inside `bounds`.
-    pub fn inside(&self, bounds: Rect) -> Rect {
+    /// The pixels inside `bounds` of which at least half lies in the region; at least one pixel.
+    pub fn pixels_inside(&self, bounds: Rect) -> Rect {
         let axis = |start: f64, length: f64, first: u32, count: u32| {
             let end = f64::from(first + count);
             let from = start.round().clamp(f64::from(first), end - 1.0);
@@ -124,35 +117,22 @@ impl Region {
         Rect { x, y, w, h }
     }
 
-    /// The pixels that resampling to `tile` reads: the region and the kernel's reach around it, inside `bounds`.
-    pub fn reach(&self, tile: (u32, u32), bounds: Rect) -> Rect {
-        let (x, w) = reach(self.x, self.w, tile.0, bounds.x, bounds.w);
-        let (y, h) = reach(self.y, self.h, tile.1, bounds.y, bounds.h);
+    /// The pixels inside `bounds` that resampling to `tile` reads: the region and the kernel's reach around it.
+    pub fn pixels_read(&self, tile: (u32, u32), bounds: Rect) -> Rect {
+        let (x, w) = axis_read(self.x, self.w, tile.0, bounds.x, bounds.w);
+        let (y, h) = axis_read(self.y, self.h, tile.1, bounds.y, bounds.h);
         Rect { x, y, w, h }
     }
 }
 
-/// One axis of [`Region::reach`]: start and length.
-fn reach(start: f64, length: f64, target: u32, bounds_start: u32, bounds_length: u32) -> (u32, u32) {
+/// One axis of [`Region::pixels_read`]: start and length.
+fn axis_read(start: f64, length: f64, target: u32, bounds_start: u32, bounds_length: u32) -> (u32, u32) {
     let radius = SUPPORT * (length / f64::from(target)).max(1.0);
     let end = bounds_start + bounds_length;
-    // One pixel more on each side than the kernel can reach, so that rounding never cuts it.
+    // One pixel more on each side than the kernel can reach, so that rounding never cuts it off.
     let first = ((start - radius).floor() - 1.0).clamp(f64::from(bounds_start), f64::from(end - 1)) as u32;
     let last = ((start + length + radius).ceil() + 1.0).clamp(f64::from(first + 1), f64::from(end)) as u32;
     (first, last - first)
-}
-
-impl Rect {
-    /// The same pixels in a picture as stored, `stored` being that picture's width and height.
-    pub fn to_stored(self, rotation: Rotation, (width, height): (u32, u32)) -> Self {
-        let Self { x, y, w, h } = self;
-        match rotation {
-            Rotation::None => self,
-            Rotation::Quarter => Self { x: y, y: height - (x + w), w: h, h: w },
-            Rotation::Half => Self { x: width - (x + w), y: height - (y + h), w, h },
-            Rotation::ThreeQuarters => Self { x: width - (y + h), y: x, w: h, h: w },
-        }
-    }
 }
 
 #[cfg(test)]
@@ -160,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sides_are_torchvisions() {
+    fn sides_equal_torchvisions() {
         for ((w, h), sides) in [
             ((1920, 1080), (455, 256)),
             ((1080, 1920), (256, 455)),
@@ -174,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn crops_are_the_references() {
+    fn crop_offsets_equal_the_references() {
         assert_eq!((0..8).map(half_to_even).collect::<Vec<_>>(), [0, 0, 1, 2, 2, 2, 3, 4]);
         // 455x256: a quarter step is 57 across and 8 down.
         assert_eq!(crop_offset(455, 256, 224, CropAt::Centre), (116, 16));

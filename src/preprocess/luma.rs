@@ -1,18 +1,17 @@
-//! A picture's brightness on a coarse grid: enough to tell whether anything has changed.
+//! A picture's brightness on a coarse grid, which shows whether anything in it has changed.
 
-use super::geometry::Rect;
-use crate::source::{Picture, Pixels};
+use crate::picture::{Picture, Pixels, Rect};
 
-/// Cells along each side.
+/// Cells per side of the grid.
 pub const CELLS: usize = 32;
 
-/// Rows that are read of a cell, however high it is; all of their pixels count.
-const ROWS_A_CELL: usize = 4;
+/// Rows that are read per cell, whatever its height; all of their pixels count.
+const ROWS_PER_CELL: usize = 4;
 
-/// Units of a level of 0..255, so that means keep their fractions.
+/// Units per level of 0..255, so that means keep their fractions.
 pub const UNITS: u16 = 64;
 
-/// Mean brightness of the cells of what the encoder sees, in 1/64 of a level of 0..255, rows as stored.
+/// Mean brightness of the cells of what the encoder sees, in [`UNITS`] per level of 0..255; rows as stored.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LumaGrid {
     cells: Box<[u16; CELLS * CELLS]>,
@@ -23,7 +22,7 @@ impl Clone for LumaGrid {
         Self { cells: self.cells.clone() }
     }
 
-    /// Without allocating.
+    /// Copies the cells without allocating.
     fn clone_from(&mut self, other: &Self) {
         self.cells.copy_from_slice(&other.cells[..]);
     }
@@ -41,15 +40,15 @@ impl LumaGrid {
         &self.cells
     }
 
-    /// Reads the part `seen` of a picture as stored, whose planes are as large as it says.
-    pub(super) fn read(&mut self, picture: &Picture<'_>, seen: Rect) {
+    /// Measures `part` of a picture as stored, whose planes have been checked.
+    pub(super) fn measure(&mut self, picture: &Picture<'_>, part: Rect) {
         let edge = |start: u32, length: u32, i: usize| (start as usize) + (length as usize * i) / CELLS;
-        let columns: [usize; CELLS + 1] = std::array::from_fn(|i| edge(seen.x, seen.w, i));
-        let (last_x, last_y) = ((seen.x + seen.w) as usize - 1, (seen.y + seen.h) as usize - 1);
+        let columns: [usize; CELLS + 1] = std::array::from_fn(|i| edge(part.x, part.w, i));
+        let (last_x, last_y) = ((part.x + part.w) as usize - 1, (part.y + part.h) as usize - 1);
         for (i, cells) in self.cells.chunks_exact_mut(CELLS).enumerate() {
-            let (top, bottom) = (edge(seen.y, seen.h, i).min(last_y), edge(seen.y, seen.h, i + 1));
+            let (top, bottom) = (edge(part.y, part.h, i).min(last_y), edge(part.y, part.h, i + 1));
             let height = bottom.saturating_sub(top).max(1);
-            let rows = height.min(ROWS_A_CELL);
+            let rows = height.min(ROWS_PER_CELL);
             let mut sums = [0u32; CELLS];
             for row in 0..rows {
                 let y = top + (2 * row + 1) * height / (2 * rows);
@@ -66,7 +65,7 @@ impl LumaGrid {
 /// Adds the pixels of row `y` to the sums of their cells.
 fn add_row(picture: &Picture<'_>, y: usize, columns: &[usize; CELLS + 1], last_x: usize, sums: &mut [u32; CELLS]) {
     for (edges, sum) in columns.windows(2).zip(sums) {
-        // A picture narrower than the grid has cells without a pixel of their own.
+        // If the picture is narrower than the grid, cells share pixels.
         let (left, right) = (edges[0].min(last_x), edges[1].max(edges[0].min(last_x) + 1));
         *sum += match picture.pixels {
             Pixels::Yuv { planes, strides, .. } => {
@@ -83,13 +82,13 @@ fn add_row(picture: &Picture<'_>, y: usize, columns: &[usize; CELLS + 1], last_x
     }
 }
 
-/// The mean of `count` pixels in units, at full range.
+/// The mean of `count` pixels in units, on the scale of full range.
 fn level(picture: &Picture<'_>, sum: u64, count: u64) -> u16 {
     let mean = sum * u64::from(UNITS) / count;
-    let most = 255 * u64::from(UNITS);
+    let max = 255 * u64::from(UNITS);
     let full = match picture.pixels {
         Pixels::Yuv { full_range: false, .. } => mean.saturating_sub(16 * u64::from(UNITS)) * 255 / 219,
         _ => mean,
     };
-    full.min(most) as u16
+    full.min(max) as u16
 }

@@ -1,47 +1,47 @@
-//! Attributes: the phrases nearest to what the window shows, and what they say about the categories.
+//! The attribute branch: finds the phrases nearest to a window and scores categories by their sentence.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::category_set::{Lexicon, bundle_error};
 use super::spec::{AttributeScores, MAX_ATTRIBUTES, RecognitionSpec};
-use super::spotting::add_categories;
-use super::vocabulary::{Lexicon, Vocabulary};
+use super::vocabulary::Vocabulary;
 use super::window::Embeddings;
-use super::{bundle_fault, mean_direction, normalise};
 use crate::error::{Error, Result};
-use crate::table::{RowSet, Table};
+use crate::table::{RowSet, Table, mean_direction, normalise};
 
-/// A phrase's place in the lexicon, and its cosine with the window's mean.
+/// A phrase's index in the lexicon, and its cosine with the mean of the window.
 pub type Attribute = (u32, f32);
 
-/// Phrases of an attribute sentence, nearest first.
+/// The phrases of an attribute sentence, nearest first.
 #[derive(Clone, Copy, Debug)]
 pub struct Phrases<'a> {
-    /// Their places in the lexicon.
+    /// Their indices in the lexicon, and their cosines.
     pub nearest: &'a [Attribute],
     /// Their embeddings, `[k, D]`, each of length 1.
     pub rows: &'a [f32],
 }
 
-/// Makes an attribute sentence's embedding: a composer from those of its phrases, a text tower from their names.
+/// Embeds attribute sentences: a composer from the embeddings of the phrases, a text tower from their text.
 pub trait Compose {
-    /// Phrases to `out`, `[D]`, of any length.
+    /// Writes the embedding of a sentence to `out`, `[D]`, of any length.
     ///
     /// # Errors
-    /// Where the network fails.
+    /// Returns an error if the network fails.
     fn compose(&mut self, phrases: Phrases<'_>, out: &mut [f32]) -> Result<()>;
 }
 
-/// A composer knows the embeddings alone.
+/// A composer uses only the embeddings of the phrases.
 impl<F: FnMut(&[f32], &mut [f32]) -> Result<()>> Compose for F {
     fn compose(&mut self, phrases: Phrases<'_>, out: &mut [f32]) -> Result<()> {
         self(phrases.rows, out)
     }
 }
 
-/// Rows compared at a time, so that their cosines stay in the nearest cache.
+/// How many rows are compared at a time, so that their cosines stay in the first-level cache.
 const BLOCK: usize = 1024;
 
-/// The lexicon's part in a recogniser.
+/// Finds the attributes of a window and scores categories by them.
 pub(super) struct Attributes {
     lexicon: Arc<Lexicon>,
     /// The window's embeddings in the attribute space, not normalised, `[T, Da]`.
@@ -51,16 +51,17 @@ pub(super) struct Attributes {
     cosines: Vec<f32>,
     nearest: heapless::Vec<Attribute, MAX_ATTRIBUTES>,
     top_k: usize,
-    /// `None` where attributes are listed but not scored.
+    /// `None` if attributes are listed but not scored.
     scoring: Option<Scoring>,
 }
 
+/// Scores categories by the sentence of the nearest phrases.
 struct Scoring {
-    /// None for the mean.
+    /// `None` for the mean of the phrases.
     composer: Option<Box<dyn Compose>>,
-    /// What errors of the composer are about.
+    /// The composer's file, for errors.
     file: &'static str,
-    /// Categories as the attribute branch sees them.
+    /// Category embeddings in the space of the attribute branch.
     categories: RowSet,
     /// `[k, D]`.
     phrases: Vec<f32>,
@@ -69,10 +70,10 @@ struct Scoring {
 }
 
 impl Attributes {
-    /// Attributes from a lexicon; scored where lambda leaves them a part.
+    /// Prepares attributes from a lexicon. They are scored if lambda is below 1.
     ///
     /// # Errors
-    /// Where tables do not fit together or there are fewer phrases than asked for.
+    /// Returns an error if tables do not fit together or there are too few phrases.
     pub fn new(
         spec: &RecognitionSpec,
         vocabulary: &Vocabulary,
@@ -81,8 +82,8 @@ impl Attributes {
     ) -> Result<Self> {
         let rows = lexicon.retrieval.rows();
         if rows < spec.top_k || rows > u32::MAX as usize || lexicon.retrieval.width() == 0 {
-            let problem = format!("lexicon.txt: {rows} phrases cannot give the nearest {}", spec.top_k);
-            return Err(bundle_fault(format!("{problem}; lower attributes_top_k or add phrases")));
+            let problem = format!("lexicon.txt: {rows} phrases are too few for the nearest {}", spec.top_k);
+            return Err(bundle_error(format!("{problem}; lower attributes_top_k or add phrases")));
         }
         let scoring = if spec.lambda < 1.0 { Some(Scoring::new(spec, vocabulary, &lexicon, composer)?) } else { None };
         let width = lexicon.retrieval.width();
@@ -97,19 +98,19 @@ impl Attributes {
         })
     }
 
-    /// True where [`Self::score`] fills `s_a`.
+    /// Returns true if [`Self::score`] fills `s_a`.
     pub fn scores(&self) -> bool {
         self.scoring.is_some()
     }
 
-    /// The phrases nearest to the mean of the first `count` slots, and, where attributes are scored, the cosine of
-    /// their sentence with every category, `s_a`, `[K]`.
+    /// Returns the phrases nearest to the mean of the first `count` slots. If attributes are scored, writes the cosine
+    /// of their sentence with every category to `s_a`, `[K]`.
     ///
     /// # Errors
-    /// Where the frames cancel out or the composer gives no usable embedding.
+    /// Returns an error if the frames cancel out or the composer gives no usable embedding.
     pub fn score(&mut self, count: usize, s_a: &mut [f32]) -> Result<&[Attribute]> {
         mean_direction(self.frames.range(0..count), &mut self.mean)
-            .ok_or_else(|| bundle_fault("attribute embeddings of the window cancel out to nothing"))?;
+            .ok_or_else(|| bundle_error("the window's attribute embeddings cancel out"))?;
         nearest_rows(&self.lexicon.retrieval, &self.mean, self.top_k, &mut self.cosines, &mut self.nearest);
         if let Some(scoring) = &mut self.scoring {
             scoring.score(&self.lexicon, &self.nearest, s_a)?;
@@ -132,38 +133,39 @@ impl Scoring {
             AttributeScores::Tower => (composer, "text.onnx"),
         };
         if composer.is_none() && !file.is_empty() {
-            return Err(bundle_fault(format!(
-                "attributes are to be scored by {file}, which is not there; use \"mean\""
+            return Err(bundle_error(format!(
+                "{file} is missing, and attributes are scored by it; set attributes to \"mean\""
             )));
         }
         if lexicon.sentences().rows() != lexicon.retrieval.rows()
             || lexicon.sentence_mean.as_ref().is_some_and(|mean| mean.len() != width)
         {
-            return Err(bundle_fault("lexicon.safetensors: retrieval, sentence and sentence_mean differ in shape"));
+            return Err(bundle_error("lexicon.safetensors: retrieval, sentence and sentence_mean differ in shape"));
         }
-        let own = vocabulary.sources.iter().filter(|source| source.attribute_is_own).count();
-        if own != 0 && own != vocabulary.sources.len() {
-            return Err(Error::Usage(
-                "--categories: the bundle has trained attribute embeddings for some of these and not for others, so \
-                 attributes cannot compare them; use --lambda 1"
-                    .into(),
+        let trained = vocabulary.tables.iter().filter(|tables| tables.attribute_is_trained).count();
+        if trained != 0 && trained != vocabulary.tables.len() {
+            return Err(Error::setting(
+                "categories",
+                "the bundle has trained attribute embeddings for only some of these, so attributes cannot compare them",
+                "set lambda to 1",
             ));
         }
-        if own != 0 && spec.attribute_scores == AttributeScores::Mean {
-            return Err(Error::Usage(
-                "--attributes mean: the bundle's attributes have trained heads, which the mean of phrases does not go \
-                 through; use --attributes auto, or --lambda 1"
-                    .into(),
+        if trained != 0 && spec.attribute_scores == AttributeScores::Mean {
+            return Err(Error::setting(
+                "attributes",
+                "the bundle's attributes have trained heads, which \"mean\" does not use",
+                "set attributes to \"auto\", or lambda to 1",
             ));
         }
-        if let Some(source) = vocabulary.sources.iter().find(|source| source.attribute.width() != width) {
-            let other = source.attribute.width();
-            return Err(bundle_fault(format!(
-                "attribute sentences are {width} numbers wide and categories {other}; they must be of one space, or lambda 1"
+        if let Some(tables) = vocabulary.tables.iter().find(|tables| tables.attribute.width() != width) {
+            let other = tables.attribute.width();
+            return Err(bundle_error(format!(
+                "attribute sentences are {width} numbers wide and categories {other}; export both for one space, or \
+                 set lambda to 1"
             )));
         }
         let mut categories = RowSet::default();
-        add_categories(&mut categories, vocabulary, |source| &source.attribute)?;
+        vocabulary.add_rows(&mut categories, |tables| &tables.attribute)?;
         Ok(Self { composer, file, categories, phrases: vec![0.0; spec.top_k * width], sentence: vec![0.0; width] })
     }
 
@@ -176,8 +178,9 @@ impl Scoring {
             Some(composer) => {
                 composer.compose(Phrases { nearest, rows: &self.phrases }, &mut self.sentence)?;
                 let file = self.file;
-                normalise(&mut self.sentence)
-                    .ok_or_else(|| bundle_fault(format!("{file} gave zeros or numbers that are not finite")))?;
+                normalise(&mut self.sentence).ok_or_else(|| {
+                    bundle_error(format!("the output of {file} holds only zeros or numbers that are not finite"))
+                })?;
             }
             None => {
                 if let Some(mean) = &lexicon.sentence_mean {
@@ -186,7 +189,7 @@ impl Scoring {
                     }
                 }
                 mean_direction(&self.phrases, &mut self.sentence)
-                    .ok_or_else(|| bundle_fault("the nearest phrases' embeddings cancel out to nothing"))?;
+                    .ok_or_else(|| bundle_error("the nearest phrases' embeddings cancel out"))?;
             }
         }
         self.categories.dot(&self.sentence, s_a, self.categories.rows());
@@ -194,7 +197,7 @@ impl Scoring {
     }
 }
 
-/// The `count` rows with the largest products with `x`, largest first, equal ones by place.
+/// Finds the `count` rows with the largest products with `x`, largest first, equal ones in order of their indices.
 fn nearest_rows(
     table: &Table,
     x: &[f32],
@@ -204,22 +207,67 @@ fn nearest_rows(
 ) {
     let count = count.min(MAX_ATTRIBUTES);
     best.clear();
-    let mut least = f32::NEG_INFINITY;
+    let mut smallest = f32::NEG_INFINITY;
     for first in (0..table.rows()).step_by(products.len().max(1)) {
         let rows = first..table.rows().min(first + products.len());
         let products = &mut products[..rows.len()];
         table.dot_range(rows.clone(), x, products, rows.len());
         for (row, product) in rows.zip(products.iter()) {
-            if *product <= least && best.len() == count {
+            if *product <= smallest && best.len() == count {
                 continue;
             }
             if best.len() == count {
                 best.pop();
             }
-            let place = best.iter().position(|(_, other)| product > other).unwrap_or(best.len());
-            // There is room: `count` is at most the capacity, and one was dropped where it was reached.
-            let _ = best.insert(place, (row as u32, *product));
-            least = best.last().map_or(least, |(_, last)| *last);
+            let position = best.iter().position(|(_, other)| product > other).unwrap_or(best.len());
+            // This cannot fail, because `count` is at most the capacity, and the last entry was removed if it was full.
+            let _ = best.insert(position, (row as u32, *product));
+            smallest = best.last().map_or(smallest, |(_, last)| *last);
         }
+    }
+}
+
+/// How many sentences are cached. A stream repeats few, and one takes 2 kB at D = 512.
+const MAX_CACHED: usize = 256;
+
+/// The indices of a sentence's phrases, in their order.
+type SentenceKey = heapless::Vec<u32, MAX_ATTRIBUTES>;
+
+/// Embeds a sentence of phrases, nearest first, to `out`, `[D]`.
+type EmbedSentence = Box<dyn FnMut(&[&str], &mut [f32]) -> Result<()>>;
+
+/// Embeds sentences of a lexicon's phrases with a text tower, and caches those that were used last.
+pub struct SentenceCache {
+    lexicon: Arc<Lexicon>,
+    embed: EmbedSentence,
+    /// The last used first.
+    cached: VecDeque<(SentenceKey, Vec<f32>)>,
+}
+
+impl SentenceCache {
+    /// Creates an empty cache. `embed` gets the text of the phrases, nearest first, and writes the embedding of their
+    /// sentence, `[D]`, of any length.
+    pub fn new(lexicon: Arc<Lexicon>, embed: EmbedSentence) -> Self {
+        Self { lexicon, embed, cached: VecDeque::new() }
+    }
+}
+
+impl Compose for SentenceCache {
+    fn compose(&mut self, phrases: Phrases<'_>, out: &mut [f32]) -> Result<()> {
+        let key: SentenceKey = phrases.nearest.iter().take(MAX_ATTRIBUTES).map(|(index, _)| *index).collect();
+        if let Some(at) = self.cached.iter().position(|(other, _)| *other == key)
+            && let Some(sentence) = self.cached.remove(at)
+        {
+            out.copy_from_slice(&sentence.1);
+            self.cached.push_front(sentence);
+            return Ok(());
+        }
+        let text = |index: &u32| self.lexicon.phrases.get(*index as usize).map(String::as_str);
+        let texts: Option<Vec<&str>> = key.iter().map(text).collect();
+        let texts = texts.ok_or_else(|| Error::Internal("an attribute is not a phrase of the lexicon".into()))?;
+        (self.embed)(&texts, out)?;
+        self.cached.truncate(MAX_CACHED - 1);
+        self.cached.push_front((key, out.to_vec()));
+        Ok(())
     }
 }

@@ -1,24 +1,25 @@
-//! All of recognition together: push a frame's embedding, ask for scores.
+//! The recogniser: takes one embedding per frame and computes the scores of the window.
 
 use std::sync::Arc;
 
 use ndarray::Array2;
 
-use super::attributes::{Attribute, Attributes, Compose};
-use super::fusion::fuse;
-use super::spec::{Interaction, MAX_ATTRIBUTES, RecognitionSpec};
+use super::attributes::{Attributes, Compose};
+use super::category_set::{Lexicon, bundle_error};
+use super::scores::{Scores, fuse};
+use super::spec::{Interaction, RecognitionSpec};
 use super::spotting::{DotProduct, Spotting};
-use super::vocabulary::{Lexicon, Vocabulary};
+use super::vocabulary::Vocabulary;
 use super::window::{Embeddings, FrameStamp, MAX_WINDOW, Window};
-use super::{bundle_fault, normalise};
 use crate::error::{Error, Result};
+use crate::table::normalise;
 
-/// A temporal header: T frame embeddings become T others, each of which knows them all.
+/// A temporal header, which mixes the embeddings of a window.
 pub trait Header {
-    /// Frames `[T, D]`, oldest first, not normalised, to `out`, `[T, D]`.
+    /// Mixes frames `[T, D]`, oldest first and not normalised, into `out`, `[T, D]`.
     ///
     /// # Errors
-    /// Where the network fails.
+    /// Returns an error if the network fails.
     fn apply(&mut self, frames: &[f32], out: &mut [f32]) -> Result<()>;
 }
 
@@ -28,69 +29,49 @@ impl<F: FnMut(&[f32], &mut [f32]) -> Result<()>> Header for F {
     }
 }
 
-/// What a window of frames shows. K categories, T slots.
-#[derive(Clone, Debug)]
-pub struct Scores {
-    /// Video branch: cosines, `[K]`.
-    pub s_v: Vec<f32>,
-    /// Attribute branch: cosines, `[K]`; empty where lambda is 1 or there is no lexicon.
-    pub s_a: Vec<f32>,
-    /// As the reference ranks: `lambda * softmax(s_v) + (1 - lambda) * softmax(s_a)`, without a scale, `[K]`.
-    pub score: Vec<f32>,
-    /// The same with the model's logit scale: shares that can be read as confidences, `[K]`.
-    pub confidence: Vec<f32>,
-    /// How much each frame counts for each category, `[K, T]`, oldest frame first. Rows sum to 1; columns past
-    /// the frames there are hold zeros. With plain dot products all frames count the same.
-    pub saliency: Array2<f32>,
-    /// Phrases nearest to what the window shows, nearest first; empty without a lexicon.
-    pub attributes: heapless::Vec<Attribute, MAX_ATTRIBUTES>,
-    /// The frames in the window, oldest first.
-    pub frames: heapless::Vec<FrameStamp, MAX_WINDOW>,
-    /// True where the window is full. Before that, scores are over the frames there are; a temporal header then gets
-    /// them repeated to T, as BIKE samples clips of fewer than T frames (`floor(i n / T)`).
-    pub full: bool,
-}
-
-/// Frame embeddings in, scores out.
+/// Computes the scores of a window of frame embeddings.
 ///
 /// After construction neither [`Self::push`] nor [`Self::scores`] allocates, unless a header or composer does.
 pub struct Recognizer {
     spec: RecognitionSpec,
     vocabulary: Vocabulary,
     window: Window,
-    /// Embeddings as they came, by slot, `[T, D]`.
+    /// Embeddings as they were pushed, by slot, `[T, D]`.
     frames: Embeddings,
-    /// Of length 1, by slot, `[T, D]`; used by concept spotting without a header.
+    /// Embeddings scaled to length 1, by slot, `[T, D]`; used by concept spotting without a header.
     directions: Embeddings,
-    /// Frames pushed since the last scores, at most T.
-    fresh: usize,
-    header: Option<WithHeader>,
-    interaction: Comparison,
+    /// Frames pushed since the scores were computed, at most T.
+    new_frames: usize,
+    header: Option<HeaderState>,
+    comparison: Comparison,
     attributes: Option<Attributes>,
     /// Softmax of `s_a`.
     scratch: Vec<f32>,
     scores: Scores,
 }
 
-struct WithHeader {
+/// A header with its input and output.
+struct HeaderState {
     header: Box<dyn Header>,
-    /// What goes into the header, oldest first, `[T, D]`.
+    /// Input of the header, oldest first, `[T, D]`.
     input: Embeddings,
-    /// What comes out of it, `[T, D]`.
+    /// Output of the header, `[T, D]`.
     output: Embeddings,
 }
 
+/// The comparison of frames and categories.
 enum Comparison {
     Spotting(Box<Spotting>),
     DotProduct(DotProduct),
 }
 
 impl Recognizer {
-    /// A recogniser with an empty window. With a lexicon, attributes are found for every window; they are scored
-    /// where `spec.lambda` is below 1, and then a lexicon is needed.
+    /// Creates a recogniser with an empty window. With a lexicon, attributes are found for every window. They are
+    /// scored if `spec.lambda` is below 1, which requires a lexicon.
     ///
     /// # Errors
-    /// Where a setting is out of range, tables do not fit together, or something needed is missing.
+    /// Returns [`Error::Setting`] if a setting is out of range, and [`Error::Bundle`] if tables do not fit together or
+    /// a part is missing.
     pub fn new(
         spec: RecognitionSpec,
         vocabulary: Vocabulary,
@@ -104,17 +85,17 @@ impl Recognizer {
         let attributes = match lexicon {
             Some(lexicon) => Some(Attributes::new(&spec, &vocabulary, lexicon, composer)?),
             None if spec.lambda < 1.0 => {
-                return Err(bundle_fault(
-                    "lambda is below 1 but there is no lexicon to find attributes in; use --lambda 1",
+                return Err(bundle_error(
+                    "lambda is below 1, but there is no lexicon to find attributes in; set lambda to 1",
                 ));
             }
             None => None,
         };
-        let interaction = match spec.interaction {
+        let comparison = match spec.interaction {
             Interaction::Vcs => Comparison::Spotting(Box::new(Spotting::new(&vocabulary, window, spec.tau)?)),
             Interaction::Dp => Comparison::DotProduct(DotProduct::new(&vocabulary)?),
         };
-        let header = header.map(|header| WithHeader {
+        let header = header.map(|header| HeaderState {
             header,
             input: Embeddings::new(window, dim),
             output: Embeddings::new(window, dim),
@@ -124,9 +105,9 @@ impl Recognizer {
             window: Window::new(window),
             frames: Embeddings::new(window, dim),
             directions: Embeddings::new(window, dim),
-            fresh: 0,
+            new_frames: 0,
             header,
-            interaction,
+            comparison,
             attributes,
             scratch: vec![0.0; scored],
             scores: Scores {
@@ -144,21 +125,22 @@ impl Recognizer {
         })
     }
 
-    /// The settings in use.
+    /// Returns the settings.
     pub fn spec(&self) -> &RecognitionSpec {
         &self.spec
     }
 
-    /// What it answers with.
+    /// Returns the categories.
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.vocabulary
     }
 
-    /// Puts a frame into the window, in place of the oldest where it is full: its embedding `[D]` and, where the
-    /// attribute encoder is one of its own, its embedding there, `[Da]`. Neither needs to be normalised.
+    /// Adds a frame to the window, in place of the oldest if the window is full: its embedding `[D]` and, if there is a
+    /// separate attribute encoder, the embedding from that, `[Da]`. Neither has to be normalised.
     ///
     /// # Errors
-    /// Where an embedding has no direction (not finite, or all zeros); the window is then as it was.
+    /// Returns [`Error::Bundle`] if an embedding has no direction (not finite, or all zeros). The window is then
+    /// unchanged.
     pub fn push(&mut self, stamp: FrameStamp, embedding: &[f32], attribute_embedding: Option<&[f32]>) -> Result<()> {
         check_embedding("visual.onnx", stamp, embedding, self.frames.width())?;
         let attribute_embedding = match &self.attributes {
@@ -172,41 +154,41 @@ impl Recognizer {
         let slot = self.window.push(stamp);
         self.frames.row_mut(slot).copy_from_slice(embedding);
         self.directions.row_mut(slot).copy_from_slice(embedding);
-        // Was just checked to have a direction.
+        // This cannot fail, because the embedding was checked to have a direction.
         let _ = normalise(self.directions.row_mut(slot));
         if let Some(attributes) = &mut self.attributes {
             attributes.frames.row_mut(slot).copy_from_slice(attribute_embedding);
         }
-        self.fresh = (self.fresh + 1).min(self.spec.window);
+        self.new_frames = (self.new_frames + 1).min(self.spec.window);
         Ok(())
     }
 
-    /// Scores of the frames in the window.
+    /// Returns the scores of the frames in the window.
     ///
     /// # Errors
-    /// Where the window is empty, a network fails, or what it gave has no direction.
+    /// Returns an error if the window is empty, a network fails, or its output has no direction.
     pub fn scores(&mut self) -> Result<&Scores> {
         let count = self.window.len();
         if count == 0 {
-            return Err(Error::Internal("scores were asked of an empty window".into()));
+            return Err(Error::Internal("scores of an empty window were requested".into()));
         }
-        if self.fresh == 0 {
+        if self.new_frames == 0 {
             return Ok(&self.scores);
         }
         if self.header.is_some() {
-            self.compare_after_header()?;
+            self.score_with_header()?;
         } else {
-            self.compare()?;
+            self.score_new_frames()?;
         }
         let scores = &mut self.scores;
         if let Some(attributes) = &mut self.attributes {
             let nearest = attributes.score(count, &mut scores.s_a)?;
             scores.attributes.clear();
-            // There is room: both hold MAX_ATTRIBUTES.
+            // This cannot fail, because both hold MAX_ATTRIBUTES.
             let _ = scores.attributes.extend_from_slice(nearest);
         }
         if !scores.s_v.iter().chain(&scores.s_a).all(|x| x.is_finite()) {
-            return Err(bundle_fault("a table holds numbers that are not finite; run `bike-edge bundle verify`"));
+            return Err(bundle_error("a table holds numbers that are not finite; run `bike-edge bundle verify`"));
         }
         let (s_v, s_a, scratch) = (&scores.s_v, &scores.s_a, &mut self.scratch);
         fuse(s_v, s_a, self.spec.lambda, 1.0, scratch, &mut scores.score);
@@ -214,24 +196,24 @@ impl Recognizer {
         scores.frames.clear();
         scores.frames.extend(self.window.stamps().copied());
         scores.full = self.window.is_full();
-        self.fresh = 0;
+        self.new_frames = 0;
         Ok(&self.scores)
     }
 
-    /// Forgets all frames.
+    /// Removes all frames from the window.
     pub fn clear(&mut self) {
         self.window.clear();
-        self.fresh = 0;
+        self.new_frames = 0;
     }
 
-    /// Video branch, without a header: new frames cost a column each.
-    fn compare(&mut self) -> Result<()> {
+    /// Computes the video branch without a header. Only the columns of new frames are computed.
+    fn score_new_frames(&mut self) -> Result<()> {
         let (count, window) = (self.window.len(), self.spec.window);
         let saliency = self.scores.saliency.as_slice_mut().unwrap_or(&mut []);
-        match &mut self.interaction {
+        match &mut self.comparison {
             Comparison::Spotting(spotting) => {
-                for slots in self.window.youngest(self.fresh) {
-                    spotting.see(slots.start, self.directions.range(slots));
+                for slots in self.window.newest(self.new_frames) {
+                    spotting.compare(slots.start, self.directions.range(slots));
                 }
                 spotting.score(count, &mut self.scores.s_v, saliency);
                 let oldest = self.window.slot(0);
@@ -241,7 +223,7 @@ impl Recognizer {
                 }
             }
             Comparison::DotProduct(dot_product) => {
-                dot_product.score(self.frames.range(0..count), &mut self.scores.s_v).ok_or_else(cancelled)?;
+                dot_product.score(self.frames.range(0..count), &mut self.scores.s_v).ok_or_else(no_mean_direction)?;
                 for saliency in saliency.chunks_exact_mut(window) {
                     saliency[..count].fill(1.0 / count as f32);
                     saliency[count..].fill(0.0);
@@ -251,57 +233,60 @@ impl Recognizer {
         Ok(())
     }
 
-    /// Video branch, with a header: all T columns are new.
-    fn compare_after_header(&mut self) -> Result<()> {
+    /// Computes the video branch with a header. All T columns are computed, because all outputs of the header change.
+    fn score_with_header(&mut self) -> Result<()> {
         let (count, window) = (self.window.len(), self.spec.window);
-        let Some(with) = &mut self.header else { return Ok(()) };
+        let Some(header) = &mut self.header else { return Ok(()) };
         for i in 0..window {
             let slot = self.window.slot(i * count / window);
-            with.input.row_mut(i).copy_from_slice(self.frames.row(slot));
+            header.input.row_mut(i).copy_from_slice(self.frames.row(slot));
         }
-        with.header.apply(with.input.all(), with.output.all_mut())?;
+        header.header.apply(header.input.all(), header.output.all_mut())?;
         let saliency = self.scores.saliency.as_slice_mut().unwrap_or(&mut []);
-        match &mut self.interaction {
+        match &mut self.comparison {
             Comparison::Spotting(spotting) => {
                 for i in 0..window {
-                    normalise(with.output.row_mut(i))
-                        .ok_or_else(|| bundle_fault("temporal.onnx gave zeros or numbers that are not finite"))?;
+                    normalise(header.output.row_mut(i)).ok_or_else(|| {
+                        bundle_error("the output of temporal.onnx holds only zeros or numbers that are not finite")
+                    })?;
                 }
-                spotting.see(0, with.output.all());
+                spotting.compare(0, header.output.all());
                 spotting.score(window, &mut self.scores.s_v, saliency);
             }
             Comparison::DotProduct(dot_product) => {
-                dot_product.score(with.output.all(), &mut self.scores.s_v).ok_or_else(cancelled)?;
+                dot_product.score(header.output.all(), &mut self.scores.s_v).ok_or_else(no_mean_direction)?;
                 saliency.fill(1.0 / window as f32);
             }
         }
         if count < window {
-            // What repeated frames count for goes to the frame itself.
+            // The weights of a repeated frame are added up.
             for saliency in saliency.chunks_exact_mut(window) {
-                let mut of_frame = [0.0; MAX_WINDOW];
-                saliency.iter().enumerate().for_each(|(i, share)| of_frame[i * count / window] += share);
-                saliency.copy_from_slice(&of_frame[..window]);
+                let mut frame_weights = [0.0; MAX_WINDOW];
+                saliency.iter().enumerate().for_each(|(i, share)| frame_weights[i * count / window] += share);
+                saliency.copy_from_slice(&frame_weights[..window]);
             }
         }
         Ok(())
     }
 }
 
-fn cancelled() -> Error {
-    bundle_fault("the window's frame embeddings cancel out or are not finite")
+/// Returns the error for frames whose mean has no direction.
+fn no_mean_direction() -> Error {
+    bundle_error("the window's frame embeddings cancel out or are not finite")
 }
 
+/// Checks that an embedding has the right width and a direction.
 fn check_embedding(file: &str, stamp: FrameStamp, embedding: &[f32], width: usize) -> Result<()> {
     if embedding.len() != width {
         let got = embedding.len();
-        return Err(bundle_fault(format!("{file} gives {got} numbers a frame where the tables have {width}")));
+        return Err(bundle_error(format!("{file} gives {got} numbers per frame, but the tables have {width}")));
     }
     let square: f64 = embedding.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
     if !square.is_finite() || square == 0.0 {
         let FrameStamp { time, index } = stamp;
-        return Err(bundle_fault(format!(
-            "{file} gave zeros or numbers that are not finite for frame {index} at {time:.3} s; the graph is damaged or \
-             overflows in its number format"
+        return Err(bundle_error(format!(
+            "the output of {file} for frame {index} at {time:.3} s holds only zeros or numbers that are not finite; \
+             the graph is damaged or its number format overflows"
         )));
     }
     Ok(())

@@ -1,67 +1,79 @@
-//! How embeddings are compared: a model's settings, and what the user changed of them.
+//! The settings of recognition and their ranges.
+
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
 
 use super::window::MAX_WINDOW;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::units::check_range;
 
-/// The most phrases in an attribute sentence.
+/// Largest number of phrases in an attribute sentence.
 pub const MAX_ATTRIBUTES: usize = 16;
 
 /// How frames and categories are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Interaction {
-    /// Video concept spotting: frames are weighted by how well they show a category's words.
+    /// Video concept spotting: frames are weighted by how well they match a category's words.
     Vcs,
-    /// Dot product: all frames count the same.
+    /// Dot product with the mean frame: all frames have the same weight.
     Dp,
 }
 
-/// How an attribute sentence's embedding is had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How an attribute sentence is embedded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum AttributeScores {
-    /// A small network over the phrases' embeddings.
+    /// By the composer (composer.onnx), from the phrases' embeddings.
     Composer,
-    /// Their mean, less the mean of the whole lexicon where that is known.
+    /// As the mean of the phrases' embeddings, minus the mean of the whole lexicon if the bundle has it.
     Mean,
-    /// The text tower reads the sentence itself.
+    /// By the text tower (text.onnx), from the phrases themselves.
     Tower,
 }
 
 /// How embeddings are compared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecognitionSpec {
-    /// T, frames in the window, 1 to [`MAX_WINDOW`].
+    /// T, frames in the window, within [`Self::WINDOW`].
     pub window: usize,
     /// How frames and categories are compared.
     pub interaction: Interaction,
-    /// Temperature of concept spotting; 0.01 for BIKE's checkpoints.
+    /// Temperature of concept spotting, within [`Self::TAU`]; 0.01 for BIKE's checkpoints.
     pub tau: f32,
-    /// Weight of the video branch when fused with attributes; 1 leaves attributes out of the scores.
+    /// Weight of the video branch when fused with attributes, within [`Self::LAMBDA`]; 1 leaves attributes out of the
+    /// scores.
     pub lambda: f32,
-    /// Scale of cosines before the softmax that makes confidences of them.
+    /// Scale of cosines in the softmax that gives confidences, within [`Self::LOGIT_SCALE`].
     pub logit_scale: f32,
-    /// Phrases in the attribute sentence, 1 to [`MAX_ATTRIBUTES`].
+    /// Phrases in the attribute sentence, within [`Self::TOP_K`].
     pub top_k: usize,
-    /// How the attribute sentence is made.
+    /// How the attribute sentence is embedded.
     pub attribute_scores: AttributeScores,
 }
 
 impl RecognitionSpec {
+    /// Range of `window`, in a manifest and in settings.
+    pub const WINDOW: RangeInclusive<usize> = 1..=MAX_WINDOW;
+    /// Range of `tau`, in a manifest and in settings.
+    pub const TAU: RangeInclusive<f32> = 1e-4..=1e4;
+    /// Range of `lambda`, in a manifest and in settings.
+    pub const LAMBDA: RangeInclusive<f32> = 0.0..=1.0;
+    /// Range of `logit_scale`, in a manifest and in settings.
+    pub const LOGIT_SCALE: RangeInclusive<f32> = 1e-4..=1e4;
+    /// Range of `top_k`, which a manifest calls `attributes_top_k`.
+    pub const TOP_K: RangeInclusive<usize> = 1..=MAX_ATTRIBUTES;
+
+    /// Checks the range of every number.
+    ///
     /// # Errors
-    /// Where a number is out of its range.
+    /// Returns [`Error::Setting`] for the first number that is out of its range.
     pub fn check(&self) -> Result<()> {
-        let problem = if !(1..=MAX_WINDOW).contains(&self.window) {
-            format!("window {} is not between 1 and {MAX_WINDOW} frames", self.window)
-        } else if !(1e-4..=1e4).contains(&self.tau) {
-            format!("tau {} is not between 0.0001 and 10000", self.tau)
-        } else if !(0.0..=1.0).contains(&self.lambda) {
-            format!("lambda {} is not between 0 and 1", self.lambda)
-        } else if !(1e-4..=1e4).contains(&self.logit_scale) {
-            format!("logit_scale {} is not between 0.0001 and 10000", self.logit_scale)
-        } else if !(1..=MAX_ATTRIBUTES).contains(&self.top_k) {
-            format!("attributes_top_k {} is not between 1 and {MAX_ATTRIBUTES}", self.top_k)
-        } else {
-            return Ok(());
-        };
-        Err(Error::Usage(format!("{problem}; mend the flag or the bundle's [model]")))
+        check_range("window", self.window, Self::WINDOW, "a number of frames")?;
+        check_range("tau", self.tau, Self::TAU, "a temperature")?;
+        check_range("lambda", self.lambda, Self::LAMBDA, "a weight")?;
+        check_range("logit_scale", self.logit_scale, Self::LOGIT_SCALE, "a scale")?;
+        check_range("attributes_top_k", self.top_k, Self::TOP_K, "a number")
     }
 }

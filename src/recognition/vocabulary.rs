@@ -1,288 +1,319 @@
-//! What can be answered with: the tables of a bundle, and the categories chosen from them.
+//! The categories that scores are for, chosen from the tables of a bundle by name.
 
 use std::collections::HashMap;
 
-use super::bundle_fault;
-use super::nearest::nearest;
-use super::words::WordTable;
+use super::category_set::{CategorySet, Lexicon, WordTable, bundle_error};
 use crate::error::{Error, Result};
-use crate::table::Table;
+use crate::table::{RowSet, Table, TableId};
 
-/// The categories a model answers with.
-#[derive(Clone, Debug)]
-pub struct CategorySet {
-    /// K names.
-    pub names: Vec<String>,
-    /// Category embeddings c_k, `[K, D]`, rows of length 1.
-    pub category: Table,
-    /// Word embeddings.
-    pub words: WordTable,
-    /// Categories as the trained attribute branch sees them, `[K, Dq]`; `category` where there is none.
-    pub attribute: Option<Table>,
-}
-
-/// Attribute phrases; each can also be used as a category.
-#[derive(Clone, Debug)]
-pub struct Lexicon {
-    /// N phrases.
-    pub phrases: Vec<String>,
-    /// Phrases in the space of the attribute encoder, `[N, Da]`, rows of length 1.
-    pub retrieval: Table,
-    /// Phrases in the space of the categories, `[N, D]`; `retrieval` where there is none.
-    pub sentence: Option<Table>,
-    /// Words to spot when a phrase is used as a category, with N for K.
-    pub words: WordTable,
-    /// As [`CategorySet::attribute`], `[N, Dq]`.
-    pub sentence_attribute: Option<Table>,
-    /// Mean of the rows of `sentence`, `[D]`.
-    pub sentence_mean: Option<Vec<f32>>,
-}
-
-impl Lexicon {
-    /// Phrases in the space of the categories, `[N, D]`.
-    pub fn sentences(&self) -> &Table {
-        self.sentence.as_ref().unwrap_or(&self.retrieval)
-    }
-}
-
-/// The categories to answer with, chosen from the tables of a bundle. Tables are shared, not copied.
+/// The categories that scores are for. Tables are shared with the bundle, not copied.
 #[derive(Clone, Debug)]
 pub struct Vocabulary {
     names: Vec<String>,
-    pub(super) sources: Vec<Source>,
-    pub(super) picks: Vec<Pick>,
+    pub(super) tables: Vec<CategoryTables>,
+    pub(super) rows: Vec<CategoryRow>,
 }
 
-/// Tables that categories are chosen from.
+/// The tables that a category is a row of: those of a category set or of a lexicon.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(super) struct CategoryTables {
+    /// Category embeddings, `[K, D]`.
     pub category: Table,
     pub words: WordTable,
-    /// Categories as the attribute branch sees them.
+    /// Category embeddings in the space of the attribute branch, `[K, Dq]`.
     pub attribute: Table,
-    /// True where `attribute` is a table of its own.
-    pub attribute_is_own: bool,
+    /// True if the attribute branch was trained, so that `attribute` is not one of the other tables.
+    pub attribute_is_trained: bool,
 }
 
-/// One category: a row of a source.
+/// The row of a category.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pick {
-    pub source: usize,
+pub(super) struct CategoryRow {
+    /// Index in [`Vocabulary::tables`].
+    pub tables: usize,
+    /// Row in these tables.
     pub row: usize,
 }
 
-impl From<&CategorySet> for Source {
+impl From<&CategorySet> for CategoryTables {
     fn from(set: &CategorySet) -> Self {
         Self {
             category: set.category.clone(),
             words: set.words.clone(),
             attribute: set.attribute.as_ref().unwrap_or(&set.category).clone(),
-            attribute_is_own: set.attribute.is_some(),
+            attribute_is_trained: set.attribute.is_some(),
         }
     }
 }
 
-impl From<&Lexicon> for Source {
+impl From<&Lexicon> for CategoryTables {
     fn from(lexicon: &Lexicon) -> Self {
         Self {
             category: lexicon.sentences().clone(),
             words: lexicon.words.clone(),
             attribute: lexicon.sentence_attribute.as_ref().unwrap_or(lexicon.sentences()).clone(),
-            attribute_is_own: lexicon.sentence_attribute.is_some(),
+            attribute_is_trained: lexicon.sentence_attribute.is_some(),
         }
     }
 }
 
-/// The longest name that neighbours are looked for.
+/// The key of this setting in errors.
+const SETTING: &str = "categories";
+
+/// Largest number of characters of a name that errors show and that similar names are searched for.
 const MAX_NAME: usize = 200;
 
-/// The most texts that are read for categories; each takes 160 kB at D = 512, and a second on a small board.
+/// Largest number of texts that are encoded as categories; each takes 160 kB at D = 512, and a second on a small board.
 const MAX_TEXTS: usize = 1024;
 
-/// The longest text that is read for a category, in bytes.
+/// Longest text that is encoded as a category, in bytes.
 const MAX_TEXT: usize = 512;
 
 impl Vocabulary {
-    /// All of a model's own categories.
+    /// Chooses all categories of a bundle.
     pub fn from_categories(set: &CategorySet) -> Self {
         Self {
             names: set.names.clone(),
-            sources: vec![set.into()],
-            picks: (0..set.category.rows()).map(|row| Pick { source: 0, row }).collect(),
+            tables: vec![set.into()],
+            rows: (0..set.category.rows()).map(|row| CategoryRow { tables: 0, row }).collect(),
         }
     }
 
-    /// Categories by name, in the order given: those of `set` first, then phrases of `lexicon`. Case and surrounding
-    /// space do not matter, unless two entries differ in case alone: then the one written exactly so is taken.
+    /// Chooses categories by name, in the order of `names`. A name is looked up in `set`, then among the phrases of
+    /// `lexicon`. Case and surrounding spaces do not matter, unless entries differ only in case: then an exact match
+    /// wins.
     ///
     /// # Errors
-    /// Where there are no names, one is given twice, or one is unknown; the nearest known ones are named.
+    /// Returns [`Error::Setting`] if there are no names, or a name is given twice or not found. The error lists similar
+    /// names.
     pub fn select(names: &[String], set: &CategorySet, lexicon: Option<&Lexicon>) -> Result<Self> {
         let phrases = lexicon.map_or(&[][..], |lexicon| &lexicon.phrases);
-        let mut picks = Vec::with_capacity(names.len());
+        let mut rows = Vec::with_capacity(names.len());
         let mut chosen = Vec::with_capacity(names.len());
         for (name, found) in names.iter().zip(find(names, [&set.names, phrases])?) {
-            let Some((pick, known)) = found else { return Err(unknown(name, &set.names, phrases)) };
-            picks.push(pick);
-            chosen.push(known.to_owned());
+            let Some((row, entry)) = found else { return Err(not_found(name, &set.names, phrases)) };
+            rows.push(row);
+            chosen.push(entry.to_owned());
         }
-        let mut sources = vec![Source::from(set)];
-        sources.extend(lexicon.filter(|_| picks.iter().any(|pick| pick.source == 1)).map(Source::from));
-        Ok(Self { names: chosen, sources, picks })
+        let mut tables = vec![CategoryTables::from(set)];
+        tables.extend(lexicon.filter(|_| rows.iter().any(|row| row.tables == 1)).map(CategoryTables::from));
+        Ok(Self { names: chosen, tables, rows })
     }
 
-    /// Categories by name or any other text, in the order given: those of `set` as [`Self::select`] finds them, all
-    /// others by `read`, which gets the texts that no category is called by and makes a set of them, in their order.
+    /// Chooses categories by name or any other text, in the order of `names`. A name is looked up in `set` as in
+    /// [`Self::select`]. `encode` makes a category set of the texts that are not found, in their order.
     ///
     /// # Errors
-    /// Where there are no names, one is given twice, texts are too many or cannot be printed; as `read`.
-    pub fn read(
+    /// Returns [`Error::Setting`] if there are no names, a name is given twice, or there are too many or unprintable
+    /// texts. Also returns the errors of `encode`.
+    pub fn from_texts(
         names: &[String],
         set: &CategorySet,
-        read: &mut dyn FnMut(&[&str]) -> Result<CategorySet>,
+        encode: &mut dyn FnMut(&[&str]) -> Result<CategorySet>,
     ) -> Result<Self> {
         let found = find(names, [&set.names, &[]])?;
         let others = names.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(name, _)| name.trim());
         let texts: Vec<&str> = others.collect();
         check_texts(&texts)?;
-        let mut sources = vec![Source::from(set)];
+        let mut tables = vec![CategoryTables::from(set)];
         if !texts.is_empty() {
-            let made = read(&texts)?;
-            if made.category.rows() != texts.len() {
-                return Err(Error::Internal("the text tower made another number of categories than texts".into()));
+            let encoded = encode(&texts)?;
+            if encoded.category.rows() != texts.len() {
+                return Err(Error::Internal("the text tower gave a different number of categories than texts".into()));
             }
-            sources.push(Source::from(&made));
+            tables.push(CategoryTables::from(&encoded));
         }
-        let mut rows = 0..;
-        let pick = |found: Option<(Pick, &str)>| {
-            found.map_or_else(|| Pick { source: 1, row: rows.next().unwrap_or(0) }, |(pick, _)| pick)
+        let mut next = 0..;
+        let row = |found: Option<(CategoryRow, &str)>| {
+            found.map_or_else(|| CategoryRow { tables: 1, row: next.next().unwrap_or(0) }, |(row, _)| row)
         };
         let chosen =
-            names.iter().zip(&found).map(|(name, found)| found.map_or(name.trim(), |(_, known)| known).to_owned());
+            names.iter().zip(&found).map(|(name, found)| found.map_or(name.trim(), |(_, entry)| entry).to_owned());
         let names = chosen.collect();
-        Ok(Self { names, sources, picks: found.into_iter().map(pick).collect() })
+        Ok(Self { names, tables, rows: found.into_iter().map(row).collect() })
     }
 
-    /// Names of the categories, in the order of all scores.
+    /// Returns the names of the categories, in the order of all scores.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// K, the number of categories.
+    /// Returns K, the number of categories.
     pub fn len(&self) -> usize {
-        self.picks.len()
+        self.rows.len()
     }
 
-    /// True where there is no category.
+    /// Returns true if there is no category.
     pub fn is_empty(&self) -> bool {
-        self.picks.is_empty()
+        self.rows.is_empty()
     }
 
-    /// D, the width of category embeddings.
+    /// Returns D, the width of category embeddings.
     pub fn dim(&self) -> usize {
-        self.sources.first().map_or(0, |source| source.category.width())
+        self.tables.first().map_or(0, |tables| tables.category.width())
     }
 
+    /// Checks that there are categories, each with a name, and that tables of one space have the same width.
+    ///
     /// # Errors
-    /// Where there are no categories or tables of one space differ in width.
+    /// Returns [`Error::Bundle`] if this is not so.
     pub(super) fn check(&self) -> Result<()> {
         if self.is_empty() || self.names.len() != self.len() {
-            return Err(bundle_fault("categories.txt: there must be one name a category, and at least one"));
+            return Err(bundle_error("categories.txt: there must be one name per category, and at least one"));
         }
         let width = self.dim();
         let other =
-            self.sources.iter().map(|source| source.category.width()).find(|other| *other != width || width == 0);
+            self.tables.iter().map(|tables| tables.category.width()).find(|other| *other != width || width == 0);
         other.map_or(Ok(()), |other| {
-            Err(bundle_fault(format!(
-                "categories are {width} numbers wide and phrases {other}; phrases need a `sentence` table of {width} to be \
-                 categories"
+            Err(bundle_error(format!(
+                "categories are {width} numbers wide and phrases {other}; phrases need a `sentence` table of {width} to \
+                 be used as categories"
             )))
         })
     }
 
+    /// Checks that the word tables fit the categories.
+    ///
     /// # Errors
-    /// Where word tables do not fit the categories.
+    /// Returns [`Error::Bundle`] if a shape does not fit.
     pub(super) fn check_words(&self) -> Result<()> {
         let width = self.dim();
-        self.sources.iter().try_for_each(|source| source.words.check(source.category.rows(), width))?;
-        Ok(())
+        self.tables.iter().try_for_each(|tables| tables.words.check(tables.category.rows(), width))
+    }
+
+    /// Adds to `rows` the row of each category in one of its tables, in the order of the categories.
+    pub(super) fn add_rows(&self, rows: &mut RowSet, table: impl Fn(&CategoryTables) -> &Table) -> Result<()> {
+        let ids: Vec<TableId> = self.tables.iter().map(|tables| rows.add_table(table(tables))).collect();
+        self.rows.iter().try_for_each(|row| add_row(rows, ids[row.tables], row.row))
     }
 }
 
-/// Where each name is known: in the first of the lists that has it.
+/// Adds one row of a table.
+pub(super) fn add_row(rows: &mut RowSet, table: TableId, row: usize) -> Result<()> {
+    rows.add(table, row, 1).map(drop).ok_or_else(|| bundle_error(format!("a table has no row {row}")))
+}
+
+/// Finds each name in the first of the lists that has it.
 ///
 /// # Errors
-/// Where there are no names, or one is empty or given twice.
-fn find<'a>(names: &[String], lists: [&'a [String]; 2]) -> Result<Vec<Option<(Pick, &'a str)>>> {
+/// Returns [`Error::Setting`] if there are no names, or a name is empty or given twice.
+fn find<'a>(names: &[String], lists: [&'a [String]; 2]) -> Result<Vec<Option<(CategoryRow, &'a str)>>> {
     let mut wanted: HashMap<String, usize> = HashMap::with_capacity(names.len());
-    for (place, name) in names.iter().enumerate() {
+    for (index, name) in names.iter().enumerate() {
         if name.trim().is_empty() {
-            return Err(Error::Usage("--categories: a name is empty; leave it out".into()));
+            return Err(Error::setting(SETTING, "a name is empty", "leave it out"));
         }
-        if wanted.insert(key(name), place).is_some() {
+        if wanted.insert(key(name), index).is_some() {
             let name = shortened(name);
-            return Err(Error::Usage(format!("--categories: \"{name}\" is named twice; leave one out")));
+            return Err(Error::setting(SETTING, format!("\"{name}\" is named twice"), "leave one out"));
         }
     }
     if names.is_empty() {
-        return Err(Error::Usage("--categories: no names; give at least one".into()));
+        return Err(Error::setting(SETTING, "there are no names", "give at least one"));
     }
-    let mut found: Vec<Option<(Pick, &str)>> = vec![None; names.len()];
-    for (source, known) in lists.into_iter().enumerate() {
-        for (row, known) in known.iter().enumerate() {
-            let Some(&place) = wanted.get(&key(known)) else { continue };
-            let better = match found[place] {
+    let mut found: Vec<Option<(CategoryRow, &str)>> = vec![None; names.len()];
+    for (tables, entries) in lists.into_iter().enumerate() {
+        for (row, entry) in entries.iter().enumerate() {
+            let Some(&index) = wanted.get(&key(entry)) else { continue };
+            let better = match found[index] {
                 None => true,
-                Some((pick, earlier)) => {
-                    let asked = names[place].trim();
-                    pick.source == source && earlier != asked && known == asked
+                Some((earlier_row, earlier)) => {
+                    let name = names[index].trim();
+                    earlier_row.tables == tables && earlier != name && entry == name
                 }
             };
             if better {
-                found[place] = Some((Pick { source, row }, known));
+                found[index] = Some((CategoryRow { tables, row }, entry));
             }
         }
     }
     Ok(found)
 }
 
-/// Texts become rows of memory and of time, and are printed.
+/// Checks the number and length of texts, which cost memory and time, and that they can be printed.
 fn check_texts(texts: &[&str]) -> Result<()> {
     if texts.len() > MAX_TEXTS {
-        return Err(Error::Usage(format!(
-            "--categories: {} names are no category of the bundle, and {MAX_TEXTS} are the most that its text tower \
-             reads; export a bundle with them (`python -m bike_export relabel`)",
-            texts.len()
-        )));
+        let count = texts.len();
+        return Err(Error::setting(
+            SETTING,
+            format!("{count} names are not categories of the bundle, but its text tower encodes at most {MAX_TEXTS}"),
+            "export a bundle with them (`python -m bike_export relabel`)",
+        ));
     }
-    let unfit = |text: &&&str| text.len() > MAX_TEXT || text.contains(|c: char| c.is_control() || c == '\u{feff}');
-    texts.iter().find(unfit).map_or(Ok(()), |text| {
+    let invalid = |text: &&&str| text.len() > MAX_TEXT || text.contains(|c: char| c.is_control() || c == '\u{feff}');
+    texts.iter().find(invalid).map_or(Ok(()), |text| {
         let shown: String = text.escape_debug().take(MAX_NAME).collect();
-        let problem = format!("has more than {MAX_TEXT} bytes or a control character; write it as one short line");
-        Err(Error::Usage(format!("--categories: \"{shown}\" {problem}")))
+        let problem = format!("\"{shown}\" has more than {MAX_TEXT} bytes or a control character");
+        Err(Error::setting(SETTING, problem, "write it as one short line"))
     })
 }
 
-/// What makes two names the same.
+/// Returns the form in which equal names are equal.
 fn key(name: &str) -> String {
     name.trim().to_lowercase()
 }
 
+/// Returns at most [`MAX_NAME`] characters of a name, for errors.
 fn shortened(name: &str) -> String {
     name.trim().chars().take(MAX_NAME).collect()
 }
 
-fn unknown(name: &str, categories: &[String], phrases: &[String]) -> Error {
+/// Returns the error for a name that is neither a category nor a phrase.
+fn not_found(name: &str, categories: &[String], phrases: &[String]) -> Error {
     let name = shortened(name);
-    let near = nearest(&name, categories.iter().chain(phrases).map(String::as_str));
-    let remedy = if near.is_empty() {
+    let similar = similar_names(&name, categories.iter().chain(phrases).map(String::as_str));
+    let remedy = if similar.is_empty() {
         "search them with `bike-edge bundle inspect --lexicon PATTERN`".into()
     } else {
-        let near: Vec<String> = near.iter().map(|near| format!("\"{near}\"")).collect();
-        format!("nearest: {}", near.join(", "))
+        let similar: Vec<String> = similar.iter().map(|name| format!("\"{name}\"")).collect();
+        format!("nearest: {}", similar.join(", "))
     };
-    Error::Usage(format!(
-        "--categories: \"{name}\" is not among the bundle's categories and phrases; {remedy}; a bundle exported \
-         with --keep-text takes any text"
-    ))
+    Error::setting(
+        SETTING,
+        format!("\"{name}\" is not among the bundle's categories and phrases"),
+        format!("{remedy}; a bundle exported with --keep-text takes any text"),
+    )
+}
+
+/// Largest number of similar names that an error lists.
+const MAX_SIMILAR: usize = 5;
+
+/// Smallest similarity of a name that an error lists.
+const MIN_SIMILARITY: f64 = 0.3;
+
+/// Returns the entries that are most similar to `name`, most similar first, at most five. Similarity is the larger of
+/// two measures plus half the smaller: spelling (edit distance, in which swapped letters count once) and words (the
+/// share of all words that both have).
+pub fn similar_names<'a>(name: &str, entries: impl Iterator<Item = &'a str>) -> heapless::Vec<&'a str, MAX_SIMILAR> {
+    let name = name.to_lowercase();
+    let words: Vec<&str> = name.split_whitespace().collect();
+    let mut best: heapless::Vec<(f64, &str), MAX_SIMILAR> = heapless::Vec::new();
+    for entry in entries {
+        let similarity = similarity(&name, &words, &entry.to_lowercase());
+        let position = best.iter().position(|(other, _)| similarity > *other).unwrap_or(best.len());
+        if similarity < MIN_SIMILARITY || position >= MAX_SIMILAR || best.iter().any(|(_, other)| *other == entry) {
+            continue;
+        }
+        if best.is_full() {
+            best.pop();
+        }
+        // This cannot fail, because the last entry was removed if it was full.
+        let _ = best.insert(position, (similarity, entry));
+    }
+    best.into_iter().map(|(_, entry)| entry).collect()
+}
+
+/// Returns the similarity of a name and an entry: 0 if they have nothing in common, 1.5 if they are equal.
+fn similarity(name: &str, words: &[&str], entry: &str) -> f64 {
+    let spelling = strsim::normalized_damerau_levenshtein(name, entry);
+    let (mut shared, mut all) = (0.0, words.len() as f64);
+    for word in entry.split_whitespace() {
+        if words.contains(&word) {
+            shared += 1.0;
+        } else {
+            all += 1.0;
+        }
+    }
+    let overlap = shared / f64::max(all, 1.0);
+    f64::max(spelling, overlap) + f64::min(spelling, overlap) / 2.0
 }

@@ -1,68 +1,68 @@
-//! The window: the last T frames' embeddings, each kept in the slot it came to.
+//! The window of the T newest frames, and the slots that hold their embeddings.
 
 use std::ops::Range;
 
 use heapless::Deque;
 use ndarray::Array2;
 
-use crate::source::Seconds;
+use crate::units::Seconds;
 
-/// The most frames a window holds.
+/// Largest number of frames in a window.
 pub const MAX_WINDOW: usize = crate::table::MAX_COLUMNS;
 
-/// Which frame an embedding is of.
+/// Identifies the frame of an embedding.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FrameStamp {
-    /// When it is shown, on the source's clock.
+    /// Stream time at which the frame is shown.
     pub time: Seconds,
-    /// 0-based, in display order.
+    /// Number of the frame in display order, from 0.
     pub index: u64,
 }
 
-/// Slots 0..T, filled in turn; the newest frame replaces the oldest.
+/// A ring of slots 0..T, in which the newest frame replaces the oldest.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     capacity: usize,
     stamps: Deque<FrameStamp, MAX_WINDOW>,
-    /// Where the next frame goes.
+    /// Slot of the next frame.
     next: usize,
 }
 
 impl Window {
-    /// An empty window of `capacity` slots, 1 to [`MAX_WINDOW`].
+    /// Creates an empty window of `capacity` slots, 1 to [`MAX_WINDOW`].
     pub fn new(capacity: usize) -> Self {
         Self { capacity, stamps: Deque::new(), next: 0 }
     }
 
-    /// Makes room for a frame and returns its slot.
+    /// Adds a frame, in place of the oldest if the window is full, and returns its slot.
     pub fn push(&mut self, stamp: FrameStamp) -> usize {
         let slot = self.next;
         if self.stamps.len() == self.capacity {
             self.stamps.pop_front();
         }
-        // There is room: `capacity` is at most MAX_WINDOW.
+        // This cannot fail, because `capacity` is at most MAX_WINDOW.
         let _ = self.stamps.push_back(stamp);
         self.next = (self.next + 1) % self.capacity;
         slot
     }
 
-    /// Number of frames in it.
+    /// Returns the number of frames.
     pub fn len(&self) -> usize {
         self.stamps.len()
     }
 
-    /// True where every slot is taken.
+    /// Returns true if every slot has a frame.
     pub fn is_full(&self) -> bool {
         self.len() == self.capacity
     }
 
-    /// Slot of the frame that is `age` frames younger than the oldest.
-    pub fn slot(&self, age: usize) -> usize {
-        (self.next + self.capacity - self.len() + age) % self.capacity
+    /// Returns the slot of the frame that came `index` frames after the oldest.
+    pub fn slot(&self, index: usize) -> usize {
+        (self.next + self.capacity - self.len() + index) % self.capacity
     }
 
-    /// Slots of the youngest `count` frames, as at most two ranges.
-    pub fn youngest(&self, count: usize) -> [Range<usize>; 2] {
+    /// Returns the slots of the newest `count` frames, as at most two ranges.
+    pub fn newest(&self, count: usize) -> [Range<usize>; 2] {
         let count = count.min(self.len());
         if count <= self.next {
             [self.next - count..self.next, 0..0]
@@ -71,56 +71,56 @@ impl Window {
         }
     }
 
-    /// Stamps, oldest first.
+    /// Returns the stamps, oldest first.
     pub fn stamps(&self) -> impl Iterator<Item = &FrameStamp> {
         self.stamps.iter()
     }
 
-    /// Forgets all frames.
+    /// Removes all frames.
     pub fn clear(&mut self) {
         self.stamps.clear();
         self.next = 0;
     }
 }
 
-/// `[T, D]` numbers whose rows are contiguous.
+/// A matrix `[T, D]` whose rows are contiguous.
 #[derive(Clone, Debug)]
 pub(super) struct Embeddings(Array2<f32>);
 
 impl Embeddings {
-    /// Zeros.
+    /// Creates a matrix of zeros.
     pub fn new(rows: usize, width: usize) -> Self {
         Self(Array2::zeros((rows, width)))
     }
 
-    /// Numbers in a row.
+    /// Returns how many numbers a row has.
     pub fn width(&self) -> usize {
         self.0.ncols()
     }
 
-    /// Row `i`.
+    /// Returns row `i`.
     pub fn row(&self, i: usize) -> &[f32] {
         &self.all()[i * self.width()..][..self.width()]
     }
 
-    /// Row `i`, to be written.
+    /// Returns row `i` for writing.
     pub fn row_mut(&mut self, i: usize) -> &mut [f32] {
         let width = self.width();
         &mut self.all_mut()[i * width..][..width]
     }
 
-    /// Rows `range`, one after another.
+    /// Returns the rows of `range` as one slice.
     pub fn range(&self, range: Range<usize>) -> &[f32] {
         &self.all()[range.start * self.width()..range.end * self.width()]
     }
 
-    /// All rows, one after another.
+    /// Returns all rows as one slice.
     pub fn all(&self) -> &[f32] {
-        // Made by `Array2::zeros`, so in standard layout.
+        // Never `None`, because `Array2::zeros` creates the standard layout.
         self.0.as_slice().unwrap_or(&[])
     }
 
-    /// All rows, to be written.
+    /// Returns all rows as one slice for writing.
     pub fn all_mut(&mut self) -> &mut [f32] {
         self.0.as_slice_mut().unwrap_or(&mut [])
     }

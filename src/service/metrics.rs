@@ -1,21 +1,25 @@
-//! Figures in Prometheus's text form.
+//! The metrics of the service, in the text format of Prometheus.
 
 use std::fmt::{Display, Write};
 use std::path::Path;
 
-use crate::output::{Lasting, write_whole};
+use bike_edge::health::current_rss_bytes;
+use bike_edge::io::{Durability, redact, write_atomic};
 
-/// A text in the making.
+use super::camera_worker::{CameraWorker, Totals};
+use super::work::Service;
+
+/// A text of metrics.
 #[derive(Default)]
 pub(super) struct Metrics {
     text: String,
-    /// The figure whose header was written last.
+    /// The metric whose header was written last.
     name: &'static str,
 }
 
-/// What a figure does over time.
+/// How a metric changes over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MetricKind {
     /// It only grows.
     Counter,
     /// It goes up and down.
@@ -23,12 +27,19 @@ pub(super) enum Kind {
 }
 
 impl Metrics {
-    /// Adds a figure; those of one name follow each other.
-    pub fn add(&mut self, kind: Kind, name: &'static str, help: &str, labels: &[(&str, &str)], value: impl Display) {
+    /// Adds a metric; those of one name must follow each other.
+    pub fn add(
+        &mut self,
+        kind: MetricKind,
+        name: &'static str,
+        help: &str,
+        labels: &[(&str, &str)],
+        value: impl Display,
+    ) {
         // Writing to a String cannot fail.
         if self.name != name {
             self.name = name;
-            let kind = if kind == Kind::Counter { "counter" } else { "gauge" };
+            let kind = if kind == MetricKind::Counter { "counter" } else { "gauge" };
             let _ = writeln!(self.text, "# HELP bike_edge_{name} {help}\n# TYPE bike_edge_{name} {kind}");
         }
         let _ = write!(self.text, "bike_edge_{name}");
@@ -43,9 +54,9 @@ impl Metrics {
     /// Replaces the file by this text.
     ///
     /// # Errors
-    /// Whatever the disk says.
+    /// Whatever the disk reports.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
-        write_whole(path, self.text.as_bytes(), Lasting::Readers)
+        write_atomic(path, self.text.as_bytes(), Durability::Readers)
     }
 
     #[cfg(test)]
@@ -54,16 +65,98 @@ impl Metrics {
     }
 }
 
+impl Service {
+    /// Collects all metrics.
+    pub fn metrics(&self) -> Metrics {
+        use MetricKind::{Counter, Gauge};
+        let mut m = Metrics::default();
+        let bundle = &self.engine.bundle.manifest;
+        let versions =
+            [("version", env!("CARGO_PKG_VERSION")), ("bundle", &bundle.name), ("bundle_version", &bundle.version)];
+        m.add(Gauge, "info", "The versions that run.", &versions, 1);
+        m.add(Gauge, "up_seconds", "Time since the start.", &[], self.started.elapsed().as_secs());
+        let (starts, ended) = self.event_log.lifetime();
+        m.add(Counter, "starts_total", "Starts since the state was created.", &[], starts);
+        m.add(Counter, "lifetime_events_total", "Events ended since the state was created.", &[], ended);
+        m.add(Gauge, "resident_bytes", "Resident memory.", &[], current_rss_bytes().unwrap_or(0));
+        m.add(Gauge, "stride_seconds", "Time between sampled frames.", &[], self.stride());
+        m.add(Gauge, "stride_factor", "Factor by which the governor stretches the stride.", &[], self.rate.factor());
+        m.add(Counter, "governor_changes_total", "Changes of that factor.", &[], self.rate.changes());
+        m.add(Gauge, "load", "Work of a step as a share of the stride.", &[], self.rate.load);
+        if let Some(celsius) = self.rate.temperature_c {
+            m.add(Gauge, "temperature_celsius", "The hottest thermal zone.", &[], celsius);
+        }
+        let lines = self.event_log.counts();
+        m.add(Counter, "lines_total", "Event lines.", &[("result", "written")], lines.written);
+        m.add(Counter, "lines_total", "Event lines.", &[("result", "lost")], lines.lost);
+        m.add(Counter, "reloads_total", "Reloads of the configuration.", &[("result", "taken")], self.reloads.applied);
+        m.add(
+            Counter,
+            "reloads_total",
+            "Reloads of the configuration.",
+            &[("result", "refused")],
+            self.reloads.refused,
+        );
+        m.add(Gauge, "open_events", "Open events.", &[], self.event_log.open_events());
+        self.camera_metrics(&mut m);
+        m
+    }
+
+    fn camera_metrics(&self, m: &mut Metrics) {
+        use MetricKind::{Counter, Gauge};
+        let all: Vec<(&CameraWorker, Totals)> = self.cameras.iter().map(|camera| (camera, camera.totals())).collect();
+        // A name should hold no secret; if it does, the secret does not appear here.
+        let names: Vec<String> = all.iter().map(|(camera, _)| redact(&camera.settings.name)).collect();
+        let mut each =
+            |kind, name, help, label: Option<(&str, &str)>, value: &dyn Fn(&CameraWorker, &Totals) -> f64| {
+                for ((camera, totals), shown) in all.iter().zip(&names) {
+                    let labels = [("camera", shown.as_str()), label.unwrap_or_default()];
+                    let labels = if label.is_some() { &labels[..] } else { &labels[..1] };
+                    m.add(kind, name, help, labels, value(camera, totals));
+                }
+            };
+        each(Gauge, "camera_up", "Whether the camera gives frames.", None, &|camera, _| {
+            f64::from(u8::from(self.is_up(camera)))
+        });
+        let frames = "Frames of the source, by what happened to them.";
+        each(Counter, "frames_total", frames, Some(("what", "captured")), &|_, t| t.source.captured as f64);
+        each(Counter, "frames_total", frames, Some(("what", "passed")), &|_, t| t.source.passed as f64);
+        each(Counter, "frames_total", frames, Some(("what", "dropped")), &|_, t| t.source.dropped as f64);
+        each(Counter, "frames_total", frames, Some(("what", "corrupt")), &|_, t| t.source.corrupt as f64);
+        each(Counter, "frames_total", frames, Some(("what", "short")), &|_, t| t.source.short as f64);
+        each(Counter, "timeouts_total", "Times that no frame came within the time-out.", None, &|_, t| {
+            t.source.timeouts as f64
+        });
+        each(Counter, "losses_total", "Times that the connection to the camera was lost.", None, &|_, t| {
+            t.losses as f64
+        });
+        each(Counter, "reconnects_total", "Times that the camera was connected again.", None, &|_, t| {
+            t.source.reconnects as f64
+        });
+        each(Counter, "steps_total", "Frames sampled.", None, &|_, t| t.steps as f64);
+        let gate = "Sampled frames, by the decision of the gate.";
+        each(Counter, "gate_total", gate, Some(("verdict", "encode")), &|_, t| t.gate.encoded as f64);
+        each(Counter, "gate_total", gate, Some(("verdict", "still")), &|_, t| t.gate.still as f64);
+        each(Counter, "gate_total", gate, Some(("verdict", "dark")), &|_, t| t.gate.dark as f64);
+        each(Counter, "gate_total", gate, Some(("verdict", "flat")), &|_, t| t.gate.flat as f64);
+        each(Counter, "encode_seconds_total", "Time spent preprocessing and encoding.", None, &|_, t| {
+            t.encoding.as_secs_f64()
+        });
+        each(Counter, "work_seconds_total", "Time spent on all stages.", None, &|_, t| t.worked.as_secs_f64());
+        each(Counter, "events_total", "Events started.", None, &|_, t| t.events as f64);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn figures_of_one_name_share_a_header_and_labels_are_escaped() {
+    fn metrics_of_one_name_share_a_header_and_labels_are_escaped() {
         let mut metrics = Metrics::default();
-        metrics.add(Kind::Counter, "steps_total", "Frames sampled.", &[("camera", "a")], 3);
-        metrics.add(Kind::Counter, "steps_total", "Frames sampled.", &[("camera", "b\"\\\n")], 4);
-        metrics.add(Kind::Gauge, "load", "Work over time.", &[], 0.5);
+        metrics.add(MetricKind::Counter, "steps_total", "Frames sampled.", &[("camera", "a")], 3);
+        metrics.add(MetricKind::Counter, "steps_total", "Frames sampled.", &[("camera", "b\"\\\n")], 4);
+        metrics.add(MetricKind::Gauge, "load", "Work over time.", &[], 0.5);
         assert_eq!(
             metrics.text(),
             "# HELP bike_edge_steps_total Frames sampled.\n# TYPE bike_edge_steps_total counter\n\

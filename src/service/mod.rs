@@ -1,85 +1,90 @@
-//! The service: cameras to events, for weeks (docs/service.md).
+//! The service: reports the events of many cameras, for weeks (docs/service.md).
 //!
-//! [`run`] is the order in which it starts. [`work`] is what it does then: [`watched`] cameras tell events, [`book`]
-//! writes them and remembers what is open, [`metrics`] and [`systemd`] say how things stand, [`reload`] takes a changed
-//! configuration.
+//! [`run`] is the order in which it starts. [`work`] is the loop: [`camera_worker`] polls a camera, [`event_log`] writes
+//! its events and records which are open, [`rate`] adapts the sampling rate, [`metrics`] and [`systemd`] report the state,
+//! and [`reload`] applies a changed configuration.
 
-mod book;
+mod camera_worker;
+mod event_log;
 mod metrics;
-mod pace;
+mod rate;
 mod reload;
-mod retry;
-mod signals;
 mod state;
 mod systemd;
-mod totals;
-mod watched;
 mod work;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::config::service::{Credentials, ServiceConfig, read_config};
-use crate::error::Result;
-use crate::pipeline::Engine;
-use crate::logging;
-use book::Book;
-use pace::Pace;
-use signals::Signals;
-use systemd::Systemd;
-use watched::{Shared, Watched};
-use work::{Service, Turn};
+use bike_edge::Result;
+use bike_edge::pipeline::Engine;
 
-/// Makes all that a configuration asks for but opening cameras and files.
+use crate::config::{Credentials, ServiceSettings, read_service_settings};
+use crate::logging;
+use crate::signals::{Request, ServiceSignals};
+use camera_worker::{CameraWorker, StreamSettings};
+use event_log::EventLog;
+use rate::RateControl;
+use systemd::Systemd;
+use work::{Schedule, Service, TurnOutcome};
+
+/// Creates everything that a configuration describes, except open cameras and files. Returns the engine.
 ///
 /// # Errors
-/// What would make it impossible to start.
-pub fn rehearse(config: &ServiceConfig) -> Result<()> {
-    let engine = Engine::load(&config.model)?;
-    let shared = Shared::new(config, &engine)?;
-    config.cameras.iter().try_for_each(|camera| Watched::new(camera, &shared, &engine).map(drop))
+/// What would prevent the service from starting.
+pub fn dry_run(settings: &ServiceSettings) -> Result<Engine> {
+    let (engine, streams) = load(settings)?;
+    settings.cameras.iter().try_for_each(|camera| CameraWorker::new(settings, camera, &streams, &engine).map(drop))?;
+    Ok(engine)
 }
 
-/// Starts, works until it is told to stop, and stops.
+/// Runs the service until a signal stops it.
 ///
 /// # Errors
-/// What makes it impossible to start: a configuration or bundle that cannot be used. Afterwards only a fault of ours, or
-/// a reader of stdout that has gone.
+/// What prevents it from starting: a configuration or bundle that cannot be used. Later only internal errors, or a closed
+/// stdout.
 pub fn run(path: &Path) -> Result<ExitCode> {
-    let began = Instant::now();
-    let config = read_config(path, &Credentials::of_service())?;
-    logging::set_level(config.log.filter());
-    let signals = Signals::catch()?;
+    let started = Instant::now();
+    let settings = read_service_settings(path, &Credentials::of_service())?;
+    logging::set_level(settings.log.filter());
+    let signals = ServiceSignals::register()?;
     let systemd = Systemd::from_environment();
-    let engine = Engine::load(&config.model)?;
-    let shared = Shared::new(&config, &engine)?;
-    let cameras = config.cameras.iter().map(|camera| Watched::new(camera, &shared, &engine)).collect::<Result<_>>()?;
-    let book = Book::open(&config)?;
-    let pace = Pace::new(&config);
+    let (engine, streams) = load(&settings)?;
+    let cameras = settings.cameras.iter().map(|camera| CameraWorker::new(&settings, camera, &streams, &engine));
+    let cameras = cameras.collect::<Result<_>>()?;
+    let event_log = EventLog::open(&settings)?;
+    let rate = RateControl::new(&settings.governor);
     let mut service = Service {
         path: path.to_owned(),
-        began,
-        config,
+        started,
+        settings,
         systemd,
         engine,
-        shared,
+        streams,
         cameras,
-        book,
-        pace,
-        reloads: (0, 0),
-        last_frame: began,
-        due: work::Due::new(began),
+        event_log,
+        rate,
+        reloads: work::ReloadCounts::default(),
+        last_frame: started,
+        schedule: Schedule::new(started),
     };
-    service.announce();
+    service.report_ready();
     loop {
-        match signals.heard() {
-            Some(signals::Word::Stop) => return service.stop(),
-            Some(signals::Word::Reload) => service.reload()?,
+        match signals.take() {
+            Some(Request::Stop) => return service.stop(),
+            Some(Request::Reload) => service.reload()?,
             None => {}
         }
-        if service.turn()? == Turn::Silent {
+        if service.turn()? == TurnOutcome::Silent {
             return service.give_up();
         }
     }
+}
+
+/// Loads the model, and checks what its cameras have in common.
+fn load(settings: &ServiceSettings) -> Result<(Engine, StreamSettings)> {
+    let engine = Engine::load(&settings.model).map_err(|e| settings.layers.locate(e.within("model")))?;
+    let streams = StreamSettings::new(settings, &engine)?;
+    Ok((engine, streams))
 }

@@ -1,37 +1,39 @@
-//! A changed configuration, taken whole or not at all.
+//! Applies a changed configuration, completely or not at all.
 
-use super::pace::Pace;
-use super::watched::{Shared, Watched};
+use bike_edge::Result;
+use bike_edge::pipeline::Engine;
+
+use super::camera_worker::{CameraWorker, StreamSettings};
+use super::rate::RateControl;
 use super::work::Service;
-use crate::config::service::{Credentials, ServiceConfig, read_config};
-use crate::error::Result;
-use crate::pipeline::Engine;
+use crate::config::{Credentials, ServiceSettings, read_service_settings};
 use crate::logging;
 
-/// What a new configuration needs that the old one did not have, ready to be used.
+/// Everything that a new configuration needs, ready to be used.
 struct Prepared {
-    config: ServiceConfig,
+    settings: ServiceSettings,
+    /// `None` if the model is the same.
     engine: Option<Engine>,
-    shared: Shared,
-    cameras: Vec<Watched>,
+    streams: StreamSettings,
+    cameras: Vec<CameraWorker>,
 }
 
 impl Service {
-    /// Reads the configuration again. One that cannot be used is refused with a log line, and the old goes on. Cameras
-    /// whose settings are the same are not disturbed.
+    /// Reads the configuration again. One that cannot be used is refused with a log line, and the current one stays.
+    /// Cameras whose settings are the same are not interrupted.
     ///
     /// # Errors
-    /// A reader of stdout that has gone.
+    /// A closed stdout.
     pub fn reload(&mut self) -> Result<()> {
         self.systemd.reloading();
         let result = match self.prepare() {
             Ok(prepared) => {
-                self.reloads.0 += 1;
-                self.take(prepared)
+                self.reloads.applied += 1;
+                self.apply(prepared)
             }
             Err(e) => {
-                self.reloads.1 += 1;
-                log::error!("the configuration is refused and the old one goes on: {e}");
+                self.reloads.refused += 1;
+                log::error!("keeping the current configuration, the new one is refused: {e}");
                 Ok(())
             }
         };
@@ -39,48 +41,53 @@ impl Service {
         result
     }
 
-    /// All that can fail.
+    /// Does all that can fail.
     fn prepare(&self) -> Result<Prepared> {
-        let config = read_config(&self.path, &Credentials::of_service())?;
-        let engine = if config.model == self.config.model { None } else { Some(Engine::load(&config.model)?) };
+        let settings = read_service_settings(&self.path, &Credentials::of_service())?;
+        let engine = if settings.model == self.settings.model {
+            None
+        } else {
+            Some(Engine::load(&settings.model).map_err(|e| settings.layers.locate(e.within("model")))?)
+        };
         let used = engine.as_ref().unwrap_or(&self.engine);
-        let shared = Shared::new(&config, used)?;
-        let cameras = config.cameras.iter().map(|camera| Watched::new(camera, &shared, used)).collect::<Result<_>>()?;
-        Ok(Prepared { config, engine, shared, cameras })
+        let streams = StreamSettings::new(&settings, used)?;
+        let cameras = settings.cameras.iter().map(|camera| CameraWorker::new(&settings, camera, &streams, used));
+        let cameras = cameras.collect::<Result<_>>()?;
+        Ok(Prepared { settings, engine, streams, cameras })
     }
 
-    fn take(&mut self, new: Prepared) -> Result<()> {
-        let Prepared { config, engine, shared, cameras } = new;
-        let same_model = engine.is_none() && shared.is_as(&self.shared);
+    fn apply(&mut self, new: Prepared) -> Result<()> {
+        let Prepared { settings, engine, streams, cameras } = new;
+        let same_model = engine.is_none() && streams == self.streams;
         let mut old = std::mem::take(&mut self.cameras);
-        let mut kept = 0;
+        let mut unchanged = 0;
         for camera in cameras {
-            let goes_on = old.iter().position(|before| same_model && before.config == camera.config);
-            self.cameras.push(match goes_on {
+            let same = old.iter().position(|before| same_model && before.settings == camera.settings);
+            self.cameras.push(match same {
                 Some(at) => {
-                    kept += 1;
+                    unchanged += 1;
                     old.remove(at)
                 }
                 None => camera,
             });
         }
-        // A device can be opened once only: the old let it go before the new open it, at their next turn.
+        // A device can be opened only once: the old workers close it before the new ones open it at their next turn.
         for mut camera in old {
-            camera.close(&self.shared, &mut self.book)?;
+            camera.close(&self.streams, &mut self.event_log)?;
         }
-        self.book.reconfigure(&config);
-        if config.governor != self.config.governor || config.thermal != self.config.thermal {
-            self.pace = Pace::new(&config);
+        self.event_log.reconfigure(&settings);
+        if settings.governor != self.settings.governor {
+            self.rate = RateControl::new(&settings.governor);
         }
-        self.shared = shared;
+        self.streams = streams;
         if let Some(engine) = engine {
             self.engine = engine;
         }
-        logging::set_level(config.log.filter());
-        self.config = config;
+        logging::set_level(settings.log.filter());
+        self.settings = settings;
         let stride = self.stride();
         self.cameras.iter_mut().for_each(|camera| camera.set_stride(stride));
-        log::info!("the configuration was read again; {kept} of {} cameras go on as they were", self.cameras.len());
+        log::info!("configuration reloaded; {unchanged} of {} cameras are unchanged", self.cameras.len());
         Ok(())
     }
 }

@@ -1,106 +1,105 @@
-//! What must outlive a restart: counters, and the events that went on.
+//! The state that survives a restart: counters, and the open events.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use bike_edge::io::{Durability, read_bytes, write_atomic};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::output::{Lasting, write_whole};
-
-/// Largest state that is read, bytes.
+/// Largest state that is read, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Updates of events that go on are kept no more often, to spare flash memory; beginnings and ends are kept at once.
-const UPDATES_EVERY: Duration = Duration::from_secs(60);
+/// Updates of open events are saved no more often, to spare flash memory; starts and ends are saved at once.
+const UPDATE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// state.json.
+/// The contents of state.json.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Kept {
+pub(super) struct StateRecord {
     /// Version of this form.
     pub schema: u32,
-    /// Times that the service was started.
+    /// How often the service was started.
     pub starts: u64,
-    /// Events told to their end since the first start.
+    /// Events that ended since the first start.
     pub ended: u64,
-    /// The newest line of each event that goes on, by id.
+    /// The newest line of each open event, by id.
     pub open: BTreeMap<String, Value>,
 }
 
-/// What is kept, and where.
+/// The state and the file that it is saved in.
 pub(super) struct State {
     path: Option<PathBuf>,
-    kept: Kept,
-    written: Option<Instant>,
+    record: StateRecord,
+    saved: Option<Instant>,
+    /// Whether the last save failed.
     failing: bool,
 }
 
 impl State {
-    /// What an earlier run left. What cannot be read is set aside and begun anew.
+    /// Reads the state of an earlier run and counts this start. A state that cannot be read is replaced by an empty one.
     pub fn open(path: Option<PathBuf>) -> Self {
-        let kept = path.as_deref().map(read).unwrap_or_default();
-        Self { path, kept: Kept { schema: 1, starts: kept.starts + 1, ..kept }, written: None, failing: false }
+        let record = path.as_deref().map(read).unwrap_or_default();
+        let record = StateRecord { schema: 1, starts: record.starts + 1, ..record };
+        Self { path, record, saved: None, failing: false }
     }
 
-    /// The same in another place from now on.
-    pub fn moved(&mut self, path: Option<PathBuf>) {
+    /// Saves the state in another file from now on.
+    pub fn move_to(&mut self, path: Option<PathBuf>) {
         if self.path != path {
             self.path = path;
             self.save();
         }
     }
 
-    /// What is kept.
-    pub fn kept(&self) -> &Kept {
-        &self.kept
+    /// The state.
+    pub fn record(&self) -> &StateRecord {
+        &self.record
     }
 
-    /// An event has begun.
-    pub fn begun(&mut self, id: &str, line: Value) {
-        self.kept.open.insert(id.to_owned(), line);
+    /// Records that an event started.
+    pub fn started(&mut self, id: &str, line: Value) {
+        self.record.open.insert(id.to_owned(), line);
         self.save();
     }
 
-    /// An event goes on.
-    pub fn goes_on(&mut self, id: &str, line: Value) {
-        self.kept.open.insert(id.to_owned(), line);
-        if self.written.is_none_or(|when| when.elapsed() >= UPDATES_EVERY) {
+    /// Records the newest line of an open event.
+    pub fn updated(&mut self, id: &str, line: Value) {
+        self.record.open.insert(id.to_owned(), line);
+        if self.saved.is_none_or(|when| when.elapsed() >= UPDATE_INTERVAL) {
             self.save();
         }
     }
 
-    /// An event is over, and that has been written.
+    /// Records that an event ended and that its line was written.
     pub fn ended(&mut self, id: &str) {
-        self.kept.open.remove(id);
-        self.kept.ended += 1;
+        self.record.open.remove(id);
+        self.record.ended += 1;
         self.save();
     }
 
-    /// Takes what an earlier run left open, as the lines that end it.
+    /// Returns the lines that end the events which an earlier run left open. They stay open until [`State::ended`].
     pub fn interrupted(&mut self) -> Vec<(String, Value)> {
-        let open = std::mem::take(&mut self.kept.open);
-        let lines = open.into_iter().map(|(id, line)| (id, end_of(line, SystemTime::now())));
-        let lines: Vec<_> = lines.collect();
-        // Still open until they are written.
-        self.kept.open = lines.iter().cloned().collect();
+        let open = std::mem::take(&mut self.record.open);
+        let lines: Vec<_> = open.into_iter().map(|(id, line)| (id, end_line(line, SystemTime::now()))).collect();
+        self.record.open = lines.iter().cloned().collect();
         self.save();
         lines
     }
 
     fn save(&mut self) {
         let Some(path) = &self.path else { return };
-        self.written = Some(Instant::now());
-        let bytes = match serde_json::to_vec(&self.kept) {
+        self.saved = Some(Instant::now());
+        let bytes = match serde_json::to_vec(&self.record) {
             Ok(bytes) => bytes,
             Err(e) => return log::error!("{}: {e}", path.display()),
         };
-        match write_whole(path, &bytes, Lasting::PowerCuts) {
+        match write_atomic(path, &bytes, Durability::PowerCuts) {
             Ok(()) => self.failing = false,
             Err(e) if !std::mem::replace(&mut self.failing, true) => {
                 log::error!(
-                    "{}: cannot be written ({e}); a restart will not know which events went on",
+                    "{}: cannot be written ({e}); after a restart open events will not be ended",
                     path.display()
                 );
             }
@@ -109,32 +108,26 @@ impl State {
     }
 }
 
-fn read(path: &Path) -> Kept {
-    let read = || -> Result<Kept, String> {
-        let bytes = match std::fs::metadata(path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Kept::default()),
-            Err(e) => return Err(e.to_string()),
-            Ok(meta) => meta.len(),
-        };
-        if bytes > MAX_BYTES {
-            return Err(format!("{bytes} bytes is too long"));
-        }
-        let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
-        serde_json::from_slice(&bytes).map_err(|e| e.to_string())
-    };
-    read().unwrap_or_else(|problem| {
-        log::warn!("{}: cannot be read ({problem}); it is begun anew", path.display());
-        Kept::default()
+fn read(path: &Path) -> StateRecord {
+    if !path.exists() {
+        return StateRecord::default();
+    }
+    let record = read_bytes(path, MAX_BYTES, "it is not a state of this service")
+        .map_err(|e| e.to_string())
+        .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}", path.display())));
+    record.unwrap_or_else(|problem| {
+        log::warn!("{problem}; starting with an empty state");
+        StateRecord::default()
     })
 }
 
-/// The line that ends an event of which no more is known than `line`.
-fn end_of(mut line: Value, now: SystemTime) -> Value {
-    let known = line["t"].clone();
+/// Returns the line that ends an event whose newest line is `line`.
+fn end_line(mut line: Value, now: SystemTime) -> Value {
+    let newest = line["t"].clone();
     let written = line["wall"]["written"].clone();
     if let Some(fields) = line.as_object_mut() {
         fields.insert("event".into(), "end".into());
-        fields.insert("end".into(), known);
+        fields.insert("end".into(), newest);
         fields.insert("interrupted".into(), true.into());
         if let Some(wall) = fields.get_mut("wall").and_then(Value::as_object_mut) {
             wall.insert("end".into(), written);
@@ -151,17 +144,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_went_on_is_known_after_a_restart_and_ended_once() {
+    fn open_events_are_known_after_a_restart_and_ended_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = || Some(folder.path().join("state.json"));
         let mut state = State::open(path());
-        state.begun("a", json!({ "event": "new", "t": 2.0, "wall": { "written": "then" } }));
-        state.begun("b", json!({ "event": "new" }));
+        state.started("a", json!({ "event": "new", "t": 2.0, "wall": { "written": "then" } }));
+        state.started("b", json!({ "event": "new" }));
         state.ended("b");
         drop(state);
 
         let mut state = State::open(path());
-        assert_eq!((state.kept().starts, state.kept().ended), (2, 1));
+        assert_eq!((state.record().starts, state.record().ended), (2, 1));
         let lines = state.interrupted();
         let (id, line) = &lines[0];
         assert_eq!((lines.len(), id.as_str()), (1, "a"));
@@ -172,13 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_begun_anew() {
+    fn an_unreadable_state_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         for text in ["", "{\"starts\":", "{\"starts\":[]}", "\0\0\0\0"] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(State::open(Some(path.clone())).kept().starts, 1, "{text:?}");
+            assert_eq!(State::open(Some(path.clone())).record().starts, 1, "{text:?}");
         }
-        assert_eq!(State::open(None).kept().starts, 1);
+        assert_eq!(State::open(None).record().starts, 1);
     }
 }

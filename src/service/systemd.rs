@@ -1,58 +1,58 @@
-//! What systemd is told: ready, reloading, stopping, how things stand, and that the work goes on.
+//! Notifies systemd: ready, reloading, stopping, status, watchdog.
 
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
-/// Speaks to systemd where it listens ($NOTIFY_SOCKET), and to no one else.
+/// Sends notifications if systemd has set `$NOTIFY_SOCKET`.
 pub(super) struct Systemd {
-    /// It wants to hear from us within this time.
+    /// The watchdog's time-out.
     watchdog: Option<Duration>,
-    pinged: Option<Instant>,
+    last_ping: Option<Instant>,
 }
 
 impl Systemd {
-    /// As systemd set it up.
+    /// Reads what systemd has set in the environment.
     pub fn from_environment() -> Self {
-        Self { watchdog: sd_notify::watchdog_enabled(), pinged: None }
+        Self { watchdog: sd_notify::watchdog_enabled(), last_ping: None }
     }
 
-    /// All is set up.
+    /// The service has started, or has finished reloading.
     pub fn ready(&self) {
-        tell(&[NotifyState::Ready]);
+        notify(&[NotifyState::Ready]);
     }
 
-    /// The configuration is read again; [`Systemd::ready`] follows.
+    /// The configuration is being read again; [`Systemd::ready`] follows.
     pub fn reloading(&self) {
-        // The time is what Type=notify-reload wants to know it by.
+        // Type=notify-reload requires the time.
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => tell(&[NotifyState::Reloading, now]),
-            Err(_) => tell(&[NotifyState::Reloading]),
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(_) => notify(&[NotifyState::Reloading]),
         }
     }
 
-    /// It is about to end.
+    /// The service is about to exit.
     pub fn stopping(&self) {
-        tell(&[NotifyState::Stopping]);
+        notify(&[NotifyState::Stopping]);
     }
 
-    /// How things stand, a line of `systemctl status`.
+    /// Sets a line of `systemctl status`.
     pub fn status(&self, status: &str) {
-        tell(&[NotifyState::Status(status)]);
+        notify(&[NotifyState::Status(status)]);
     }
 
-    /// The loop has come round once more. Called after each turn and nowhere else, so that a loop that hangs is noticed.
-    pub fn alive(&mut self) {
-        let Some(patience) = self.watchdog else { return };
-        if self.pinged.is_none_or(|when| when.elapsed() >= patience / 4) {
-            self.pinged = Some(Instant::now());
-            tell(&[NotifyState::Watchdog]);
+    /// Pings the watchdog. Called after each turn and nowhere else, so that a loop that hangs is detected.
+    pub fn ping(&mut self) {
+        let Some(timeout) = self.watchdog else { return };
+        if self.last_ping.is_none_or(|when| when.elapsed() >= timeout / 4) {
+            self.last_ping = Some(Instant::now());
+            notify(&[NotifyState::Watchdog]);
         }
     }
 }
 
-fn tell(words: &[NotifyState<'_>]) {
-    if let Err(e) = sd_notify::notify(words) {
-        log::debug!("systemd was not told: {e}");
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(states) {
+        log::debug!("systemd was not notified: {e}");
     }
 }

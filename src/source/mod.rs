@@ -1,126 +1,222 @@
-//! Where frames come from: recorded clips and streams.
+//! Where frames come from: recorded clips, streams and live sources.
 //!
-//! A [`Clip`] is recorded and can be asked for any of its frames; a [`Stream`] only moves forward. Both hand
-//! out a [`Frame`] that borrows the decoder's own picture, so that nothing is converted that is not sampled.
+//! The input's content, not its name, decides how it is read. A [`Clip`] ([`open_clip`]) is recorded and its frames can be
+//! read in any order. A [`Stream`] ([`open_stream`]) only moves forward, at the pace of its reader. A [`Live`] source
+//! ([`open_live`]: cameras, pipes and URLs) runs at its own pace, and frames that are not taken in time are dropped.
 //!
-//! What an input is, is told from its content ([`open_clip`], [`open_stream`]). Each kind is one folder or file:
-//! `mp4` (H.264), `gif`, `stills`, `y4m`, and `ffmpeg` for all else. They meet in `recorded`: a kind says how
-//! to count its frames and how to move forward through them, and becomes both a clip and a stream there.
+//! A [`Frame`] borrows the picture from its decoder, so that only sampled frames are converted.
 
-pub mod camera;
-mod detect;
-mod ffmpeg;
-mod gif;
-mod limits;
 mod live;
-mod mask;
-#[cfg(feature = "h264")]
-mod mp4;
 mod open;
-mod patient;
-mod picture;
-mod rate;
 mod recorded;
-mod redact;
-pub mod sampling;
-mod spool;
-mod stills;
 mod view;
-mod y4m;
 
 use std::path::PathBuf;
 
-pub use camera::CameraWish;
-pub use ffmpeg::find_ffmpeg;
-pub use live::{Act, FakeCamera, Live, LiveCounts, LiveOptions, Loss, Moment, is_camera, open_live};
-pub use mask::Mask;
+use serde::{Deserialize, Serialize};
+
+pub use live::{
+    CameraFormat, CameraInfo, CaptureRequest, Live, LiveCounts, LiveOptions, LiveUpdate, Loss, ModeInfo, SizeInfo,
+    is_camera, list_cameras, open_live,
+};
 pub use open::{open_clip, open_stream};
-pub use picture::{Frame, Matrix, Picture, Pixels, Rotation, Seconds, Subsampling};
-pub use rate::Rate;
-pub use redact::redact;
-pub use view::View;
+pub use recorded::find_ffmpeg;
+pub use recorded::sampling;
 
-use crate::Result;
+use crate::picture::{Matrix, Picture, ViewSpec};
+use crate::units::{ByteSize, Rate, Seconds};
+use crate::{Error, Result};
 
-/// How inputs are opened.
-#[derive(Clone, Debug)]
-pub struct SourceOptions {
-    /// Most bytes of a pipe that are kept in a temporary file when a clip is wanted of it.
-    pub spool_limit: u64,
-    /// The matrix from YUV to RGB where the user knows better than the file.
+/// Default of [`ReadSpec::timeout_s`].
+const DEFAULT_TIMEOUT_S: f64 = 10.0;
+/// Default of [`ReadSpec::spool_limit`].
+const DEFAULT_SPOOL_LIMIT: ByteSize = ByteSize::new(1 << 30);
+/// Default of [`SourceOptions::stills_rate`].
+const DEFAULT_STILLS_RATE: Rate = Rate { num: 25, den: 1 };
+
+/// Tolerance when times are compared: half a millisecond.
+const TIME_TOLERANCE_S: Seconds = 0.0005;
+
+/// How inputs are read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReadSpec {
+    /// Seconds without data or a frame after which a pipe or `ffmpeg` is given up, and a live source is reopened; 0.1 to
+    /// 86400. V4L2 cameras are reopened after 5 s at most.
+    pub timeout_s: f64,
+    /// Maximum size of the temporary file for a clip that comes through a pipe.
+    pub spool_limit: ByteSize,
+    /// The matrix from YUV to RGB, instead of the one that the source specifies.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub matrix: Option<Matrix>,
-    /// The `ffmpeg` program for what is not decoded here; `None` looks in `PATH`.
-    pub ffmpeg: Option<PathBuf>,
-    /// How long to wait for a pipe's next byte, or for `ffmpeg` to hand over a frame.
-    pub io_timeout_s: f64,
-    /// Frames a second of a folder of stills, which has no times of its own.
-    pub stills_rate: Rate,
-    /// How pictures are to be seen.
-    pub view: View,
 }
 
-impl Default for SourceOptions {
-    /// 1 GiB of spool, matrices as tagged, `ffmpeg` from `PATH`, 10 s of patience, stills at 25 a second.
+impl Default for ReadSpec {
     fn default() -> Self {
-        Self {
-            spool_limit: 1 << 30,
-            matrix: None,
-            ffmpeg: None,
-            io_timeout_s: 10.0,
-            stills_rate: Rate { num: 25, den: 1 },
-            view: View::default(),
-        }
+        Self { timeout_s: DEFAULT_TIMEOUT_S, spool_limit: DEFAULT_SPOOL_LIMIT, matrix: None }
     }
 }
 
-/// What is known of an input without decoding it.
-#[derive(Clone, Debug, PartialEq)]
+impl ReadSpec {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] of `timeout_s`.
+    pub fn check(&self) -> Result<()> {
+        if (0.1..=86_400.0).contains(&self.timeout_s) {
+            return Ok(());
+        }
+        Err(Error::setting(
+            "timeout_s",
+            format!("{} is out of range", self.timeout_s),
+            "give seconds from 0.1 to 86400",
+        ))
+    }
+}
+
+/// How inputs are opened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceOptions {
+    /// How the input is read.
+    pub read: ReadSpec,
+    /// Masks and rotation.
+    pub view: ViewSpec,
+    /// The `ffmpeg` program, which reads what is not decoded here; `None` searches `PATH`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ffmpeg: Option<PathBuf>,
+    /// Frame rate of a folder of stills, which has no times of its own.
+    pub stills_rate: Rate,
+}
+
+impl Default for SourceOptions {
+    fn default() -> Self {
+        let (read, view) = (ReadSpec::default(), ViewSpec::default());
+        Self { read, view, ffmpeg: None, stills_rate: DEFAULT_STILLS_RATE }
+    }
+}
+
+impl SourceOptions {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] of the key that is out of range.
+    pub fn check(&self) -> Result<()> {
+        self.read.check()?;
+        self.view.check()
+    }
+}
+
+/// One frame of a clip or stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// 0-based, in display order, counting every frame of the source.
+    pub index: u64,
+    /// Stream time.
+    pub time: Seconds,
+    /// The picture.
+    pub picture: Picture<'a>,
+}
+
+/// Properties of an input that are found without decoding it.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClipInfo {
-    /// What it is, for people: "H.264 in MP4".
+    /// The format, for people: "H.264 in MP4".
     pub format: String,
-    /// Width in pixels after rotation; 0 where it is not known before the first frame.
+    /// Width in pixels after rotation; 0 if unknown before the first frame.
     pub width: u32,
-    /// Height in pixels after rotation; 0 where it is not known before the first frame.
+    /// Height in pixels after rotation; 0 if unknown before the first frame.
     pub height: u32,
-    /// Frames a second, nominal or on average.
+    /// Frames per second, nominal or on average.
     pub fps: Option<f64>,
-    /// From the first frame's time to the last one's end.
+    /// From the time of the first frame to the end of the last one.
     pub duration_s: Option<Seconds>,
 }
 
 /// How a [`Clip::visit`] ended.
-#[must_use = "after `Recounted` the frames visited were chosen from a wrong count"]
+#[must_use = "after `Recounted` the visited frames were chosen from a wrong count"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visit {
     /// Every wanted frame was visited.
     Done,
-    /// The clip is damaged where its container does not say so. It has been counted by decoding all of it;
-    /// [`Clip::frame_count`] now says the true count, and frames are to be chosen anew.
+    /// The clip is damaged in a way that its container does not show. It has been counted by decoding all of it:
+    /// [`Clip::frame_count`] now returns the true count, and frames must be chosen again.
     Recounted,
 }
 
 /// A recorded clip.
 pub trait Clip {
-    /// What is known of it.
+    /// The clip's properties.
     fn info(&self) -> &ClipInfo;
-    /// Decodable frames in display order. Trusts an intact container until [`Clip::visit`] finds it lying.
+    /// Number of decodable frames. Trusts an intact container until [`Clip::visit`] finds it wrong.
+    ///
+    /// # Errors
+    /// A clip that cannot be read, or has no decodable frame.
     fn frame_count(&mut self) -> Result<u64>;
     /// Calls `visit` with each wanted frame, in display order; `wanted` is sorted, unique and below
-    /// [`Clip::frame_count`]. The tail of the clip, where recordings break, is checked on the way.
-    /// A second `visit` after [`Visit::Recounted`] sees every frame it asks for.
+    /// [`Clip::frame_count`]. The end of the clip, where recordings break, is checked as well. A second call after
+    /// [`Visit::Recounted`] visits every wanted frame.
+    ///
+    /// # Errors
+    /// A clip that cannot be read, and the errors of `visit`.
     fn visit(&mut self, wanted: &[u64], visit: &mut dyn FnMut(Frame<'_>) -> Result<()>) -> Result<Visit>;
     /// What was lost, one sentence each.
     fn warnings(&self) -> &[String];
 }
 
-/// Frames in display order, once.
+/// Frames in display order, read once.
 pub trait Stream {
-    /// What is known of it.
+    /// The stream's properties.
     fn info(&self) -> &ClipInfo;
-    /// The next frame whose time is at or after `t`, half a millisecond of tolerance allowed; `None` at the
-    /// end. Each call moves on by at least one frame. Frames before it are not converted, and not decoded
-    /// where the format allows.
+    /// Returns the next frame whose time is at or after `t` (within half a millisecond); `None` at the end. Each call
+    /// advances by at least one frame. Frames before it are not converted, and not decoded if the format allows.
+    ///
+    /// # Errors
+    /// A stream that cannot be read.
     fn first_at_or_after(&mut self, t: Seconds) -> Result<Option<Frame<'_>>>;
     /// What was lost so far, one sentence each.
     fn warnings(&self) -> &[String];
+}
+
+impl<S: Stream + ?Sized> Stream for &mut S {
+    fn info(&self) -> &ClipInfo {
+        (**self).info()
+    }
+
+    fn first_at_or_after(&mut self, t: Seconds) -> Result<Option<Frame<'_>>> {
+        (**self).first_at_or_after(t)
+    }
+
+    fn warnings(&self) -> &[String] {
+        (**self).warnings()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_is_configured_in_toml() {
+        let read: ReadSpec =
+            toml::from_str("timeout_s = 2.5\nspool_limit = \"512M\"\nmatrix = \"bt709\"").expect("settings");
+        let spool_limit = ByteSize::new(512 << 20);
+        assert_eq!(read, ReadSpec { timeout_s: 2.5, spool_limit, matrix: Some(Matrix::Bt709) });
+        assert_eq!(toml::from_str::<ReadSpec>("").expect("the default"), ReadSpec::default());
+        for wrong in ["timeout_s = \"10\"", "spool_limit = \"much\"", "matrix = \"bt470\"", "timeout = 1.0"] {
+            assert!(toml::from_str::<ReadSpec>(wrong).is_err(), "{wrong}");
+        }
+        let options: SourceOptions =
+            toml::from_str("stills_rate = \"30000/1001\"\nread.timeout_s = 3.0\nview.rotate = 180").expect("options");
+        assert_eq!((options.stills_rate.num, options.read.timeout_s), (30000, 3.0));
+    }
+
+    #[test]
+    fn a_timeout_out_of_range_is_refused() {
+        for timeout_s in [0.0, -1.0, 0.05, 86_401.0, f64::NAN, f64::INFINITY] {
+            let options = SourceOptions { read: ReadSpec { timeout_s, ..ReadSpec::default() }, ..Default::default() };
+            assert!(options.check().expect_err("refused").to_string().starts_with("timeout_s: "), "{timeout_s}");
+        }
+        assert!(SourceOptions::default().check().is_ok());
+    }
 }

@@ -1,11 +1,11 @@
-//! Shared, immutable bytes with a known owner.
+//! Shared, immutable bytes.
 
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use memmap2::Mmap;
 
-/// Bytes that live as long as anyone holds them. Cloning and slicing copy nothing.
+/// Bytes that live until their last owner is dropped. Cloning and slicing copy nothing.
 #[derive(Clone)]
 pub struct Bytes {
     owner: Owner,
@@ -21,18 +21,18 @@ enum Owner {
 }
 
 impl Bytes {
-    /// Bytes inside the binary.
+    /// Wraps bytes of the binary.
     pub fn from_static(bytes: &'static [u8]) -> Self {
         Self { owner: Owner::Static(bytes), range: 0..bytes.len() }
     }
 
-    /// A mapped file.
+    /// Wraps a mapped file.
     pub fn from_map(map: Mmap) -> Self {
         let range = 0..map.len();
         Self { owner: Owner::Mapped(Arc::new(map)), range }
     }
 
-    /// A copy on the heap, aligned to 8 bytes.
+    /// Copies bytes to the heap, aligned to 8 bytes.
     pub fn copy_of(bytes: &[u8]) -> Self {
         let words = bytes
             .chunks(8)
@@ -45,7 +45,7 @@ impl Bytes {
         Self { owner: Owner::Heap(words), range: 0..bytes.len() }
     }
 
-    /// Part of these bytes, `None` where they end before it.
+    /// Returns a part of these bytes, or `None` if the range exceeds them.
     pub fn slice(&self, range: Range<usize>) -> Option<Self> {
         if range.start > range.end || range.end > self.range.len() {
             return None;

@@ -1,16 +1,15 @@
-//! Embedding tables used where they lie: in a mapped file, in the binary, or on the heap.
+//! Tables of embedding rows, read in place (from a mapped file, the binary or the heap), and the kernels over them.
 
 mod bytes;
 mod kernel;
-mod row_set;
 mod rows;
 
 pub use bytes::Bytes;
-pub use kernel::{Group, LANES, MAX_COLUMNS, SoftmaxSums};
-pub use row_set::{RowSet, TableId};
+pub(crate) use kernel::{Group, LANES, MAX_COLUMNS, SoftmaxSums};
 pub use rows::{Dtype, Rows, Table};
+pub(crate) use rows::{RowSet, TableId};
 
-/// Brings `x` to length 1; `None` where it has no direction: a number is not finite, or all are zero.
+/// Scales `x` to length 1. Returns `None` if it has no direction: a number is not finite, or all are zero.
 pub(crate) fn normalise(x: &mut [f32]) -> Option<()> {
     let square: f64 = x.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
     if !square.is_finite() || square == 0.0 {
@@ -21,19 +20,30 @@ pub(crate) fn normalise(x: &mut [f32]) -> Option<()> {
     Some(())
 }
 
-/// The instruction set that tables are searched with on this CPU.
+/// Writes the mean of vectors `[n, D]`, scaled to length 1, to `out`, `[D]`. Returns `None` if it has no direction.
+pub(crate) fn mean_direction(vectors: &[f32], out: &mut [f32]) -> Option<()> {
+    // Divided before they are added, so that no sum of finite numbers overflows.
+    let share = out.len() as f32 / vectors.len().max(1) as f32;
+    out.fill(0.0);
+    for vector in vectors.chunks_exact(out.len().max(1)) {
+        out.iter_mut().zip(vector).for_each(|(sum, x)| *sum += x * share);
+    }
+    normalise(out)
+}
+
+/// Returns the name of the instruction set that the kernels use on this CPU.
 pub fn instruction_set() -> &'static str {
     kernel::kernels().name
 }
 
-/// `out[i] = exp((x[i] - shift) * scale)`, within 1e-7 of the true value; the exponent must not exceed 88, and counts
-/// as -86 where it is below that.
-pub fn exp_all(x: &[f32], shift: f32, scale: f32, out: &mut [f32]) {
+/// Computes `out[i] = exp((x[i] - shift) * scale)`, within 1e-7 of the true value. The exponent must not exceed 88, and
+/// is raised to -86 if it is below that.
+pub(crate) fn exp_all(x: &[f32], shift: f32, scale: f32, out: &mut [f32]) {
     (kernel::kernels().exp_all)(x, shift, scale, out);
 }
 
-/// For each group g of rows and each column t:
+/// Computes for each group g of rows and each column t:
 /// `out[g * out_stride + t] = sum over the rows j of weight_j * softmax_t(similarity[j, t] / tau)`.
-pub fn softmax_sums(matrix: SoftmaxSums<'_>, groups: &[Group], out: &mut [f32], out_stride: usize) {
+pub(crate) fn softmax_sums(matrix: SoftmaxSums<'_>, groups: &[Group], out: &mut [f32], out_stride: usize) {
     (kernel::kernels().softmax_sums)(matrix, groups, out, out_stride);
 }

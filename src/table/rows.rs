@@ -1,10 +1,10 @@
-//! A table of embedding rows in one of three storage types.
+//! Tables of embedding rows in three storage types, and sets of rows chosen from several tables.
 
 use std::ops::Range;
 
 use half::f16;
 
-use super::Bytes;
+use super::bytes::Bytes;
 use super::kernel::kernels;
 use crate::error::{Error, Result};
 
@@ -15,22 +15,22 @@ pub enum Dtype {
     F32,
     /// 16-bit float.
     F16,
-    /// 8-bit integers, one f32 scale a row.
+    /// 8-bit integers with one f32 scale per row.
     I8,
 }
 
-/// Rows of equal width, `[rows, width]`, stored row by row.
+/// A matrix `[rows, width]`, stored row by row.
 #[derive(Clone, Debug)]
 pub struct Table {
     rows: usize,
     width: usize,
     dtype: Dtype,
     bytes: Bytes,
-    /// Row scales, F32 `[rows]`, for [`Dtype::I8`].
+    /// Row scales, f32 `[rows]`; only for [`Dtype::I8`].
     scale: Option<Bytes>,
 }
 
-/// A table's rows as slices of their type.
+/// The numbers of a table in its storage type.
 #[derive(Clone, Copy, Debug)]
 pub enum Rows<'a> {
     /// `[rows * width]`.
@@ -42,10 +42,10 @@ pub enum Rows<'a> {
 }
 
 impl Table {
-    /// A table over little-endian bytes; `scale` goes with [`Dtype::I8`] alone.
+    /// Creates a table over little-endian bytes; `scale` is given only for [`Dtype::I8`].
     ///
     /// # Errors
-    /// Where lengths or alignment do not fit; the message has no file name, the caller adds it.
+    /// Returns a sentence without the file's name if a length or the alignment is wrong.
     pub fn new(rows: usize, width: usize, dtype: Dtype, bytes: Bytes, scale: Option<Bytes>) -> Result<Self, String> {
         let item = match dtype {
             Dtype::F32 => 4,
@@ -61,36 +61,39 @@ impl Table {
         }
         match (dtype, &scale) {
             (Dtype::I8, Some(scale)) if scale.len() == rows * 4 && (scale.as_ptr() as usize).is_multiple_of(4) => {}
-            (Dtype::I8, _) => return Err("an int8 table needs one aligned f32 scale a row".into()),
+            (Dtype::I8, _) => return Err("an int8 table needs one aligned f32 scale per row".into()),
             (_, None) => {}
             (_, Some(_)) => return Err("a float table has no scale".into()),
         }
         Ok(Self { rows, width, dtype, bytes, scale })
     }
 
-    /// A table on the heap from `[rows * width]` numbers.
+    /// Copies `[rows * width]` numbers to a table on the heap.
+    ///
+    /// # Errors
+    /// Returns [`Error::Internal`] if `numbers` is not a multiple of `width` long.
     pub fn from_f32(width: usize, numbers: &[f32]) -> Result<Self> {
         let rows = numbers.len().checked_div(width).unwrap_or(0);
         let bytes = Bytes::copy_of(as_bytes(numbers));
         Self::new(rows, width, Dtype::F32, bytes, None).map_err(Error::Internal)
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Numbers in a row.
+    /// Returns how many numbers a row has.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Storage type.
+    /// Returns the storage type.
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }
 
-    /// All rows, in their storage type.
+    /// Returns all rows in their storage type.
     pub fn data(&self) -> Rows<'_> {
         match self.dtype {
             Dtype::F32 => Rows::F32(cast(&self.bytes)),
@@ -99,7 +102,7 @@ impl Table {
         }
     }
 
-    /// Row `i` as f32 into `out`, `[width]`.
+    /// Writes row `i` as f32 to `out`, `[width]`.
     pub fn row_into(&self, i: usize, out: &mut [f32]) {
         let range = i * self.width..(i + 1) * self.width;
         match self.data() {
@@ -111,14 +114,14 @@ impl Table {
         }
     }
 
-    /// Dot products of all rows with `x`, `[width]`, into `out`, `[rows]`. Numbers must be finite.
+    /// Computes the dot products of all rows with `x`, `[width]`, into `out`, `[rows]`. Numbers must be finite.
     pub fn dot_all(&self, x: &[f32], out: &mut [f32]) {
         self.dot_range(0..self.rows, x, out, self.rows);
     }
 
-    /// Dot products of some rows with each of the vectors `x`, `[V, width]`, in one pass over the rows:
-    /// `out[v * stride + r] = <row[range.start + r], x[v]>`. Numbers must be finite. A vector's results do not depend
-    /// on the vectors beside it.
+    /// Computes the dot products of some rows with each of the vectors `x`, `[V, width]`, in one pass over the rows:
+    /// `out[v * stride + r] = <row[range.start + r], x[v]>`. Numbers must be finite. The results for one vector do
+    /// not depend on the other vectors.
     pub fn dot_range(&self, range: Range<usize>, x: &[f32], out: &mut [f32], stride: usize) {
         if range.is_empty() || self.width == 0 || x.is_empty() {
             return;
@@ -138,8 +141,9 @@ impl Table {
         }
     }
 
-    /// `out = base + sum over some rows j of factors[j] * row[range.start + j]`, with `base` and `out` as wide as the
-    /// table. Numbers must be finite. The factors are scaled in place where rows are, and are of no use afterwards.
+    /// Computes `out = base + sum over some rows j of factors[j] * row[range.start + j]`, with `base` and `out` as wide
+    /// as the table. Numbers must be finite. The factors are overwritten: an int8 table multiplies them by its row
+    /// scales.
     pub fn mix_range(&self, range: Range<usize>, factors: &mut [f32], base: &[f32], out: &mut [f32]) {
         let kernels = kernels();
         let items = range.start * self.width..range.end * self.width;
@@ -152,22 +156,65 @@ impl Table {
             }
         }
     }
+}
 
-    /// Rows `first..first + count` as a table of their own, sharing storage.
-    pub fn slice_rows(&self, first: usize, count: usize) -> Option<Self> {
-        let item = self.bytes.len() / (self.rows * self.width).max(1);
-        let row = self.width * item;
-        let end = first.checked_add(count)?;
-        let scale = match &self.scale {
-            Some(scale) => Some(scale.slice(first * 4..end * 4)?),
-            None => None,
-        };
-        let bytes = self.bytes.slice(first * row..end * row)?;
-        Some(Self { rows: count, width: self.width, dtype: self.dtype, bytes, scale })
+/// Rows of equal width, chosen from one or more tables without copying them.
+#[derive(Clone, Debug, Default)]
+pub struct RowSet {
+    tables: Vec<Table>,
+    runs: Vec<Run>,
+    rows: usize,
+}
+
+/// Consecutive rows of one table.
+#[derive(Clone, Debug)]
+struct Run {
+    table: usize,
+    first: usize,
+    rows: usize,
+}
+
+/// A table of a [`RowSet`].
+#[derive(Clone, Copy, Debug)]
+pub struct TableId(usize);
+
+impl RowSet {
+    /// Registers a table whose rows [`Self::add`] can add.
+    pub fn add_table(&mut self, table: &Table) -> TableId {
+        self.tables.push(table.clone());
+        TableId(self.tables.len() - 1)
+    }
+
+    /// Adds consecutive rows. Returns the index of the first in the set, or `None` if the table has no such rows.
+    pub fn add(&mut self, TableId(table): TableId, first: usize, rows: usize) -> Option<usize> {
+        let at = self.rows;
+        if first.checked_add(rows)? > self.tables.get(table)?.rows() {
+            return None;
+        }
+        self.rows += rows;
+        match self.runs.last_mut() {
+            Some(last) if last.table == table && last.first + last.rows == first => last.rows += rows,
+            _ => self.runs.push(Run { table, first, rows }),
+        }
+        Some(at)
+    }
+
+    /// Returns the number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Computes the dot products of all rows with each of the vectors `x`, `[V, width]`, into `out[v * stride + row]`.
+    pub fn dot(&self, x: &[f32], out: &mut [f32], stride: usize) {
+        let mut at = 0;
+        for run in &self.runs {
+            self.tables[run.table].dot_range(run.first..run.first + run.rows, x, &mut out[at..], stride);
+            at += run.rows;
+        }
     }
 }
 
-/// Plain number types that may be viewed in place.
+/// Number types for which every bit pattern is valid, so that bytes can be viewed as them.
 trait Plain: Copy {}
 impl Plain for f32 {}
 impl Plain for f16 {}

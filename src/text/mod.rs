@@ -1,16 +1,12 @@
-//! Any text becomes embeddings, as the exporter makes categories and attribute sentences of it.
+//! Encodes text with the text tower of a bundle, as the exporter encodes categories and attribute sentences.
 //!
-//! A text is cleaned ([`clean`]: damage repaired by [`repair`], character references read by [`references`]), cut into
-//! words ([`words`]), turned into CLIP's byte-pair tokens ([`tokenizer`]), and read by the text tower of a bundle
-//! ([`TextEncoder`]).
+//! A text is cleaned (`clean`, with HTML's character references from `references`), split into CLIP's byte-pair tokens
+//! (`tokenizer`) and encoded by the text tower (`encoder`).
 
 mod clean;
 mod encoder;
-mod merges;
 mod references;
-mod repair;
 mod tokenizer;
-mod words;
 
-pub use encoder::{CategoryRows, Heads, TextEncoder};
+pub use encoder::{AttributeHeads, CategoryRows, TextEncoder};
 pub use tokenizer::{Tokenizer, TooLong};

@@ -15,7 +15,7 @@ from PIL import Image
 
 WIDTH, HEIGHT, RATE = 320, 240, 25
 SECONDS = 2.5
-# photograph, and the middle (x, y of 0..1) and width (of the widest 4:3 crop) of the view at the start and the end
+# A photograph, and the centre (x, y from 0 to 1) and width (share of the widest 4:3 crop) at the start and at the end.
 SCENES = [
     ("coffee", (0.42, 0.50, 0.95), (0.58, 0.50, 0.80)),
     ("chelsea", (0.60, 0.50, 0.98), (0.42, 0.48, 0.85)),
@@ -24,7 +24,7 @@ SCENES = [
 
 
 def view(photo: Image.Image, x: float, y: float, size: float) -> np.ndarray:
-    """One frame [240, 320, 3] u8: the crop of `photo` around (x, y), kept inside it."""
+    """Returns a frame [240, 320, 3] u8: the crop around (x, y), moved to be inside the photograph."""
     width = size * min(photo.width, photo.height * WIDTH / HEIGHT)
     height = width * HEIGHT / WIDTH
     left = min(max(x * photo.width - width / 2, 0), photo.width - width)
@@ -34,23 +34,26 @@ def view(photo: Image.Image, x: float, y: float, size: float) -> np.ndarray:
 
 
 def frames() -> np.ndarray:
-    """All frames [n, 240, 320, 3] u8."""
+    """Returns all frames [n, 240, 320, 3] u8."""
     out = []
     count = round(SECONDS * RATE)
     for name, start, end in SCENES:
         photo = Image.fromarray(getattr(skimage.data, name)())
         for i in range(count):
             at = i / (count - 1)
-            out.append(view(photo, *(a + at * (b - a) for a, b in zip(start, end))))
+            out.append(view(photo, *(a + at * (b - a) for a, b in zip(start, end, strict=True))))
     return np.stack(out)
 
 
 def main() -> None:
+    """Writes clip.mp4."""
     out = Path(__file__).parent / "clip.mp4"
-    command = ["ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{WIDTH}x{HEIGHT}",
-               "-r", str(RATE), "-i", "-", "-c:v", "libx264", "-profile:v", "high", "-pix_fmt", "yuv420p", "-crf", "25",
-               "-bf", "2", "-g", "50", "-threads", "1", "-colorspace", "smpte170m", "-color_range", "tv",
-               "-movflags", "+faststart", "-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", str(out)]
+    size = f"{WIDTH}x{HEIGHT}"
+    source = f"ffmpeg -v error -y -f rawvideo -pix_fmt rgb24 -s {size} -r {RATE} -i -"
+    codec = "-c:v libx264 -profile:v high -pix_fmt yuv420p -crf 25 -bf 2 -g 50 -threads 1"
+    colours = "-colorspace smpte170m -color_range tv"
+    container = "-movflags +faststart -map_metadata -1 -fflags +bitexact -flags:v +bitexact"
+    command = [*f"{source} {codec} {colours} {container}".split(), str(out)]
     subprocess.run(command, input=frames().tobytes(), check=True)
     print(f"{out.name}: {out.stat().st_size} bytes")
 

@@ -1,15 +1,15 @@
-"""Numbers that recognition must reproduce, from BIKE's published code.
+"""Makes the numbers that recognition must reproduce, from BIKE's published code.
 
     python tests/data/make_goldens_bike.py PATH_OF_A_CHECKOUT
 
 PATH_OF_A_CHECKOUT is https://github.com/whwu95/BIKE at commit e8f6a8b: a work tree, or a git directory without one.
 Needs torch, numpy, safetensors, onnx, onnxruntime. Writes, beside this file:
 
-    bike_goldens.safetensors   inputs (float32), what modules/video_clip.py makes of them (computed in float64), and
-                               what five wrong methods would (wrong_*), each at least ten tolerances away
-    bike_temporal.onnx         the header in use, random weights, LayerNormalization as one operator
+    bike_goldens.safetensors   inputs (float32), the outputs of modules/video_clip.py (computed in float64), and those
+                               of five wrong methods (wrong_*), which differ by at least ten tolerances
+    bike_temporal.onnx         the temporal header, random weights, LayerNormalization as one operator
 
-Frames of a window differ: the cosine of any two is below 0.5, or every method would give the same.
+Frames of a window differ (the cosine of any two is below 0.5), because otherwise every method gives the same scores.
 """
 
 import json
@@ -27,13 +27,13 @@ from safetensors.numpy import save_file
 
 COMMIT = "e8f6a8b"
 HERE = Path(__file__).parent
-# Small but for W = 77: text positions of CLIP. HEAD_WIDTH is CLIP's: heads = text width / 64.
+# Small sizes, except W = 77, the text positions of CLIP.
 K, W, D, T = 5, 77, 16, 8
 PROMPT, TOLERANCE = 6, 1e-5
 
 
 def published(checkout: Path) -> types.ModuleType:
-    """modules/video_clip.py at COMMIT."""
+    """Returns modules/video_clip.py at COMMIT as a module."""
     bare = [] if (checkout / ".git").exists() else ["--git-dir", str(checkout)]
     command = ["git", *(bare or ["-C", str(checkout)]), "show", f"{COMMIT}:modules/video_clip.py"]
     source = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -43,7 +43,7 @@ def published(checkout: Path) -> types.ModuleType:
 
 
 def frames(generator: np.random.Generator) -> np.ndarray:
-    """T frames of different lengths and directions."""
+    """Draws T frames of different lengths and directions."""
     while True:
         x = generator.normal(size=(T, D)) * generator.uniform(5, 15, size=(T, 1))
         unit = x / np.linalg.norm(x, axis=1, keepdims=True)
@@ -52,17 +52,18 @@ def frames(generator: np.random.Generator) -> np.ndarray:
 
 
 def rows_of_length_1(x: np.ndarray) -> np.ndarray:
+    """Scales rows to length 1."""
     x = x.astype(np.float64)
     return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
 
 
 def texts(generator: np.random.Generator, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Categories [K, D] and words [K, W, D]: PROMPT positions the same in all, a few of their own, padding alike."""
+    """Draws categories [K, D] and words [K, W, D]: equal prompts, a few different words, similar padding."""
     words = np.zeros((K, W, D))
     words[:, :PROMPT] = generator.normal(size=(PROMPT, D))
     for k in range(K):
         own = 2 + k
-        # Own words look like one of the frames, so that saliency is neither flat nor all on one frame.
+        # A category's own words resemble one frame, so that saliency is neither flat nor on a single frame.
         words[k, PROMPT : PROMPT + own] = x[(2 * k) % T] / 10 + generator.normal(size=(own, D)) * 0.9
         words[k, PROMPT + own :] = generator.normal(size=D) + generator.normal(size=(W - PROMPT - own, D)) * 0.05
     category = words[:, PROMPT + 3] + generator.normal(size=(K, D)) * 0.5
@@ -70,7 +71,7 @@ def texts(generator: np.random.Generator, x: np.ndarray) -> tuple[np.ndarray, np
 
 
 def state_dict() -> dict[str, torch.Tensor]:
-    """The part of a CLIP checkpoint that shapes the header: width D, one head of 64 as CLIP counts them."""
+    """Returns the part of a CLIP checkpoint that determines the header's sizes: width D and one attention head."""
     return {
         "text_projection": torch.zeros(64, D),
         "positional_embedding": torch.zeros(W, 64),
@@ -80,6 +81,7 @@ def state_dict() -> dict[str, torch.Tensor]:
 
 
 def random_header(module: types.ModuleType) -> torch.nn.Module:
+    """Returns the temporal header with random weights."""
     header = module.video_header("Transf", "VCS", state_dict()).double().eval()
     torch.manual_seed(3)
     with torch.no_grad():
@@ -95,7 +97,7 @@ def random_header(module: types.ModuleType) -> torch.nn.Module:
 
 
 def export_header(header: torch.nn.Module, path: Path) -> None:
-    """The header as ONNX, [1, T, D] to [1, T, D], one head, written out operator by operator."""
+    """Writes the header as ONNX, [1, T, D] to [1, T, D] with one attention head, operator by operator."""
     state = {name: value.detach().numpy().astype(np.float32) for name, value in header.state_dict().items()}
     nodes, initializers, count = [], [], iter(range(10_000))
 
@@ -141,13 +143,14 @@ def export_header(header: torch.nn.Module, path: Path) -> None:
 
 
 def saliency(x: torch.Tensor, words: torch.Tensor, tau: float = 0.01, positions: slice = slice(None)) -> torch.Tensor:
-    """A[k, t], as get_logits makes it on the way; for mutants and to compare saliency, which it does not return."""
+    """Returns the saliency [k, t] that get_logits computes but does not return; also used for the wrong methods."""
     x = x / x.norm(dim=-1, keepdim=True)
     words = words / words.norm(dim=-1, keepdim=True)
     return torch.softmax(torch.einsum("kwd,td->kwt", words[:, positions], x) / tau, -1).mean(1)
 
 
 def main() -> None:
+    """Writes the goldens and the header."""
     module = published(Path(sys.argv[1]))
     generator = np.random.default_rng(20230)
     x = frames(generator)
@@ -164,16 +167,19 @@ def main() -> None:
     headed_dp = random_header(module)
     headed_dp.interaction = "DP"
 
-    tensors = {name: torch.from_numpy(value).double() for name, value in
-               {"x": x, "views": views, "category": category, "word": words, "attribute": attribute}.items()}
+    tensors = {
+        name: torch.from_numpy(value).double()
+        for name, value in {"x": x, "views": views, "category": category, "word": words, "attribute": attribute}.items()
+    }
     x64, word64, category64 = tensors["x"], tensors["word"], tensors["category"]
     with torch.no_grad():
+
         def score(head, frames64):
             return head(frames64[None], word64, category64)[0]
 
         headed = header.agg_video_feat(x64[None])[0]
         s_a = tensors["attribute"] @ category64.T / (tensors["attribute"].norm() * category64.norm(dim=-1))
-        # train.py and train_attributes.py save one softmax each, utils.fusion_acc adds them; 0.7 / 0.3 is theirs.
+        # train.py and train_attributes.py save one softmax each, and utils.fusion_acc adds them with these weights.
         fused = 0.7 * score(vcs, x64).softmax(-1) + 0.3 * s_a.softmax(-1)
         # test.py: softmax, mean over views, softmax.
         of_views = vcs(tensors["views"], word64, category64).softmax(-1).mean(0).softmax(-1)
@@ -190,12 +196,12 @@ def main() -> None:
             "views_reference": of_views,
         }
 
-        # Wrong methods: each must miss the truth by ten times the tolerance of the tests, or these would prove little.
+        # Each wrong method must differ by ten times the tolerance of the tests, so that the tests detect it.
         unit64 = x64 / x64.norm(dim=-1, keepdim=True)
         e = torch.einsum("kt,td->kd", truth["saliency"], unit64)
-        masked = torch.stack([
-            saliency(x64, word64[k : k + 1], positions=slice(0, PROMPT + 2 + k))[0] for k in range(K)
-        ])
+        masked = torch.stack(
+            [saliency(x64, word64[k : k + 1], positions=slice(0, PROMPT + 2 + k))[0] for k in range(K)]
+        )
         no_residual = headed - x64
         unit_no_residual = no_residual / no_residual.norm(dim=-1, keepdim=True)
 
@@ -210,21 +216,21 @@ def main() -> None:
             "renormalised_e_k": ((e / e.norm(dim=-1, keepdim=True) * category64).sum(-1), "vcs"),
             "header_without_residual": (by(saliency(no_residual, word64), unit_no_residual), "headed_vcs"),
         }
-        misses = {name: (value - truth[of]).abs().max().item() for name, (value, of) in wrong.items()}
-    for name, miss in misses.items():
-        assert miss >= 10 * TOLERANCE, f"{name} misses by {miss} only"
+        differences = {name: (value - truth[of]).abs().max().item() for name, (value, of) in wrong.items()}
+    for name, difference in differences.items():
+        assert difference >= 10 * TOLERANCE, f"{name} differs by only {difference}"
 
     export_header(header, HERE / "bike_temporal.onnx")
     session = onnxruntime.InferenceSession(HERE / "bike_temporal.onnx", providers=["CPUExecutionProvider"])
-    ours = session.run(None, {"frames": x[None]})[0][0]
-    error = np.abs(ours - headed.numpy()).max()
+    exported = session.run(None, {"frames": x[None]})[0][0]
+    error = np.abs(exported - headed.numpy()).max()
     assert error < 1e-4, f"the exported header differs by {error}"
 
     inputs = {"frames": x, "views": views, "category": category, "word": words, "attribute": attribute}
     outputs = {name: value.numpy().astype(np.float64) for name, value in truth.items()}
     outputs |= {f"wrong_{name}": value.numpy().astype(np.float64) for name, (value, _) in wrong.items()}
     save_file({**inputs, **outputs}, HERE / "bike_goldens.safetensors", {"commit": COMMIT, "prompt": str(PROMPT)})
-    print(json.dumps(misses, indent=1), f"exported header differs by {error:.1e}", sep="\n")
+    print(json.dumps(differences, indent=1), f"exported header differs by {error:.1e}", sep="\n")
 
 
 if __name__ == "__main__":

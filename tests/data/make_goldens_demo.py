@@ -1,11 +1,11 @@
 """Makes the goldens of the demo bundle's composer.
 
-Run where bike_export's requirements are installed, after the bundle was made:
+Needs the requirements of bike_export and the finished bundle:
 
     python tests/data/make_goldens_demo.py [--bundle models/demo]
 
-golden_demo.safetensors: phrases [n, 5, D] as the bundle holds them, composed [n, D] (onnxruntime), sentence [n, D]
-(text tower).
+golden_demo.safetensors has phrases [n, 5, D] from the bundle, composed [n, D] (onnxruntime) and sentence [n, D] (text
+tower).
 """
 
 import argparse
@@ -28,15 +28,18 @@ TUPLES = [
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:
-    """onnxruntime on the CPU, one thread, so that sums are made in one order."""
+    """Opens a graph in onnxruntime on the CPU with one thread, so that the order of sums is fixed."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def main() -> None:
+    """Writes golden_demo.safetensors."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", type=Path, default=ROOT / "models" / "demo", help="folder of the demo bundle")
+    parser.add_argument(
+        "--bundle", type=Path, default=ROOT / "models" / "demo", help="folder of the demo bundle (default: %(default)s)"
+    )
     bundle = parser.parse_args().bundle
     phrases, composed, sentences = compose(bundle)
     path = HERE / "golden_demo.safetensors"
@@ -46,18 +49,18 @@ def main() -> None:
 
 
 def compose(bundle: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Phrase rows as the bundle holds them [n, 5, D], the composer's sentences [n, D], and the text tower's [n, D].
+    """Returns phrase rows from the bundle [n, 5, D], the composer's sentences [n, D], and the text tower's [n, D].
 
-    The tower's are minus their mean over 300 drawn tuples (the composer was trained minus the mean over all of its
-    training tuples, so this is that to within sampling), normalised.
+    The tower's sentences are normalised, minus their mean over 300 drawn tuples. That estimates the mean over all
+    training tuples, which the composer was trained with.
     """
-    from bike_export.demo import bridge, settings, text, tuples, vocabulary
-    from bike_export.demo.space import TextSpace
+    from bike_export.demo import bridge, minilm, settings, tuples, word_lists
+    from bike_export.demo.text_space import TextSpace
     from bike_export.tables import unit_rows
 
     lexicon = ROOT / "models" / "lexicon"
-    words = vocabulary.lexicon(lexicon)
-    space = TextSpace.fit(text.MiniLM(), words)
+    words = word_lists.lexicon(lexicon)
+    space = TextSpace.fit(minilm.MiniLM(), words)
     points = bridge.class_points(space.tower, lexicon / "bridge" / "associations.txt")
     drawn = tuples.draw_all(100, space.phrases(words), points, np.random.default_rng(settings.SEED))
     mean = space.attribute_sentences([[words[i] for i in t] for t in drawn]).mean(0)

@@ -1,7 +1,7 @@
-"""Writes tests/data/graphs/*.onnx and tests/data/goldens_onnx.json: small graphs, and what onnxruntime answers.
+"""Writes tests/data/graphs/*.onnx and tests/data/goldens_onnx.json: small graphs and onnxruntime's outputs.
 
-Covers what the encoder makes of a graph: plain f32 weights, weights stored int8 / uint8 / f16, a temporal header with
-symbolic T, a composer, and the demo bundle's own graphs. Inputs come from a formula (`pattern`) that the tests repeat.
+The graphs have plain f32 weights, weights stored as int8, uint8 and f16, a temporal header with symbolic T, and a
+composer; the demo bundle's graphs are used too. Inputs come from a formula (`pattern`), which the tests repeat.
 
     python tests/data/make_goldens_onnx.py     # needs numpy, onnx, onnxruntime (see models/export)
 """
@@ -21,14 +21,14 @@ D, S, K = 24, 32, 5
 
 
 def pattern(shape: list[int], seed: int) -> np.ndarray:
-    """Numbers in -1..1 that are exact in f32, the same in every language."""
+    """Returns numbers from -1 to 1 that are exact in f32 and the same in every language."""
     i = np.arange(int(np.prod(shape)), dtype=np.uint64)
     mixed = ((i + np.uint64(seed)) * np.uint64(2654435761)) % np.uint64(2**32)
     return ((mixed >> np.uint64(16)).astype(np.float32) / np.float32(32768) - np.float32(1)).reshape(shape)
 
 
 class Graph:
-    """Collects nodes and initialisers."""
+    """Collects the nodes and initialisers of a graph."""
 
     def __init__(self) -> None:
         self.nodes, self.constants = [], []
@@ -41,44 +41,53 @@ class Graph:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
-    def save(self, name: str, given: list, taken: list) -> None:
+    def save(self, name: str, input_shape: list, output_shape: list) -> None:
         graph = helper.make_graph(
-            self.nodes, name,
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, given)],
-            [helper.make_tensor_value_info("y", TensorProto.FLOAT, taken)], self.constants)
+            self.nodes,
+            name,
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, input_shape)],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, output_shape)],
+            self.constants,
+        )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, str(HERE / "graphs" / f"{name}.onnx"))
 
 
 def per_axis(g: Graph, name: str, w: np.ndarray, axis: int) -> str:
-    """int8 with a scale for each index of `axis`."""
+    """Stores a weight as int8 with a scale for each index of `axis`."""
     others = tuple(i for i in range(w.ndim) if i != axis)
     scale = (np.abs(w).max(others) / 127).astype(np.float32)
     shape = [1] * w.ndim
     shape[axis] = -1
     stored = np.clip(np.rint(w / scale.reshape(shape)), -127, 127).astype(np.int8)
-    inputs = [g.const(f"{name}.i8", stored), g.const(f"{name}.scale", scale),
-              g.const(f"{name}.zero", np.zeros(len(scale), np.int8))]
+    inputs = [
+        g.const(f"{name}.i8", stored),
+        g.const(f"{name}.scale", scale),
+        g.const(f"{name}.zero", np.zeros(len(scale), np.int8)),
+    ]
     return g.op("DequantizeLinear", inputs, name, axis=axis)
 
 
 def per_tensor(g: Graph, name: str, w: np.ndarray) -> str:
-    """uint8 with one scale and zero point."""
+    """Stores a weight as uint8 with one scale and zero point."""
     scale = np.float32((w.max() - w.min()) / 255)
     zero = np.uint8(np.rint(-w.min() / scale))
     stored = np.clip(np.rint(w / scale) + zero, 0, 255).astype(np.uint8)
-    return g.op("DequantizeLinear", [g.const(f"{name}.u8", stored), g.const(f"{name}.scale", scale),
-                                     g.const(f"{name}.zero", zero)], name)
+    return g.op(
+        "DequantizeLinear",
+        [g.const(f"{name}.u8", stored), g.const(f"{name}.scale", scale), g.const(f"{name}.zero", zero)],
+        name,
+    )
 
 
 def half(g: Graph, name: str, w: np.ndarray) -> str:
-    """f16 behind Cast."""
+    """Stores a weight as f16 behind Cast."""
     return g.op("Cast", [g.const(f"{name}.f16", w.astype(np.float16))], name, to=TensorProto.FLOAT)
 
 
 def visual(name: str, stored: bool) -> None:
-    """Two convolutions, a pool, a linear layer; weights plain or stored small in three ways."""
+    """Writes two convolutions, a pool and a linear layer, with f32 weights or weights of three smaller types."""
     rng, g = np.random.default_rng(7), Graph()
     w1, w2 = rng.normal(0, 0.3, (12, 3, 3, 3)), rng.normal(0, 0.2, (16, 12, 3, 3))
     w3, bias = rng.normal(0, 0.3, (16, D)), rng.normal(0, 0.1, D).astype(np.float32)
@@ -96,9 +105,12 @@ def visual(name: str, stored: bool) -> None:
 
 
 def temporal() -> None:
-    """One residual attention block over T frames, T symbolic, as in BIKE's header."""
+    """Writes a residual attention block over T frames, T symbolic, as in BIKE's header."""
     rng, g = np.random.default_rng(8), Graph()
-    weight = lambda name, *shape: g.const(name, rng.normal(0, 0.25, shape).astype(np.float32))
+
+    def weight(name: str, *shape: int) -> str:
+        return g.const(name, rng.normal(0, 0.25, shape).astype(np.float32))
+
     heads, width = 2, D // 2
     shape = g.op("Shape", ["x"], "shape")
     t = g.op("Slice", [shape, g.const("one", np.array([1])), g.const("two", np.array([2]))], "t")
@@ -109,7 +121,7 @@ def temporal() -> None:
     q, k, v = (g.op("Reshape", [g.op("MatMul", [n, weight(f"w{c}", D, D)], f"m{c}"), split], f"s{c}") for c in "qkv")
     q, v = (g.op("Transpose", [a], f"t{a}", perm=[0, 2, 1, 3]) for a in (q, v))
     k = g.op("Transpose", [k], "tk", perm=[0, 2, 3, 1])
-    a = g.op("MatMul", [g.op("Mul", [q, g.const("scale", np.float32(width ** -0.5))], "scaled"), k], "qk")
+    a = g.op("MatMul", [g.op("Mul", [q, g.const("scale", np.float32(width**-0.5))], "scaled"), k], "qk")
     o = g.op("MatMul", [g.op("Softmax", [a], "a", axis=-1), v], "av")
     o = g.op("Transpose", [o], "to", perm=[0, 2, 1, 3])
     o = g.op("Reshape", [o, g.const("joined", np.array([1, -1, D]))], "jo")
@@ -119,9 +131,12 @@ def temporal() -> None:
 
 
 def composer() -> None:
-    """A two-layer perceptron on k phrases."""
+    """Writes a two-layer perceptron on k phrases."""
     rng, g = np.random.default_rng(9), Graph()
-    weight = lambda name, *shape: g.const(name, rng.normal(0, 0.2, shape).astype(np.float32))
+
+    def weight(name: str, *shape: int) -> str:
+        return g.const(name, rng.normal(0, 0.2, shape).astype(np.float32))
+
     x = g.op("Flatten", ["x"], "flat", axis=1)
     x = g.op("Relu", [g.op("Gemm", [x, weight("w1", K * D, 32), weight("b1", 32)], "g1")], "r")
     g.op("Gemm", [x, weight("w2", 32, D), weight("b2", D)], "y")
@@ -129,8 +144,9 @@ def composer() -> None:
 
 
 def answers(path: Path, shape: list[int], seeds: list[int]) -> list[list[float]]:
-    # With its optimisations on, onnxruntime quantises the activations of a MatMul whose weights are int8 behind
-    # DequantizeLinear, which is 4e-3 away from what the operators say.
+    """Returns onnxruntime's outputs for the inputs of the seeds."""
+    # With optimisations, onnxruntime quantises the activations of a MatMul whose weights are int8 behind
+    # DequantizeLinear, which differs from the operators' definition by 4e-3.
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -140,6 +156,7 @@ def answers(path: Path, shape: list[int], seeds: list[int]) -> list[list[float]]
 
 
 def main() -> None:
+    """Writes the graphs and the goldens."""
     (HERE / "graphs").mkdir(exist_ok=True)
     visual("visual", False)
     visual("visual_stored", True)
@@ -155,11 +172,16 @@ def main() -> None:
         (DEMO / "composer.onnx", "composer", [[1, 5, 384]]),
     ]:
         for shape in shapes:
-            cases.append({
-                "graph": str(path.relative_to(HERE.parent.parent)),
-                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-                "kind": kind, "shape": shape, "seeds": [1, 1000], "outputs": answers(path, shape, [1, 1000]),
-            })
+            cases.append(
+                {
+                    "graph": str(path.relative_to(HERE.parent.parent)),
+                    "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                    "kind": kind,
+                    "shape": shape,
+                    "seeds": [1, 1000],
+                    "outputs": answers(path, shape, [1, 1000]),
+                }
+            )
     text = ",\n".join(json.dumps(case) for case in cases)
     (HERE / "goldens_onnx.json").write_text(f"[\n{text}\n]\n", encoding="utf-8")
 

@@ -1,11 +1,11 @@
-"""Makes tests/data/preprocess: pictures and what Pillow and ffmpeg make of them.
+"""Makes tests/data/preprocess: pictures, and the crops and conversions of them by Pillow and ffmpeg.
 
     python tests/data/make_goldens_preprocess.py
 
-Needs Pillow, numpy, scikit-image and ffmpeg. The photographs are scikit-image's `chelsea` (CC0, Stefan van der Walt) and
-`astronaut` (public domain, NASA). Crops follow the reference (whwu95/BIKE, commit e8f6a8b, datasets/transforms.py:
-GroupScale, GroupCenterCrop, GroupFullResSample), written anew with Pillow alone. Formula pictures are not stored: the
-test computes them too.
+Needs Pillow, numpy, scikit-image and ffmpeg. The photographs are scikit-image's `chelsea` (CC0, Stefan van der Walt)
+and `astronaut` (public domain, NASA). Crops follow the reference (whwu95/BIKE, commit e8f6a8b, datasets/transforms.py:
+GroupScale, GroupCenterCrop, GroupFullResSample), reimplemented with Pillow only. Pictures from a formula are not
+stored, because the tests compute them.
 """
 
 import json
@@ -23,7 +23,7 @@ TURNS = {0: None, 90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_18
 
 
 def formula(width, height):
-    """Rings, tiles and stripes down to one pixel: worse than photographs."""
+    """Returns rings, tiles and stripes down to one pixel, which are harder than photographs."""
     y, x = np.mgrid[0:height, 0:width].astype(np.int64)
     red = ((x * x + y * y) >> 6) & 255
     green = np.where((x // 7 + y // 5) & 1, 255, (x * 3) & 255)
@@ -32,6 +32,7 @@ def formula(width, height):
 
 
 def offset(width, height, side, at):
+    """Returns the offset of a crop position."""
     if at == "centre":
         return int(round((width - side) / 2.0)), int(round((height - side) / 2.0))
     x, y = (width - side) // 4, (height - side) // 4
@@ -39,6 +40,7 @@ def offset(width, height, side, at):
 
 
 def preprocess(image, resize, side, fit="crop", roi=None, at="centre", turn=0):
+    """Returns the crop of a picture."""
     if TURNS[turn] is not None:
         image = image.transpose(TURNS[turn])
     if roi:
@@ -61,6 +63,7 @@ def preprocess(image, resize, side, fit="crop", roi=None, at="centre", turn=0):
 
 
 def crop_cases():
+    """Writes the crops and yields their descriptions."""
     cat = Image.fromarray(data.chelsea()).crop((60, 20, 411, 253)).resize((227, 151), Image.Resampling.LANCZOS)
     astronaut = Image.fromarray(data.astronaut()).crop((60, 0, 360, 450)).resize((133, 199), Image.Resampling.LANCZOS)
     photographs = {"cat": cat, "astronaut": astronaut}
@@ -102,7 +105,7 @@ def crop_cases():
 
 
 def colour_cases():
-    """What `ffmpeg -i clip out.png` shows of planar YUV, which is left as swscale converts it by default."""
+    """Writes what `ffmpeg -i clip out.png` makes of planar YUV by default, and yields descriptions."""
     for name, size, pixel_format, options in [
         ("s420", (58, 42), "yuv420p", []),
         ("s420_odd_width", (59, 42), "yuv420p", []),
@@ -122,20 +125,32 @@ def colour_cases():
         full = "j" in pixel_format or pixel_format == "gray"
         wide = f"out_range={'full' if full else 'limited'}"
         plain = pixel_format.replace("j", "")
-        yuv = ffmpeg(picture.tobytes(), *rgb, "-vf", f"scale=out_color_matrix={matrix}:{wide},format={plain}", "-f", "rawvideo", "-")
+        yuv = ffmpeg(
+            picture.tobytes(),
+            *rgb,
+            "-vf",
+            f"scale=out_color_matrix={matrix}:{wide},format={plain}",
+            "-f",
+            "rawvideo",
+            "-",
+        )
         stored = ["-f", "rawvideo", "-pix_fmt", pixel_format, "-s", "{}x{}".format(*size)]
-        shown = ffmpeg(yuv, *stored, "-i", "-", "-vf", f"scale=in_color_matrix={matrix},format=rgb24", "-f", "rawvideo", "-")
+        shown = ffmpeg(
+            yuv, *stored, "-i", "-", "-vf", f"scale=in_color_matrix={matrix},format=rgb24", "-f", "rawvideo", "-"
+        )
         (OUT / f"{name}.yuv").write_bytes(yuv)
         Image.frombytes("RGB", size, shown).save(OUT / f"{name}.rgb.png", optimize=True)
         yield {"name": name, "size": size, "subsampling": name.split("_")[0], "full": full, "matrix": matrix}
 
 
 def ffmpeg(pixels, *arguments):
+    """Runs ffmpeg on pixels and returns its output."""
     command = ["ffmpeg", "-v", "error", *arguments]
     return subprocess.run(command, input=pixels, stdout=subprocess.PIPE, check=True).stdout
 
 
 def main():
+    """Writes the pictures and goldens.json."""
     OUT.mkdir(exist_ok=True)
     version = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True).stdout.split()[2]
     made_with = {"pillow": PIL.__version__, "ffmpeg": version}
@@ -145,6 +160,7 @@ def main():
 
 
 def rows(value):
+    """Returns JSON with one item of a list per line."""
     return json.dumps(value) if isinstance(value, dict) else "[\n" + ",\n".join(map(json.dumps, value)) + "\n]"
 
 

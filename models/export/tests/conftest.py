@@ -1,4 +1,4 @@
-"""Fixtures: random checkpoints of tiny size, made once a run, and a way to export from them."""
+"""Fixtures: tiny random checkpoints, made once per run, and a function that exports from them."""
 
 import os
 import sys
@@ -10,11 +10,19 @@ import torch
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-import random_checkpoints  # noqa: E402
+import random_checkpoints
 
 torch.set_num_threads(1)
 
-LABELS = 'id,name\n0,archery\n1,"jumping, running"\n2,playing the piano\n3,cooking an egg\n4,abseiling\n5,washing hair\n6,ice skating\n'
+LABELS = """id,name
+0,archery
+1,"jumping, running"
+2,playing the piano
+3,cooking an egg
+4,abseiling
+5,washing hair
+6,ice skating
+"""
 LEXICON = "a bow\na rope\na piano\na pan\nan egg\nwater\nice\na dog\na tree\na street\nhair\na mountain\n"
 
 
@@ -24,18 +32,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Full-size cases run when they are asked for."""
+    """Skips full-size cases unless a marker expression selects them."""
     if not config.getoption("-m"):
-        skip = pytest.mark.skip(reason="full size: pytest -m 'slow or b32'")
+        skip = pytest.mark.skip(reason="full size; run with pytest -m 'slow or b32'")
         for item in items:
             if "slow" in item.keywords or "b32" in item.keywords:
                 item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A tiny checkpoint of each format, a label list and a lexicon, by name."""
-    folder = tmp_path_factory.mktemp("made")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Returns a tiny checkpoint of each format, a label list and a lexicon, by name."""
+    folder = tmp_path_factory.mktemp("samples")
     files = {
         form: random_checkpoints.save(folder / form, form, "tiny", half_precision=form == "bike")
         for form in random_checkpoints.FORMATS
@@ -50,25 +58,28 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def program() -> Path:
-    """The built program; BIKE_EDGE names one, and one in PATH or in target/release is found."""
+    """Returns the built bike-edge: the one in BIKE_EDGE, else in PATH, else in target/release."""
     from bike_export.verify import find_binary
 
-    named = os.environ.get("BIKE_EDGE")
-    found = find_binary(Path(named) if named else None)
-    if found is None:
-        pytest.skip("no bike-edge here; make build")
-    return found
+    path = os.environ.get("BIKE_EDGE")
+    program = find_binary(Path(path) if path else None)
+    if program is None:
+        pytest.skip("bike-edge is not built; run make build")
+    return program
 
 
 @pytest.fixture
-def export(made: dict[str, Path], tmp_path: Path):
-    """export(checkpoint, *options): exports to a new folder and returns it."""
+def export(samples: dict[str, Path], tmp_path: Path):
+    """Returns export(checkpoint, *options), which exports to a new folder and returns it."""
     from bike_export.__main__ import main
 
     def run(checkpoint: str, *options: str, labels: bool = True) -> Path:
         out = tmp_path / f"bundle{len(list(tmp_path.iterdir()))}"
-        given = ["--labels", str(made["labels"])] if labels else []
-        assert main([str(made.get(checkpoint, checkpoint)), *given, "--out", str(out), "--threads", "1", *options]) == 0
+        inputs = ["--labels", str(samples["labels"])] if labels else []
+        assert (
+            main([str(samples.get(checkpoint, checkpoint)), *inputs, "--out", str(out), "--threads", "1", *options])
+            == 0
+        )
         return out
 
     return run

@@ -1,4 +1,4 @@
-"""CLIP weights in the names of Hugging Face's `CLIPModel`: the way back from what the exporter reads."""
+"""Renames CLIP weights to the names of Hugging Face's `CLIPModel`, the inverse of what the exporter does."""
 
 import torch
 
@@ -6,7 +6,7 @@ State = dict[str, torch.Tensor]
 
 
 def hugging_face_state(clip: State) -> State:
-    """The same weights in Hugging Face's names."""
+    """Returns the same weights in Hugging Face's names."""
     out: State = {}
     top = {
         "visual.class_embedding": "vision_model.embeddings.class_embedding",
@@ -39,7 +39,7 @@ def hugging_face_state(clip: State) -> State:
             layer, rest = name.split("resblocks.")[1].split(".", 1)
             prefix = f"{tower}_model.encoder.layers.{layer}."
             if "in_proj" in rest:
-                for letter, part in zip("qkv", t.chunk(3)):
+                for letter, part in zip("qkv", t.chunk(3), strict=True):
                     out[f"{prefix}self_attn.{letter}_proj.{rest.split('_')[-1]}"] = part.contiguous()
             else:
                 part, _, leaf = rest.rpartition(".")

@@ -1,16 +1,16 @@
-"""Checkpoints with random weights, in every format that is read, at tiny and at full size.
+"""Makes checkpoints with random weights, in every supported format, at tiny and at full size.
 
     python tests/random_checkpoints.py --arch tiny|B/32|B/16|L/14 --format bike --header out.pt
 
-Scales are chosen so that a test can tell right from wrong. With PyTorch's own initial values all frames get nearly
-the same embedding (cosine above .99): the class token averages over patches, and what is constant in it, positions
-and biases, outweighs what differs. So here
-- patch kernels have zero mean (a frame's brightness alone moves nothing) and unit gain,
-- queries and keys have a gain of 1.5, so that attention chooses instead of averaging,
-- values and the output projection have a gain of 2 in the first block, so that what was seen outweighs the constant
-  class token, and 1 / sqrt(layers) after it, so that depth neither fades nor blows up,
-- the header's blocks have half the gain or less: they mix frames, and must leave them different,
-- biases and positions are small, not zero: a forgotten one must show.
+The scales are chosen so that tests can distinguish right from wrong results. With PyTorch's initial values, all frames
+get nearly the same embedding (cosine above .99): the class token averages over patches, and its constant parts,
+positions and biases, outweigh the rest. Therefore
+- patch kernels have zero mean (brightness changes nothing) and unit gain,
+- queries and keys have a gain of 1.5, so that attention selects instead of averaging,
+- values and the output projection have a gain of 2 in the first block, so that the picture outweighs the constant
+  class token, and 1 / sqrt(layers) in later blocks, so that values neither vanish nor explode,
+- the header's blocks have at most half the gain: they mix frames, which must remain different,
+- biases and positions are small but not zero, so that a missing one changes results.
 Embeddings of different noise frames then have cosines near 0, and different names have different sentences.
 """
 
@@ -20,13 +20,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from hugging_face_names import hugging_face_state
 from torch import nn
+
+from hugging_face_names import hugging_face_state
 
 SIZES = {  # width, layers, patch, grid, embed, text width, text layers, context, vocabulary
     "tiny": (128, 2, 16, 3, 64, 64, 2, 77, 49408),
-    "tiny-wide-48": (64, 2, 8, 6, 128, 128, 2, 77, 49408),  # another D, for attribute encoders of their own
-    "tiny-224": (128, 2, 32, 7, 64, 64, 2, 77, 49408),  # frames of the size that BIKE's protocol is made for
+    "tiny-wide-48": (64, 2, 8, 6, 128, 128, 2, 77, 49408),  # another D, for a separate attribute encoder
+    "tiny-224": (128, 2, 32, 7, 64, 64, 2, 77, 49408),  # the frame size of BIKE's protocol
     "B/32": (768, 12, 32, 7, 512, 512, 12, 77, 49408),
     "B/16": (768, 12, 16, 14, 512, 512, 12, 77, 49408),
     "L/14": (1024, 24, 14, 16, 768, 768, 12, 77, 49408),
@@ -37,7 +38,7 @@ State = dict[str, torch.Tensor]
 
 
 class Draw:
-    """Normal numbers from one seed."""
+    """Draws normal numbers from one seed."""
 
     def __init__(self, seed: int):
         self.source = torch.Generator().manual_seed(seed)
@@ -72,7 +73,7 @@ def blocks(draw: Draw, prefix: str, width: int, layers: int, first: float = 2.0,
 
 
 def clip_state(arch: str, seed: int = 0) -> State:
-    """A CLIP in its own names, f32."""
+    """Returns a CLIP in its own names, f32."""
     width, layers, patch, grid, embed, text_width, text_layers, context, vocabulary = SIZES[arch]
     draw = Draw(seed)
     kernel = draw(width, 3, patch, patch, std=1.0)
@@ -98,7 +99,7 @@ def clip_state(arch: str, seed: int = 0) -> State:
 
 
 def header_state(arch: str, seed: int = 1) -> State:
-    """The temporal header `Transf`."""
+    """Returns the temporal header `Transf`."""
     embed, context = SIZES[arch][4], SIZES[arch][7]
     draw = Draw(seed)
     return {
@@ -108,7 +109,7 @@ def header_state(arch: str, seed: int = 1) -> State:
 
 
 def attribute_state(arch: str, seed: int = 2) -> State:
-    """The trained attribute heads."""
+    """Returns the trained attribute heads."""
     embed = SIZES[arch][4]
     draw = Draw(seed)
     return {
@@ -124,7 +125,7 @@ def half(state: State) -> State:
 
 
 def save_bike(path: Path, clip: State, fusion: State, *, wrapped: bool = True) -> Path:
-    """As train.py and train_attributes.py save; `wrapped` puts `module.` where data-parallel training leaves it."""
+    """Saves as train.py and train_attributes.py do. `wrapped` adds the `module.` of data-parallel training."""
 
     def named(state: State) -> State:
         return {
@@ -151,7 +152,7 @@ class _Root(nn.Module):
 
 
 def save_archive(path: Path, clip: State) -> Path:
-    """A TorchScript archive as OpenAI publishes: the tensors as parameters of nested modules, fp16, and three facts."""
+    """Saves a TorchScript archive as OpenAI does: tensors as fp16 parameters of nested modules, and three facts."""
     root = _Root()
     facts = {
         "input_resolution": torch.tensor(224),
@@ -176,7 +177,7 @@ def save_archive(path: Path, clip: State) -> Path:
 def save_hugging_face(
     folder: Path, clip: State, arch: str, *, safe: bool = True, activation: str = "quick_gelu"
 ) -> Path:
-    """A `CLIPModel` folder: config.json and the weights, safetensors or bin."""
+    """Saves a `CLIPModel` folder: config.json and the weights, safetensors or bin."""
     from safetensors.torch import save_file
 
     width, layers, patch, grid, embed, text_width, text_layers, context, vocabulary = SIZES[arch]
@@ -222,23 +223,25 @@ def save_hugging_face(
 
 
 def normalised(pictures: torch.Tensor) -> torch.Tensor:
-    """Pictures [n, 3, S, S] u8 as frames f32: scaled to 0..1, CLIP's mean and deviation."""
+    """Returns pictures [n, 3, S, S] u8 as normalised frames f32: scaled to 0..1, CLIP's mean and deviation."""
     mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
     return (pictures.float() / 255 - mean) / std
 
 
 def different_pictures(encode: Callable[[torch.Tensor], torch.Tensor], size: int, count: int = 8) -> torch.Tensor:
-    """Pictures [count, 3, size, size] u8 of noise whose embeddings differ: of 32 drawn, those are taken one by one whose
-    largest cosine with the ones taken before is least."""
+    """Returns noise pictures [count, 3, size, size] u8 whose embeddings differ.
+
+    Of 32 drawn pictures, the one with the smallest largest cosine to the chosen ones is chosen, one after the other.
+    """
     drawn = torch.randint(0, 256, (32, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
     v = torch.cat([encode(normalised(f[None])) for f in drawn])
     v = v / v.norm(dim=-1, keepdim=True)
-    near, taken = v @ v.T, [0]
-    while len(taken) < count:
-        worst = near[:, taken].amax(1)
-        worst[taken] = 2.0
-        taken.append(int(worst.argmin()))
-    return drawn[taken]
+    cosine, chosen = v @ v.T, [0]
+    while len(chosen) < count:
+        largest = cosine[:, chosen].amax(1)
+        largest[chosen] = 2.0
+        chosen.append(int(largest.argmin()))
+    return drawn[chosen]
 
 
 FORMATS = ("bike", "bike-attributes", "archive", "state-dict", "hugging-face")
@@ -247,7 +250,7 @@ FORMATS = ("bike", "bike-attributes", "archive", "state-dict", "hugging-face")
 def save(
     path: Path, form: str, arch: str, *, header: bool = False, seed: int = 0, half_precision: bool = False
 ) -> Path:
-    """A random checkpoint of one format."""
+    """Saves a random checkpoint in one format."""
     clip = clip_state(arch, seed)
     clip = half(clip) if half_precision else clip
     if form == "bike":
@@ -268,8 +271,8 @@ if __name__ == "__main__":
     parser.add_argument("out", type=Path)
     parser.add_argument("--arch", choices=SIZES, default="tiny")
     parser.add_argument("--format", choices=FORMATS, default="bike")
-    parser.add_argument("--header", action="store_true", help="with the temporal header Transf")
-    parser.add_argument("--half", action="store_true", help="fp16 weights")
+    parser.add_argument("--header", action="store_true", help="add the temporal header Transf (default: none)")
+    parser.add_argument("--half", action="store_true", help="save fp16 weights (default: f32)")
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     save(a.out, a.format, a.arch, header=a.header, seed=a.seed, half_precision=a.half)

@@ -1,9 +1,8 @@
-"""The reference's test protocol as PyTorch and torchvision run it: a clip to scores, with nothing of bike_export but
-the checkpoint's own arithmetic and a list of decoded frames.
+"""Runs the reference's test protocol with PyTorch and torchvision, from decoded frames to scores.
 
-Written out from BIKE's datasets/video.py, datasets/transforms.py and test.py at e8f6a8b: which frames, shorter side to
-256, one crop or three, views, the mean over views between two softmaxes. Dense sampling divides by zero there when
-there is one view; it starts at 0 here.
+Of bike_export it uses only the checkpoint's arithmetic. It follows BIKE's datasets/video.py, datasets/transforms.py and
+test.py at e8f6a8b: frame numbers, shorter side to 256, one crop or three, views, the mean over views between two
+softmaxes. There, dense sampling with one view divides by zero; here, it starts at frame 0.
 """
 
 import math
@@ -12,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from bike_export.checkpoint import Checkpoint
-from bike_export.model import recognise
-from bike_export.model.towers import encode_frames, encode_words, temporal
-from bike_export.text.tokenizer import tokenize
 from PIL import Image
 from torchvision import transforms
 from torchvision.transforms import functional
+
+from bike_export.checkpoint import Checkpoint
+from bike_export.model import scoring
+from bike_export.model.towers import encode_frames, encode_words, temporal
+from bike_export.text.tokenizer import tokenize
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 DENSE_RANGE = 128
@@ -26,7 +26,7 @@ DENSE_RANGE = 128
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a clip is tested."""
+    """The settings of a test protocol."""
 
     views: int = 1
     crops: int = 1
@@ -36,14 +36,16 @@ class Protocol:
 
     @property
     def flags(self) -> list[str]:
-        """The same for bike-edge."""
+        """Returns the same settings as flags of bike-edge."""
         return ["--views", str(self.views), "--crops", str(self.crops)] + (["--dense"] if self.dense else [])
 
 
 @dataclass
-class Tested:
-    """Frame numbers [views, T], S_V [K] (mean over views), and scores [K]: `mean`, after one softmax a view and their
-    mean, and `final`, after the second softmax."""
+class ClipScores:
+    """Frame numbers [views, T], S_V [K] (mean over views), and scores [K].
+
+    `mean` is the mean over views of their softmaxes, `final` is after the second softmax.
+    """
 
     frames: list[list[int]]
     s_v: np.ndarray
@@ -52,7 +54,7 @@ class Tested:
 
 
 def sampled_indices(n: int, segments: int, p: Protocol) -> list[list[int]]:
-    """`_get_test_indices`, a row a temporal view."""
+    """Returns frame numbers as `_get_test_indices` does, one row per temporal view."""
     if p.dense:
         sample_pos = max(0, n - DENSE_RANGE)
         interval = DENSE_RANGE // segments
@@ -65,7 +67,7 @@ def sampled_indices(n: int, segments: int, p: Protocol) -> list[list[int]]:
 
 
 def crops(image: Image.Image, p: Protocol) -> list[torch.Tensor]:
-    """GroupScale and GroupCenterCrop, or GroupFullResSample without flips; then to 0..1 and normalised."""
+    """Applies GroupScale and GroupCenterCrop, or GroupFullResSample without flips, and normalises."""
     image = transforms.Resize(p.resize, transforms.InterpolationMode.BICUBIC)(image)
     if p.crops == 1:
         cut = [transforms.CenterCrop(p.size)(image)]
@@ -79,32 +81,30 @@ def crops(image: Image.Image, p: Protocol) -> list[torch.Tensor]:
 
 @dataclass
 class Views:
-    """A clip's views: frame numbers [views, T] and embeddings [views, T, D], crop-major as the reference orders them."""
+    """A clip's views: frame numbers [views, T] and embeddings [views, T, D], in the reference's order (crops first)."""
 
     frames: list[list[int]]
     embeddings: torch.Tensor
 
 
 def encode(c: Checkpoint, images: Sequence[Image.Image], segments: int, p: Protocol) -> Views:
-    """All views of one clip, given as its decoded frames."""
+    """Encodes all views of a clip from its decoded frames."""
     rows = sampled_indices(len(images), segments, p)
     embedded = {i: encode_frames(c, torch.stack(crops(images[i], p))) for i in sorted({i for row in rows for i in row})}
     views = torch.stack([torch.stack([embedded[i][crop] for i in row]) for crop in range(p.crops) for row in rows])
     return Views(rows * p.crops, views)
 
 
-def score(c: Checkpoint, names: list[str], views: Views, interaction: str) -> Tested:
-    """The clip's scores."""
+def score(c: Checkpoint, names: list[str], views: Views, interaction: str) -> ClipScores:
+    """Returns the clip's scores."""
     sentence, words = encode_words(c, tokenize([f"This is a video about {n}" for n in names]))
     category = torch.from_numpy(sentence)
     spot = interaction == "vcs"
     s_v = torch.stack(
         [
-            recognise.concept_spotting(h, torch.from_numpy(words), category)
-            if spot
-            else recognise.dot_product(h, category)
+            scoring.concept_spotting(h, torch.from_numpy(words), category) if spot else scoring.dot_product(h, category)
             for h in temporal(c, views.embeddings)
         ]
     ).double()
     mean = s_v.softmax(-1).mean(0)
-    return Tested(views.frames, s_v.mean(0).numpy(), mean.numpy(), mean.softmax(-1).numpy())
+    return ClipScores(views.frames, s_v.mean(0).numpy(), mean.numpy(), mean.softmax(-1).numpy())

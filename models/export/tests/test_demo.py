@@ -1,4 +1,4 @@
-"""The committed demo bundle is valid and useful, and the recipe makes the same tables again."""
+"""The demo bundle in the repository is valid and useful, and its recipe makes the same tables again."""
 
 import tomllib
 from pathlib import Path
@@ -15,7 +15,7 @@ BUNDLE = ROOT / "models" / "demo"
 
 @pytest.fixture(scope="module")
 def rebuilt(tmp_path_factory) -> Path:
-    """A bundle made now, with few tuples for the composer, as only the tables are compared."""
+    """Builds the bundle with few tuples for the composer, because only the tables are compared."""
     import torch
 
     from bike_export.demo.build import build
@@ -34,7 +34,7 @@ def rows(tensors: dict[str, np.ndarray], name: str) -> np.ndarray:
     return tensors[name].astype(np.float32) * tensors[f"{name}_scale"][..., None]
 
 
-def test_bundle_is_valid_and_small():
+def test_the_bundle_is_valid_and_small():
     assert check_bundle(BUNDLE) == []
     assert sum(f.stat().st_size for f in BUNDLE.iterdir()) <= 15_000_000
 
@@ -48,19 +48,19 @@ def test_a_changed_byte_is_found(tmp_path):
     assert any("sha256" in p for p in check_bundle(tmp_path))
 
 
-def test_lexicon_is_large_enough_and_serves_the_first_minutes():
+def test_the_lexicon_is_large_and_has_common_things():
     phrases = set((BUNDLE / "lexicon.txt").read_text(encoding="utf-8").splitlines())
     assert len(phrases) >= 2000
     assert {"a desk", "a cup", "a mobile phone", "a keyboard", "a kitchen", "a street", "a dog", "a cat"} <= phrases
 
 
-def test_composer_beats_the_mean_of_phrases():
+def test_the_composer_is_better_than_the_mean_of_phrases():
     quality = manifest(BUNDLE)["quality"]
     for figure in ("cosine", "centred_cosine", "top1_agreement", "spearman"):
         assert quality[f"composer_{figure}"] > quality[f"phrase_mean_{figure}"]
 
 
-def test_composer_graph_agrees_with_the_text_tower_on_the_goldens():
+def test_the_composer_is_near_the_text_tower_on_the_goldens():
     golden = load_file(str(ROOT / "tests" / "data" / "golden_demo.safetensors"))
     composed = golden["composed"] / np.linalg.norm(golden["composed"], axis=1, keepdims=True)
     mean = golden["phrases"].mean(1)
@@ -69,7 +69,7 @@ def test_composer_graph_agrees_with_the_text_tower_on_the_goldens():
     assert cosine.min() > 0.8 and cosine.mean() > of_mean.mean()
 
 
-@pytest.mark.slow  # makes the whole demo: minutes
+@pytest.mark.slow  # builds the whole demo, which takes minutes
 def test_rebuilding_gives_the_same_tables_within_rounding(rebuilt):
     assert check_bundle(rebuilt) == []
     for name in ("categories.txt", "lexicon.txt"):
@@ -81,10 +81,12 @@ def test_rebuilding_gives_the_same_tables_within_rounding(rebuilt):
             assert np.abs(rows(old, name) - rows(new, name)).max() < 0.01
 
 
-@pytest.mark.slow  # makes the whole demo: minutes
+@pytest.mark.slow  # builds the whole demo, which takes minutes
 def test_rebuilding_gives_the_same_frame_encoder(rebuilt):
     import onnxruntime
 
     x = np.random.default_rng(0).normal(size=(1, 3, 224, 224)).astype(np.float32)
-    a, b = (onnxruntime.InferenceSession(str(f / "visual.onnx")).run(None, {"frame": x})[0][0] for f in (BUNDLE, rebuilt))
+    a, b = (
+        onnxruntime.InferenceSession(str(f / "visual.onnx")).run(None, {"frame": x})[0][0] for f in (BUNDLE, rebuilt)
+    )
     assert (a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b) > 0.9999

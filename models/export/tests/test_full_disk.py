@@ -1,4 +1,4 @@
-"""A disk that is full, or a program that is ended, leaves nothing half-written."""
+"""A full disk or a terminated export leaves no incomplete bundle behind."""
 
 import os
 import resource
@@ -14,25 +14,26 @@ EXPORTER = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "-m", "bike_export"]
 
 
-@pytest.mark.parametrize("room", [100_000, 700_000])
-def test_a_full_disk_is_said_and_leaves_nothing(made, tmp_path: Path, room: int):
-    """No file can grow past `room` bytes, so a write fails midway: of a graph, or of the composer."""
+@pytest.mark.parametrize("limit_bytes", [100_000, 700_000])
+def test_a_full_disk_is_reported_and_leaves_nothing(samples, tmp_path: Path, limit_bytes: int):
+    """No file can be larger than the limit, so that writing fails in the middle of a graph or of the composer."""
 
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
 
-    given = ["--labels", made["labels"], "--lexicon", made["lexicon"], "--tuples", "20", "--threads", "1"]
-    command = [*COMMAND, made["bike"], *given, "--out", tmp_path / "out" / "bundle"]
+    inputs = ["--labels", samples["labels"], "--lexicon", samples["lexicon"], "--tuples", "20", "--threads", "1"]
+    command = [*COMMAND, samples["bike"], *inputs, "--out", tmp_path / "out" / "bundle"]
     done = subprocess.run(command, cwd=EXPORTER, preexec_fn=limit, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "error:" in done.stderr and "too large" in done.stderr and "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"error: {tmp_path}") and "the file is too large" in last and "Traceback" not in done.stderr
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_an_export_that_is_ended_leaves_nothing(made, tmp_path: Path):
-    given = ["--labels", made["labels"], "--lexicon", made["lexicon"], "--tuples", "4000", "--threads", "1"]
+def test_a_terminated_export_leaves_nothing(samples, tmp_path: Path):
+    inputs = ["--labels", samples["labels"], "--lexicon", samples["lexicon"], "--tuples", "4000", "--threads", "1"]
     child = subprocess.Popen(
-        [*COMMAND, made["bike"], *given, "--out", tmp_path / "out" / "bundle"],
+        [*COMMAND, samples["bike"], *inputs, "--out", tmp_path / "out" / "bundle"],
         cwd=EXPORTER,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},

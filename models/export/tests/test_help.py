@@ -1,9 +1,10 @@
-"""--help says what happens when an option is left out, for every option of every command."""
+"""--help states the default of every option of every command."""
 
 import argparse
 
 import pytest
-from bike_export.__main__ import COMMANDS, parser
+
+from bike_export.arguments import COMMANDS, parser
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
@@ -12,19 +13,18 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 
 @pytest.mark.parametrize("command", ["export", *COMMANDS])
-def test_every_default_is_explained(command: str):
+def test_every_option_states_its_default(command: str):
     for action in commands()[command]._actions:
         if action.option_strings and not action.required and action.dest != "help":
             assert action.help and "default:" in action.help, action.option_strings
 
 
-def test_defaults_that_are_stated_are_the_ones_that_are_used():
-    """Those that are settled later, against checkpoint and configuration."""
-    from bike_export.export import options, stand_in
+def test_stated_defaults_are_the_ones_in_use():
+    """Checks the defaults that depend on the checkpoint and the configuration file."""
+    from bike_export.export import fit_composer, options
     from bike_export.text.lists import read_prompts
 
-    text = commands()["export"].format_help()
-    said = " ".join(text.split())
-    assert f"(default: {stand_in.TUPLES})" in said
-    assert f"'{read_prompts(None)[0]}', BIKE's" in said
-    assert f"(default: {options.Options.licence}" in said
+    text = " ".join(commands()["export"].format_help().split())
+    assert f"(default: {fit_composer.TUPLES})" in text
+    assert f"'{read_prompts(None)[0]}', BIKE's" in text
+    assert f"(default: {options.Options.licence}" in text

@@ -1,4 +1,4 @@
-"""The examples of README.md and docs/export.md run as they are written, on tiny checkpoints under the names they use."""
+"""The examples of README.md and docs/export.md run as written, on tiny checkpoints with the names in the examples."""
 
 import json
 import re
@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 import random_checkpoints as rc
 from bike_export.__main__ import main
 
@@ -19,15 +20,15 @@ network: {arch: ViT-B/16, sim_header: Transf, interaction: VCS, joint_st: False}
 
 
 def commands(page: str, heading: str) -> list[list[str]]:
-    """The commands of a section's code blocks, one a line or joined by a backslash, without comments."""
+    """Returns the commands in a section's code blocks: one per line or joined by a backslash, without comments."""
     section = (ROOT / page).read_text(encoding="utf-8").split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
     blocks = "\n".join(re.findall(r"```\n(.*?)```", section, re.DOTALL)).replace("\\\n", " ")
     return [words for line in blocks.splitlines() if (words := shlex.split(line, comments=True))]
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with all that the examples name."""
+def example_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Enters a folder with every file that the examples name."""
     rc.save(tmp_path / "ViT-B-32.pt", "archive", "tiny-224")
     rc.save(tmp_path / "k400-vitb-16-f8.pt", "bike", "tiny-224", header=True, half_precision=True)
     files = {
@@ -44,16 +45,18 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for clip in ("clip.mp4", "clips/one.mp4"):
         shutil.copyfile(ROOT / "tests" / "data" / "clip.mp4", tmp_path / clip)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bike_export.export.stand_in.TUPLES", 20)  # a composer is trained, and not a good one
+    monkeypatch.setattr(
+        "bike_export.export.fit_composer.TUPLES", 20
+    )  # trains a composer quickly, which may be a bad one
     return tmp_path
 
 
 @pytest.mark.parametrize(
     ("page", "heading"), [("README.md", "Use your own checkpoint"), ("docs/export.md", "Three examples")]
 )
-def test_examples_run_as_written(program: Path, workplace: Path, page: str, heading: str, monkeypatch):
+def test_examples_run_as_written(program: Path, example_folder: Path, page: str, heading: str, monkeypatch):
     if not shutil.which("ffmpeg"):
-        pytest.skip("no ffmpeg here, and the examples compare on a video")
+        pytest.skip("ffmpeg is not installed, and the examples compare on a video")
     monkeypatch.setenv("PATH", f"{program.parent}:{Path('/usr/bin')}:{Path('/bin')}")
     found = commands(page, heading)
     exports = [c for c in found if c[:3] == ["python", "-m", "bike_export"]]
@@ -66,4 +69,4 @@ def test_examples_run_as_written(program: Path, workplace: Path, page: str, head
             assert done.returncode == 0, done.stderr
             assert json.loads(done.stdout)["results"]
         else:
-            pytest.fail(f"an unknown command in {page}: {command}")
+            pytest.fail(f"unknown command in {page}: {command}")

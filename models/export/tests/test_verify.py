@@ -1,4 +1,4 @@
-"""`verify` with a program: what it prints is compared number by number."""
+"""`verify` compares the output of a program with PyTorch, number by number."""
 
 import json
 import sys
@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from bike_export import verify
 from bike_export.__main__ import main
+from bike_export.bundle_runner import BundleRunner
 from bike_export.model.frames import prepare, sample, uniform_indices
-from bike_export.reader import Bundle
 from test_bundles import EXACT, manifest
 
 
-def program(folder: Path, answer: dict) -> Path:
-    """A stand-in for bike-edge that gives this answer, counting the frames of the clip that it is handed."""
+def fake_program(folder: Path, answer: dict) -> Path:
+    """Writes a program that prints this answer like bike-edge, with frame numbers for the clip in its arguments."""
     path = folder / "program"
     path.write_text(
         f"""#!{sys.executable}
@@ -31,45 +32,45 @@ else:
 
 
 @pytest.mark.parametrize(("error", "status"), [(0.0, 0), (0.1, 1)])
-def test_the_program_is_held_to_the_tolerance(made, export, tmp_path: Path, capsys, error: float, status: int):
+def test_a_difference_beyond_the_tolerance_fails(samples, export, tmp_path: Path, capsys, error: float, status: int):
     folder = export(
-        "bike-header", *EXACT, "--window", "8", "--resize", "64", "--lexicon", str(made["lexicon"]), "--keep-text"
+        "bike-header", *EXACT, "--window", "8", "--resize", "64", "--lexicon", str(samples["lexicon"]), "--keep-text"
     )
     m = manifest(folder)
     clip = tmp_path / "clip"
     clip.mkdir()
-    verify.made_up_clip(clip, 48)
+    verify.generate_clip(clip, 48)
     frames, images = sample(clip, 8)
     pixels = np.stack([prepare(i, 64, 48, m["preprocess"]["mean"], m["preprocess"]["std"]) for i in images])
-    true = verify.by_bundle(Bundle(folder, m), frames, pixels, tower=True)
+    expected = verify.run_onnxruntime(BundleRunner(folder, m), frames, pixels, text_tower=True)
     answer = {
-        "frame_embeddings": [true.embeddings.tolist()],
-        "s_v": (true.s_v + error).tolist(),
-        "s_a": true.s_a.tolist(),
+        "frame_embeddings": [expected.embeddings.tolist()],
+        "s_v": (expected.s_v + error).tolist(),
+        "s_a": expected.s_a.tolist(),
         "labels": (names := (folder / "categories.txt").read_text().splitlines()),
-        "results": [{"label": n, "confidence": float(c)} for n, c in zip(names, true.scores)],
-        "attributes": [{"phrase": p, "similarity": 0.5} for p in true.phrases],
+        "results": [{"label": n, "confidence": float(c)} for n, c in zip(names, expected.scores, strict=True)],
+        "attributes": [{"phrase": p, "similarity": 0.5} for p in expected.phrases],
     }
     command = [
         "verify",
         str(folder),
-        str(made["bike-header"]),
+        str(samples["bike-header"]),
         "--clip",
         str(clip),
         "--binary",
-        str(program(tmp_path, answer)),
+        str(fake_program(tmp_path, answer)),
     ]
     assert main(command) == status
     shown = capsys.readouterr().out
     assert "program against PyTorch, same pixels" in shown and ("OVER" in shown) == bool(status)
 
 
-def test_frames_are_sampled_as_bike_does():
+def test_frames_are_sampled_as_in_bike():
     assert uniform_indices(100, 8) == [0, 12, 25, 37, 50, 62, 75, 87]
     assert uniform_indices(3, 8) == [0, 0, 0, 1, 1, 1, 2, 2]
 
 
-def test_frames_are_prepared_as_torchvision_does():
+def test_frames_are_prepared_as_in_torchvision():
     from PIL import Image
     from torchvision import transforms
 
@@ -77,7 +78,7 @@ def test_frames_are_prepared_as_torchvision_does():
     for size in ((97, 61), (61, 97), (80, 80), (300, 121)):
         image = Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), np.uint8))
         mean, std = [0.48, 0.45, 0.4], [0.26, 0.26, 0.27]
-        theirs = transforms.Compose(
+        reference = transforms.Compose(
             [
                 transforms.Resize(64, transforms.InterpolationMode.BICUBIC),
                 transforms.CenterCrop(48),
@@ -85,4 +86,4 @@ def test_frames_are_prepared_as_torchvision_does():
                 transforms.Normalize(mean, std),
             ]
         )(image)
-        np.testing.assert_allclose(prepare(image, 64, 48, mean, std), theirs.numpy(), atol=1e-5)
+        np.testing.assert_allclose(prepare(image, 64, 48, mean, std), reference.numpy(), atol=1e-5)

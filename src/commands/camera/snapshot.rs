@@ -1,63 +1,63 @@
-//! `camera snapshot`: one picture into a file.
+//! `camera snapshot`: writes one picture to a file.
 
 use std::ffi::OsStr;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use bike_edge::io::{AtomicFile, Durability, Existing, redact_input};
+use bike_edge::picture::OwnedPicture;
+use bike_edge::preprocess::upright;
+use bike_edge::source::{LiveUpdate, open_live};
+use bike_edge::{Error, Result};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
-use crate::cli::args::CameraArgs;
-use crate::config::PictureSettings;
-use crate::error::{Error, Result};
-use crate::preprocess::{Upright, upright};
-use crate::source::Moment;
+use crate::config::CommandSettings;
 
-/// JPEG quality of a hundred.
+/// JPEG quality, of 100.
 const QUALITY: u8 = 92;
 
-/// Waits for a frame `after_s` seconds after the first, and writes it.
+/// Waits for a frame that comes `after_s` seconds after the first one, and writes it.
 pub fn run(
     camera: &OsStr,
     file: &Path,
-    force: bool,
+    existing: Existing,
     after_s: f64,
-    mode: &CameraArgs,
-    picture: &PictureSettings,
+    settings: &CommandSettings,
 ) -> Result<ExitCode> {
-    let kind = Kind::of(file)?;
-    if !force && file.symlink_metadata().is_ok() {
+    let format = PictureFormat::of(file)?;
+    if existing == Existing::Keep && file.symlink_metadata().is_ok() {
         return Err(already_there(file));
     }
-    let mut live = super::open(camera, mode, picture)?;
-    let patience = picture.source.io_timeout_s + after_s;
-    let began = Instant::now();
+    let mut live = open_live(camera, &settings.live_options())?;
+    let timeout_s = settings.source.read.timeout_s + after_s;
+    let started = Instant::now();
     loop {
-        let left = patience - began.elapsed().as_secs_f64();
+        let left = timeout_s - started.elapsed().as_secs_f64();
         if left <= 0.0 {
-            return Err(Error::input(super::super::shown(camera), format!("no picture came within {patience:.0} s")));
+            return Err(Error::input(redact_input(camera), format!("no picture came within {timeout_s:.0} s")));
         }
         match live.newest(after_s, Duration::from_secs_f64(left))? {
-            Moment::Frame(frame) => {
-                write(file, kind, &upright(&frame.picture, picture.roi)?, force)?;
+            LiveUpdate::Frame(frame) => {
+                write(file, format, &upright(&frame.picture, settings.region.roi)?, existing)?;
                 return Ok(ExitCode::SUCCESS);
             }
-            Moment::Waiting | Moment::Lost(_) => {}
-            Moment::Ended => return Err(Error::input(super::super::shown(camera), "ended before its first picture")),
+            LiveUpdate::NoFrame | LiveUpdate::Lost(_) => {}
+            LiveUpdate::Ended => return Err(Error::input(redact_input(camera), "it ended before its first picture")),
         }
     }
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum PictureFormat {
     Png,
     Jpeg,
 }
 
-impl Kind {
+impl PictureFormat {
     fn of(file: &Path) -> Result<Self> {
         let extension = file.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
         match extension.as_deref() {
@@ -69,29 +69,21 @@ impl Kind {
 }
 
 fn already_there(file: &Path) -> Error {
-    Error::Output(format!("{} is there already; name another file, or replace it with --force", file.display()))
+    Error::Output(format!("{} exists already; name another file, or replace it with --force", file.display()))
 }
 
-/// Writes beside the file and moves it there when it is whole.
-fn write(file: &Path, kind: Kind, picture: &Upright, force: bool) -> Result<()> {
+fn write(file: &Path, format: PictureFormat, picture: &OwnedPicture, existing: Existing) -> Result<()> {
     let failed = |e: io::Error| Error::Output(format!("{}: it cannot be written ({e})", file.display()));
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut fresh = tempfile::NamedTempFile::with_prefix_in(".snapshot-", folder).map_err(failed)?;
-    let mut out = BufWriter::new(fresh.as_file_mut());
-    let (rgb, width, height, pixels) = (&picture.rgb, picture.width, picture.height, ExtendedColorType::Rgb8);
-    match kind {
-        Kind::Png => PngEncoder::new(&mut out).write_image(rgb, width, height, pixels),
-        Kind::Jpeg => JpegEncoder::new_with_quality(&mut out, QUALITY).write_image(rgb, width, height, pixels),
+    let mut out = BufWriter::new(AtomicFile::create(file).map_err(failed)?);
+    let (rgb, width, height, pixels) = (picture.bytes(), picture.width(), picture.height(), ExtendedColorType::Rgb8);
+    match format {
+        PictureFormat::Png => PngEncoder::new(&mut out).write_image(rgb, width, height, pixels),
+        PictureFormat::Jpeg => JpegEncoder::new_with_quality(&mut out, QUALITY).write_image(rgb, width, height, pixels),
     }
     .map_err(|e| failed(io::Error::other(e)))?;
-    out.flush().map_err(failed)?;
-    drop(out);
-    fresh.as_file().sync_all().map_err(failed)?;
-    if force {
-        return fresh.persist(file).map(drop).map_err(|e| failed(e.error));
-    }
-    fresh.persist_noclobber(file).map(drop).map_err(|e| match e.error.kind() {
+    let fresh = out.into_inner().map_err(|e| failed(e.into_error()))?;
+    fresh.commit(existing, Durability::PowerCuts).map_err(|e| match e.kind() {
         io::ErrorKind::AlreadyExists => already_there(file),
-        _ => failed(e.error),
+        _ => failed(e),
     })
 }

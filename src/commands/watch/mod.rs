@@ -1,93 +1,61 @@
-//! `watch`: what goes on in a clip or stream, as it goes.
+//! `watch`: reports events in a clip, a stream or a camera.
 
-mod live;
+mod reporter;
 mod step_line;
-mod teller;
 
 use std::process::ExitCode;
-use std::time::Instant;
 
-use crate::cli::args::WatchArgs;
-use crate::config::{PictureSettings, event_spec, live_options};
-use crate::error::{Error, Result};
-use crate::pipeline::{Camera, Engine, GateSpec, Sampler, Session, SessionSpec, TraceReader};
-use crate::source::{Stream, is_camera, open_live, open_stream};
-use crate::stop::Stop;
-use teller::{Names, Teller};
+use bike_edge::io::redact_input;
+use bike_edge::pipeline::{Feed, Observer, Runner, Sampling, Session, SessionSpec, drive};
+use bike_edge::source::{is_camera, open_live, open_stream};
+use bike_edge::units::check_range;
+use bike_edge::{Error, Result};
 
-/// Samples the stream, takes each frame through a session, tells what comes of it.
-pub fn run(args: &WatchArgs) -> Result<ExitCode> {
+use super::support::load_engine;
+use crate::cli::{Verbosity, WatchArgs};
+use crate::config::CommandSettings;
+use crate::signals::StopSignal;
+use reporter::EventReporter;
+
+/// Runs the loop over the input and reports its events.
+pub fn run(args: &WatchArgs, verbosity: Verbosity) -> Result<ExitCode> {
     if args.top == 0 {
-        return Err(Error::Usage("--top 0: give the number of answers in a line, 1 or more".into()));
+        return Err(Error::Usage("--top 0: give the number of categories per line, 1 or more".into()));
     }
-    if args.stats.is_some_and(|every| !(0.0..=86_400.0).contains(&every)) {
-        return Err(Error::Usage("--stats: give seconds from 0 (at the end alone) to 86400".into()));
-    }
-    let picture = PictureSettings::new(&args.picture)?;
-    let mut engine = Engine::load(&args.model)?;
-    let mut session = session(args, &engine, &picture)?;
-    let input = super::shown(&args.input);
-    // Caught from when something can be open to be ended; until then a signal ends the program as usual.
-    if args.live || is_camera(&args.input) {
-        let source = open_live(&args.input, &live_options(&args.mode, &picture.source)?)?;
-        let stop = Stop::catch()?;
-        let teller = Teller::new(args, &input, &engine, &session)?;
-        return live::follow(Camera::new(session, source), &mut engine, teller, &stop);
-    }
-    let mut stream = open_stream(&args.input, &picture.source)?;
-    let stop = Stop::catch()?;
-    let mut teller = Teller::new(args, &input, &engine, &session)?;
-    let followed = match follow(stream.as_mut(), &mut session, &mut engine, &mut teller, &stop) {
-        Err(error @ (Error::PipeClosed | Error::Output(_))) => return Err(error),
-        followed => followed,
+    check_range("--stats", args.stats.unwrap_or(0.0), 0.0..=86_400.0, "seconds")?;
+    let settings = CommandSettings::resolve(args.settings.table()?, args.thresholds.as_deref())?;
+    let mut engine = load_engine(&settings.model, verbosity)?;
+    let sampling = args.replay_trace.clone().map_or(Sampling::Stride, Sampling::Trace);
+    let session = Session::new(&engine, &SessionSpec { sampling, ..settings.session_spec(&args.camera) })?;
+    let input = redact_input(&args.input);
+    let feed = if args.live || is_camera(&args.input) {
+        Feed::Live(open_live(&args.input, &settings.live_options())?)
+    } else {
+        Feed::Recorded(open_stream(&args.input, &settings.source)?)
     };
-    // Whoever was told of an event is told of its end, also where the input broke off.
-    teller.ended(session.finish(), None)?;
-    for warning in stream.warnings() {
+    // Only from here on can events be open, which a signal must end; until now a signal ends the program as usual.
+    let stop = StopSignal::register()?;
+    let mut runner = Runner::new(session, feed);
+    let mut reporter = EventReporter::new(args, &input, &engine, &stop)?;
+    let outcome = match drive(&mut runner, &mut engine, &mut reporter) {
+        Err(error @ (Error::PipeClosed | Error::Output(_))) => return Err(error),
+        outcome => outcome,
+    };
+    // An event that was reported gets its end, even if the input broke off.
+    runner.finish(&mut |update| reporter.update(update))?;
+    for warning in runner.warnings() {
         log::warn!("{input}: {warning}");
     }
-    if !stop.asked() {
-        followed?;
-        if session.steps() == 0 {
-            return Err(Error::input(input, "no frame in it can be decoded"));
+    if !stop.is_requested() {
+        outcome?;
+        if runner.session().steps() == 0 {
+            let problem = match runner.counts() {
+                Some(_) => "it ended before its first frame",
+                None => "no frame in it can be decoded",
+            };
+            return Err(Error::input(input, problem));
         }
     }
-    teller.finish(&engine, &session, None)?;
+    reporter.finish(&engine, &runner)?;
     Ok(stop.exit_code().map_or(ExitCode::SUCCESS, ExitCode::from))
-}
-
-/// Takes a stream through a session, to its end or until a signal asks to stop.
-fn follow(
-    stream: &mut dyn Stream,
-    session: &mut Session,
-    engine: &mut Engine,
-    teller: &mut Teller<'_>,
-    stop: &Stop,
-) -> Result<()> {
-    while let Some(next) = session.next_time().filter(|_| !stop.asked()) {
-        let Some(frame) = stream.first_at_or_after(next)? else { break };
-        let captured = Instant::now();
-        if let Some(step) = session.take(engine, &frame)? {
-            teller.step(&step, captured, None)?;
-            teller.stats_if_due(engine, session, None)?;
-        }
-    }
-    Ok(())
-}
-
-fn session(args: &WatchArgs, engine: &Engine, picture: &PictureSettings) -> Result<Session> {
-    let stride = engine.stride(args.stride);
-    let sampler = match &args.sample_at {
-        Some(trace) => Sampler::repeat(TraceReader::open(trace)?)?,
-        None => Sampler::every(stride)?,
-    };
-    let categories = engine.categories()?;
-    let spec = SessionSpec {
-        camera: args.camera.clone(),
-        fit: picture.fit,
-        roi: picture.roi,
-        events: event_spec(&args.events, &categories, &engine.bundle.manifest.defaults.background, stride)?,
-        gate: GateSpec { enabled: !args.no_gate, ..GateSpec::default() },
-    };
-    Session::new(engine, &spec, sampler)
 }

@@ -2,37 +2,35 @@
 
 use std::time::SystemTime;
 
+use bike_edge::output::{AttributeAnswer, SaliencyPoint};
+use bike_edge::pipeline::{GateDecision, Step};
+use bike_edge::recognition::top_n;
+use bike_edge::units::{Seconds, rounded_score, rounded_time};
 use serde::Serialize;
 
-use super::Names;
-use crate::pipeline::{Step, Verdict};
-use crate::recognition::top_n;
-use crate::output::{AttributeAnswer, SaliencyPoint, brief, rounded};
-use crate::source::Seconds;
-
-/// What the window shows at a step, schema 1 (docs/output.md).
+/// The scores of the window at a step, schema 1 (docs/output.md).
 #[derive(Serialize)]
 pub(super) struct StepLine<'a> {
     schema: u32,
     input: &'a str,
-    /// When the line was made, UTC; the only field that differs between two runs over the same frames.
+    /// When the line was written, UTC; the only field that differs between two runs over the same frames.
     wall: String,
     /// Stream time of the newest frame, seconds.
     t: Seconds,
     frame: u64,
-    /// False until the window holds T frames: scores are then over the frames there are.
+    /// False until the window holds T frames; the scores are then over the frames that it holds.
     full: bool,
     /// Whether the frame was encoded, or why not.
-    gate: Verdict,
+    gate: GateDecision,
     label: &'a str,
     confidence: f64,
-    results: Vec<Standing<'a>>,
+    results: Vec<CategoryScore<'a>>,
     attributes: Vec<AttributeAnswer>,
     saliency: Vec<SaliencyPoint>,
 }
 
 #[derive(Serialize)]
-struct Standing<'a> {
+struct CategoryScore<'a> {
     label: &'a str,
     confidence: f64,
     score_video: f64,
@@ -41,35 +39,36 @@ struct Standing<'a> {
 }
 
 impl<'a> StepLine<'a> {
-    /// The line of a step with the `top` best answers.
-    pub fn new(step: &Step<'_>, names: &'a Names, input: &'a str, top: usize) -> Self {
+    /// The line of a step with the `top` best categories.
+    pub fn new(step: &Step<'_>, categories: &'a [String], phrases: &'a [String], input: &'a str, top: usize) -> Self {
         let scores = step.scores;
         let ranking = top_n(&scores.confidence, top);
-        let label = |k: usize| names.categories.get(k).map_or("", String::as_str);
-        let standing = |&(k, confidence): &(usize, f32)| Standing {
-            label: label(k),
-            confidence: brief(confidence),
-            score_video: brief(scores.s_v[k]),
-            score_attributes: scores.s_a.get(k).copied().map(brief),
+        let label = |category: usize| categories.get(category).map_or("", String::as_str);
+        let result = |&(category, confidence): &(usize, f32)| CategoryScore {
+            label: label(category),
+            confidence: rounded_score(confidence),
+            score_video: rounded_score(scores.s_v[category]),
+            score_attributes: scores.s_a.get(category).copied().map(rounded_score),
         };
         let (winner, confidence) = ranking.first().copied().unwrap_or((0, 0.0));
-        let attribute = |&(i, similarity): &(u32, f32)| {
-            let phrase = names.phrases().get(i as usize).cloned().unwrap_or_default();
-            AttributeAnswer { phrase, similarity: brief(similarity) }
+        let attribute = |&(phrase, similarity): &(u32, f32)| AttributeAnswer {
+            phrase: phrases.get(phrase as usize).cloned().unwrap_or_default(),
+            similarity: rounded_score(similarity),
         };
+        let point =
+            |t: Seconds, frame, weight| SaliencyPoint { t: rounded_time(t), frame, weight: rounded_score(weight) };
         let columns = scores.frames.iter().zip(scores.saliency.row(winner));
-        let point = |t: Seconds, frame, weight| SaliencyPoint { t: rounded(t), frame, weight: brief(weight) };
         Self {
             schema: 1,
             input,
             wall: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-            t: rounded(step.stamp.time),
+            t: rounded_time(step.stamp.time),
             frame: step.stamp.index,
             full: scores.full,
-            gate: step.verdict,
+            gate: step.decision,
             label: label(winner),
-            confidence: brief(confidence),
-            results: ranking.iter().map(standing).collect(),
+            confidence: rounded_score(confidence),
+            results: ranking.iter().map(result).collect(),
             attributes: scores.attributes.iter().map(attribute).collect(),
             saliency: columns.map(|(stamp, &weight)| point(stamp.time, stamp.index, weight)).collect(),
         }

@@ -1,5 +1,7 @@
-//! Whole networks against onnxruntime's answers, and convolutions against tract's own.
+//! Compares whole networks with onnxruntime, convolutions and attention with tract, and the chosen int8 kernel with the
+//! portable one.
 
+use sha2::{Digest, Sha256};
 use tract_core::ops::cnn::conv::{Conv, KernelFormat};
 use tract_core::ops::cnn::{PaddingSpec, PoolSpec};
 use tract_core::ops::math;
@@ -7,22 +9,22 @@ use tract_core::ops::nn::DataFormat;
 use tract_onnx::tract_hir::internal::*;
 
 use super::*;
-use crate::encoder::qlinear::kernel::Kernel;
+use crate::encoder::cpu::choice::{Precision, kernel_named, supported_kernels};
 
 fn file(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/data/vit/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-pub(super) fn floats(name: &str) -> Vec<f32> {
+fn floats(name: &str) -> Vec<f32> {
     file(name).chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
-pub(super) fn cosine(a: &[f32], b: &[f32]) -> f64 {
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
-/// The answer of `model` to `x`.
+/// Returns the output of `model` for `x`.
 fn run(model: TypedModel, x: &[f32]) -> Vec<f32> {
     let shape = model.input_fact(0).unwrap().shape.as_concrete().unwrap().to_vec();
     let x = Tensor::from_shape(&shape, x).unwrap();
@@ -30,29 +32,30 @@ fn run(model: TypedModel, x: &[f32]) -> Vec<f32> {
     y[0].try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().to_vec()
 }
 
-pub(super) fn answer(name: &str, engine: &Arc<Engine>, pruning: Pruning) -> (Report, Vec<f32>) {
+/// Returns what was replaced in an int8 network of tests/data/vit, and its output for the test input.
+fn output(name: &str, cpu: &Arc<CpuContext>, pruning: Pruning) -> (Report, Vec<f32>) {
     let onnx = file(&format!("{name}.int8.onnx"));
     let mut model = parser().model_for_read(&mut &*onnx).unwrap().into_typed().unwrap();
-    let report = rewrite(&mut model, engine, pruning, Weights::default()).unwrap();
+    let report = rewrite(&mut model, cpu, pruning, ExternalWeights::default()).unwrap();
     (report, run(model, &floats(&format!("{name}.input.f32"))))
 }
 
 #[test]
-fn every_kernel_answers_as_onnxruntime_does() {
+fn every_kernel_gives_the_output_of_onnxruntime() {
     let everything = [
         ("tiny", Report { linears: 9, attentions: 2, norms: 6, patch_embeddings: 1, ..Report::default() }),
         ("tiny-header", Report { linears: 8, attentions: 2, norms: 4, ..Report::default() }),
         ("tiny-gelu", Report { linears: 9, attentions: 2, norms: 6, patch_embeddings: 1, ..Report::default() }),
-        // Pointwise convolutions are linear layers, and nothing is moved between them and the others.
+        // Pointwise convolutions are linear layers, and no axes are moved between them and the other convolutions.
         ("tiny-mobile", Report { linears: 6, convolutions: 3, ..Report::default() }),
     ];
     for (name, expected) in everything {
         let (golden, exact) = (floats(&format!("{name}.int8.f32")), floats(&format!("{name}.fp32.f32")));
-        for kernel in Kernel::all_supported() {
+        for kernel in supported_kernels() {
             for (threads, precision) in [(1, Precision::Full), (3, Precision::Full), (3, Precision::Fast)] {
-                let engine = Arc::new(Engine::new(threads, Some(kernel), precision).unwrap());
-                let least = if engine.bf16.is_some() { 0.9995 } else { 0.9998 };
-                let (report, found) = answer(name, &engine, Pruning::Off);
+                let cpu = Arc::new(CpuContext::new(threads, Some(kernel), precision).unwrap());
+                let least = if cpu.bf16.is_some() { 0.9995 } else { 0.9998 };
+                let (report, found) = output(name, &cpu, Pruning::Off);
                 assert_eq!(report, expected, "{name}");
                 assert!(cosine(&found, &golden) >= least, "{name} {kernel:?}: {}", cosine(&found, &golden));
                 assert!(cosine(&found, &exact) >= cosine(&golden, &exact) - 2e-4, "{name} {kernel:?}");
@@ -62,33 +65,33 @@ fn every_kernel_answers_as_onnxruntime_does() {
 }
 
 #[test]
-fn pruning_computes_one_row_and_hardly_changes_the_answer() {
-    let engine = Arc::new(Engine::new(1, None, Precision::Full).unwrap());
-    let (report, found) = answer("tiny", &engine, Pruning::On);
+fn pruning_computes_one_row_and_hardly_changes_the_output() {
+    let cpu = Arc::new(CpuContext::new(1, None, Precision::Full).unwrap());
+    let (report, found) = output("tiny", &cpu, Pruning::On);
     // Attention, projection, norm and two layers of the last block.
     assert_eq!(report.pruned, 5);
     assert!(cosine(&found, &floats("tiny.int8.f32")) >= 0.9995);
-    // Nothing to leave out where every row is an answer.
-    assert_eq!(answer("tiny-header", &engine, Pruning::On).0.pruned, 0);
+    // Nothing is pruned if every row is an output.
+    assert_eq!(output("tiny-header", &cpu, Pruning::On).0.pruned, 0);
 }
 
 #[test]
-fn causal_attention_answers_as_tract_does() {
+fn causal_attention_gives_the_output_of_tract() {
     let onnx = std::fs::read(format!("{}/tests/data/text/tower/text.onnx", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let tokens: Vec<i64> = (0..77).map(|i| (i * 31) % 578).collect();
-    let answer = |model: TypedModel| {
+    let output = |model: TypedModel| {
         let x = Tensor::from_shape(&[1, 77], &tokens).unwrap();
         let y = model.into_optimized().unwrap().into_runnable().unwrap().run(tvec!(x.into_tvalue())).unwrap();
         y[0].try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().to_vec()
     };
     let model = || parser().model_for_read(&mut &*onnx).unwrap().into_typed().unwrap();
-    let expected = answer(model());
-    for kernel in Kernel::all_supported() {
-        let engine = Arc::new(Engine::new(3, Some(kernel), Precision::Full).unwrap());
+    let expected = output(model());
+    for kernel in supported_kernels() {
+        let cpu = Arc::new(CpuContext::new(3, Some(kernel), Precision::Full).unwrap());
         let mut ours = model();
-        let report = rewrite(&mut ours, &engine, Pruning::On, Weights::default()).unwrap();
+        let report = rewrite(&mut ours, &cpu, Pruning::On, ExternalWeights::default()).unwrap();
         assert_eq!((report.attentions, report.norms), (1, 3));
-        let found = answer(ours);
+        let found = output(ours);
         let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-5, "{kernel:?}: {worst}");
     }
@@ -115,8 +118,8 @@ fn other_masks_are_left_to_tract() {
         model.select_output_outlets(&mixed).unwrap();
         let numbers = noise(5 * 64);
         let expected = run(model.clone(), &numbers);
-        let engine = Arc::new(Engine::new(1, None, Precision::Full).unwrap());
-        let report = rewrite(&mut model, &engine, Pruning::On, Weights::default()).unwrap();
+        let cpu = Arc::new(CpuContext::new(1, None, Precision::Full).unwrap());
+        let report = rewrite(&mut model, &cpu, Pruning::On, ExternalWeights::default()).unwrap();
         assert_eq!(report.attentions, usize::from(name == "causal"), "{name}");
         for (a, b) in run(model, &numbers).iter().zip(&expected) {
             assert!((a - b).abs() < 1e-5, "{name}");
@@ -124,7 +127,7 @@ fn other_masks_are_left_to_tract() {
     }
 }
 
-/// Numbers that look random.
+/// Returns pseudo-random numbers.
 fn noise(n: usize) -> Vec<f32> {
     let mut state = n as u32 | 1;
     let mut next = || {
@@ -134,6 +137,7 @@ fn noise(n: usize) -> Vec<f32> {
     (0..n).map(|_| next()).collect()
 }
 
+/// A convolution to test.
 struct Layer {
     channels: [usize; 2],
     group: usize,
@@ -144,7 +148,7 @@ struct Layer {
     residual: bool,
 }
 
-/// A convolution, a clip to 0..0.75 and perhaps an addition of the input, on `[1, C, 9, 11]`.
+/// Returns a model of a convolution, a clamp to 0..0.75 and perhaps an addition of the input, on `[1, C, 9, 11]`.
 fn network(l: &Layer) -> TypedModel {
     let mut model = TypedModel::default();
     let x = model.add_source("x", f32::fact([1, l.channels[0], 9, 11])).unwrap();
@@ -176,7 +180,7 @@ fn network(l: &Layer) -> TypedModel {
 }
 
 #[test]
-fn convolutions_answer_as_tract_does() {
+fn convolutions_give_the_output_of_tract() {
     let plain = Layer { channels: [16, 24], group: 1, kernel: 1, stride: 1, before: 0, after: 0, residual: false };
     let depthwise = Layer { channels: [16; 2], group: 16, kernel: 3, before: 1, after: 1, ..plain };
     let layers = [
@@ -193,11 +197,11 @@ fn convolutions_answer_as_tract_does() {
     for layer in layers {
         let x = noise(layer.channels[0] * 99);
         let expected = run(network(&layer), &x);
-        for kernel in Kernel::all_supported() {
+        for kernel in supported_kernels() {
             for threads in [1, 3] {
-                let engine = Arc::new(Engine::new(threads, Some(kernel), Precision::Full).unwrap());
+                let cpu = Arc::new(CpuContext::new(threads, Some(kernel), Precision::Full).unwrap());
                 let mut model = network(&layer);
-                assert_eq!(rewrite(&mut model, &engine, Pruning::On, Weights::default()).unwrap().convolutions, 1);
+                assert_eq!(rewrite(&mut model, &cpu, Pruning::On, ExternalWeights::default()).unwrap().convolutions, 1);
                 let found = run(model, &x);
                 assert_eq!(found.len(), expected.len());
                 let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -205,4 +209,37 @@ fn convolutions_answer_as_tract_does() {
             }
         }
     }
+}
+
+/// The environment variable with the kernel that must be chosen; if it is not set, any kernel may be.
+const EXPECTED: &str = "BIKE_EDGE_EXPECTED_KERNEL";
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Prints what `make test-arm` reads from the test program on an emulated processor: the kernel that was chosen there and
+/// proof that this program computed the result.
+#[test]
+fn the_chosen_kernel_equals_the_portable_one_bit_for_bit() {
+    let chosen = Arc::new(CpuContext::new(1, None, Precision::Full).unwrap());
+    let name = chosen.kernel.name();
+    if let Ok(expected) = std::env::var(EXPECTED) {
+        assert_eq!(name, expected, "{EXPECTED} is not the kernel that was chosen");
+    }
+    let (report, found) = output("tiny", &chosen, Pruning::Off);
+    let linears = Report { linears: 9, ..report };
+    assert_eq!(report, linears, "not every linear layer was computed by the kernel");
+    let similarity = cosine(&found, &floats("tiny.int8.f32"));
+    assert!(similarity >= 0.9998, "kernel {name}: cosine {similarity} with onnxruntime");
+    // The same f32 instructions around another int8 kernel: nothing may differ.
+    let portable = kernel_named("portable").unwrap();
+    let portable = CpuContext { kernel: portable, ..CpuContext::new(1, None, Precision::Full).unwrap() };
+    assert_eq!(output("tiny", &Arc::new(portable), Pruning::Off).1, found, "kernel {name}");
+
+    let bytes: Vec<u8> = found.iter().flat_map(|x| x.to_le_bytes()).collect();
+    println!("kernel={name} linears={} cosine={similarity:.7} answer-sha256={} ok", report.linears, hex(&bytes));
+    let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    println!("binary-sha256={}", hex(&program));
+    println!("nonce={}", std::env::var("NONCE").unwrap_or_default());
 }

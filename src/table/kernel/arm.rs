@@ -1,10 +1,11 @@
-//! Kernels for aarch64, all of which has NEON.
+//! Kernels for aarch64, where every CPU has NEON.
 
 use std::arch::aarch64::*;
 use std::arch::asm;
 
 use half::f16;
 
+use super::loops::entry_points;
 use super::simd::{LANES, Simd};
 
 /// NEON, in four registers of four lanes.
@@ -25,7 +26,7 @@ macro_rules! intrinsic {
     }};
 }
 
-/// Eight halves, widened. The intrinsics for it are not stable yet; the instructions are part of base ARMv8.
+/// Widens eight half-precision numbers. The intrinsics are not stable yet; the instructions are part of base ARMv8.
 #[inline(always)]
 fn widen(x: &[f16; 8]) -> (float32x4_t, float32x4_t) {
     let halves = intrinsic!(vld1q_u16(x.as_ptr().cast()));
@@ -38,7 +39,7 @@ fn widen(x: &[f16; 8]) -> (float32x4_t, float32x4_t) {
     (low, high)
 }
 
-/// Four integers as floats.
+/// Converts four integers to floats.
 #[inline(always)]
 fn float(x: int16x4_t) -> float32x4_t {
     intrinsic!(vcvtq_f32_s32(vmovl_s16(x)))
@@ -135,7 +136,7 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn prefetch(self, address: *const u8) {
-        // SAFETY: a hint; it reads nothing that can be observed and never faults.
+        // SAFETY: a prefetch is a hint that never faults and has no effect that the program can observe.
         unsafe { asm!("prfm pldl1strm, [{0}]", in(reg) address, options(nostack, preserves_flags, readonly)) }
     }
 
@@ -151,7 +152,7 @@ impl Simd for Neon {
 
 entry_points!(Neon, "neon", ["neon"], one: 4, many: 2 x 2);
 
-/// These kernels, where the CPU has NEON.
-pub fn detect() -> Option<super::Kernels> {
+/// Returns the NEON kernels if the CPU has NEON.
+pub fn detect() -> Option<Kernels> {
     std::arch::is_aarch64_feature_detected!("neon").then_some(TABLE)
 }

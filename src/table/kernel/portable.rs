@@ -1,7 +1,8 @@
-//! Kernels in plain Rust, for any CPU; the compiler makes of them what it can.
+//! Kernels in plain Rust for any CPU; the compiler may vectorise them.
 
 use half::f16;
 
+use super::loops::entry_points;
 use super::simd::{LANES, Simd};
 
 /// Plain Rust.
@@ -17,10 +18,10 @@ fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
     out
 }
 
-/// Half to single precision by moving bits: exact for every finite number, which tables are checked to be.
+/// Converts half to single precision by shifting bits. This is exact for finite numbers, and tables hold no others.
 #[inline(always)]
 fn widen(x: f16) -> f32 {
-    /// 2^112, the difference of the two exponents' biases.
+    /// 2^112, from the difference between the two exponent biases.
     const REBIAS: f32 = f32::from_bits((127 + 112) << 23);
     let bits = u32::from(x.to_bits());
     let magnitude = f32::from_bits((bits & 0x7fff) << 13) * REBIAS;
@@ -114,5 +115,5 @@ impl Simd for Portable {
 
 entry_points!(Portable, "portable", [], one: 4, many: 2 x 2);
 
-/// The kernels every CPU can run.
-pub const KERNELS: super::Kernels = TABLE;
+/// The kernels that every CPU can run.
+pub const KERNELS: Kernels = TABLE;

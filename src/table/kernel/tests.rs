@@ -1,10 +1,12 @@
-//! Every kernel this CPU can run against the portable one and against f64, on edge shapes.
+//! Compares every kernel that this CPU can run with results in f64, for shapes at the edges of blocks.
 
 use half::f16;
 
-use super::*;
+use super::available;
+use super::loops::{Dot, Group, Kernels, Mix, SoftmaxSums};
+use super::simd::LANES;
 
-/// Numbers between -1 and 1, always the same.
+/// Returns pseudo-random numbers between -1 and 1 that depend only on the seed.
 fn numbers(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2).wrapping_add(0x9e37_79b9_7f4a_7c15);
     std::iter::repeat_with(|| {
@@ -15,7 +17,7 @@ fn numbers(count: usize, seed: u64) -> Vec<f32> {
     .collect()
 }
 
-fn dot_agrees<E: Copy>(dot: fn(&Kernels) -> Dot<E>, convert: fn(f32) -> E, exact: fn(E) -> f64) {
+fn check_dot<E: Copy>(dot: fn(&Kernels) -> Dot<E>, convert: fn(f32) -> E, exact: fn(E) -> f64) {
     for width in [1, 2, 15, 16, 17, 31, 32, 48, 100, 512] {
         for rows in [1, 3, 4, 7, 8, 9, 21] {
             for vectors in [1, 2, 3, 4, 5, 8, 9] {
@@ -41,11 +43,11 @@ fn dot_agrees<E: Copy>(dot: fn(&Kernels) -> Dot<E>, convert: fn(f32) -> E, exact
                                 kernels.name
                             );
                         }
-                        assert_eq!(out[v * stride + rows..][..3], [7.0; 3], "wrote past the rows");
+                        assert_eq!(out[v * stride + rows..][..3], [7.0; 3], "wrote beyond the rows");
                     }
-                    let mut alone = vec![0.0; rows];
-                    dot(&kernels)(&table, width, &x[..width], &mut alone, rows);
-                    assert_eq!(alone[..], out[..rows], "{}: a vector's results depend on its company", kernels.name);
+                    let mut single = vec![0.0; rows];
+                    dot(&kernels)(&table, width, &x[..width], &mut single, rows);
+                    assert_eq!(single[..], out[..rows], "{}: results depend on the other vectors", kernels.name);
                 }
             }
         }
@@ -53,21 +55,21 @@ fn dot_agrees<E: Copy>(dot: fn(&Kernels) -> Dot<E>, convert: fn(f32) -> E, exact
 }
 
 #[test]
-fn dot_f32_agrees_on_edge_shapes() {
-    dot_agrees(|k| k.dot_f32, |x| x, f64::from);
+fn dot_f32_agrees_with_f64_on_edge_shapes() {
+    check_dot(|k| k.dot_f32, |x| x, f64::from);
 }
 
 #[test]
-fn dot_f16_agrees_on_edge_shapes() {
-    dot_agrees(|k| k.dot_f16, f16::from_f32, f64::from);
+fn dot_f16_agrees_with_f64_on_edge_shapes() {
+    check_dot(|k| k.dot_f16, f16::from_f32, f64::from);
 }
 
 #[test]
-fn dot_i8_agrees_on_edge_shapes() {
-    dot_agrees(|k| k.dot_i8, |x| (x * 128.0) as i8, f64::from);
+fn dot_i8_agrees_with_f64_on_edge_shapes() {
+    check_dot(|k| k.dot_i8, |x| (x * 128.0) as i8, f64::from);
 }
 
-fn mix_agrees<E: Copy>(mix: fn(&Kernels) -> Mix<E>, convert: fn(f32) -> E, exact: fn(E) -> f64) {
+fn check_mix<E: Copy>(mix: fn(&Kernels) -> Mix<E>, convert: fn(f32) -> E, exact: fn(E) -> f64) {
     for width in [1, 2, 15, 16, 17, 31, 32, 71, 77] {
         for rows in [0, 1, 2, 17] {
             let table: Vec<E> = numbers(rows * width, 1).into_iter().map(convert).collect();
@@ -87,14 +89,14 @@ fn mix_agrees<E: Copy>(mix: fn(&Kernels) -> Mix<E>, convert: fn(f32) -> E, exact
 }
 
 #[test]
-fn mixes_agree_on_edge_shapes() {
-    mix_agrees(|k| k.mix_f32, |x| x, f64::from);
-    mix_agrees(|k| k.mix_f16, f16::from_f32, f64::from);
-    mix_agrees(|k| k.mix_i8, |x| (x * 128.0) as i8, f64::from);
+fn mix_agrees_with_f64_on_edge_shapes() {
+    check_mix(|k| k.mix_f32, |x| x, f64::from);
+    check_mix(|k| k.mix_f16, f16::from_f32, f64::from);
+    check_mix(|k| k.mix_i8, |x| (x * 128.0) as i8, f64::from);
 }
 
 #[test]
-fn every_finite_half_is_widened_exactly() {
+fn every_finite_f16_is_converted_exactly() {
     let halves: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).filter(|x| x.is_finite()).collect();
     for kernels in available() {
         let mut out = vec![0.0; halves.len()];
@@ -120,7 +122,7 @@ fn exp_is_within_1e_7_over_its_range() {
 }
 
 #[test]
-fn exp_takes_shift_and_scale_and_any_length() {
+fn exp_applies_shift_and_scale_for_any_length() {
     for kernels in available() {
         for count in [0, 1, 15, 16, 17, 33] {
             let x = numbers(count, 3);
@@ -135,7 +137,7 @@ fn exp_takes_shift_and_scale_and_any_length() {
 }
 
 #[test]
-fn softmax_sums_agree_on_edge_shapes() {
+fn softmax_sums_agree_with_f64_on_edge_shapes() {
     for count in [1, 2, 8, 63, 64] {
         for sizes in [vec![1], vec![16], vec![17, 1, 5], vec![77, 15, 33]] {
             let rows: usize = sizes.iter().sum();
@@ -158,10 +160,10 @@ fn softmax_sums_agree_on_edge_shapes() {
                     for j in 0..group.rows {
                         let x: Vec<f64> =
                             (0..count).map(|t| f64::from(columns[t * stride + group.first + j]) * 100.0).collect();
-                        let most = x.iter().copied().fold(f64::MIN, f64::max);
-                        let sum: f64 = x.iter().map(|x| (x - most).exp()).sum();
+                        let largest = x.iter().copied().fold(f64::MIN, f64::max);
+                        let sum: f64 = x.iter().map(|x| (x - largest).exp()).sum();
                         for (truth, x) in truth.iter_mut().zip(&x) {
-                            *truth += f64::from(weights[group.weights + j]) * (x - most).exp() / sum;
+                            *truth += f64::from(weights[group.weights + j]) * (x - largest).exp() / sum;
                         }
                     }
                     let total: f64 = truth.iter().sum();

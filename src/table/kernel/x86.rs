@@ -1,26 +1,26 @@
-//! Kernels for x86-64 with AVX2, FMA and F16C, and with AVX-512.
+//! Kernels for x86-64 with AVX2, FMA and F16C, or with AVX-512.
 
 use half::f16;
 
+use super::loops::entry_points;
 use super::simd::{LANES, Simd};
 
-/// Runs an intrinsic of this file's instruction sets.
+/// Calls an intrinsic of this file's instruction sets.
 macro_rules! intrinsic {
     ($call:expr) => {{
         // SAFETY: values of the implementing types are made only inside functions compiled for the instruction set,
-        // which are reached only after it was detected; pointers come from references to arrays of the full size.
+        // which are called only after it was detected; pointers come from references to arrays of the full size.
         unsafe { $call }
     }};
 }
 
 pub mod avx2 {
-    //! Two registers of eight lanes.
+    //! AVX2: two registers of eight lanes.
     use std::arch::x86_64::*;
 
-    use super::super::Kernels;
-    use super::{LANES, Simd, f16};
+    use super::{LANES, Simd, entry_points, f16};
 
-    /// AVX2, FMA and F16C.
+    /// The instruction sets AVX2, FMA and F16C.
     #[derive(Clone, Copy)]
     pub struct Avx2;
 
@@ -123,7 +123,7 @@ pub mod avx2 {
 
     entry_points!(Avx2, "avx2", ["avx2,fma,f16c"], one: 4, many: 2 x 2);
 
-    /// These kernels, where the CPU has AVX2, FMA and F16C.
+    /// Returns these kernels if the CPU has AVX2, FMA and F16C.
     pub fn detect() -> Option<Kernels> {
         let has =
             is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
@@ -132,13 +132,12 @@ pub mod avx2 {
 }
 
 pub mod avx512 {
-    //! One register of sixteen lanes.
+    //! AVX-512: one register of sixteen lanes.
     use std::arch::x86_64::*;
 
-    use super::super::Kernels;
-    use super::{LANES, Simd, f16};
+    use super::{LANES, Simd, entry_points, f16};
 
-    /// AVX-512 F and VL.
+    /// The instruction sets AVX-512 F and VL.
     #[derive(Clone, Copy)]
     pub struct Avx512;
 
@@ -227,7 +226,7 @@ pub mod avx512 {
 
     entry_points!(Avx512, "avx512", ["avx512f,avx512vl"], one: 8, many: 4 x 4);
 
-    /// These kernels, where the CPU has AVX-512 F and VL.
+    /// Returns these kernels if the CPU has AVX-512 F and VL.
     pub fn detect() -> Option<Kernels> {
         (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl")).then_some(TABLE)
     }

@@ -1,10 +1,10 @@
-"""Makes the goldens of the tokenizer, and the list of HTML's names that it reads.
+"""Makes the goldens of the tokenizer, and the list of HTML entities that it decodes.
 
     models/export/.venv/bin/python tests/data/text/make.py
 
-tokenizer.txt holds the first of CLIP's merges (MIT, OpenAI): enough for every way through the algorithm in a tenth of
-the size. tokens.json has texts and the tokens that the exporter's own tokenizer makes of them with these merges.
-With --merges 48894 --out FOLDER the same is made with all of CLIP's, to be tried once by hand.
+tokenizer.txt has the first of CLIP's merges (MIT, OpenAI), enough for every branch of the algorithm in a tenth of the
+size. tokens.json has texts and their tokens by the exporter's tokenizer with these merges. With --merges 48894 --out
+FOLDER the same is made with all merges of CLIP, for a test by hand.
 """
 
 import argparse
@@ -19,8 +19,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 sys.path.insert(0, str(ROOT / "models" / "export"))
 
-import ftfy  # noqa: E402
-from bike_export.text import tokenizer, vocabulary  # noqa: E402
+import ftfy
+
+from bike_export.text import tokenizer, vocabulary
 
 BY_HAND = """
 This is a video about abseiling
@@ -46,15 +47,26 @@ $1,234.56 50% C++ C# #1 *** --- ... … – — ~ ^ ` | \\ / { } [ ] ( ) < > = +
 riding a bicycle,driving a car,an empty room
 This is a video about a dog,a cat,a horse,a tree,a street
 \x1b[31mred\x1b[0m \x1b[1;2 x \x07bell \x00nul \x7fdel
-"""
+"""  # noqa: E501
 SIGNS = "\u0301\u0308\u0345'’\"&;#<>|,.!?-_/@€£½²③ⅣABCxyzßéÉçñøåΣσςЖжаاب日本語한국👍🏽❤️\u200d \t\u00a0\u3000ﬁ０Ａ"
 
 
 def texts() -> list[str]:
-    """Written by hand, from the lists of this repository, and drawn."""
-    found = ["", " ", *[line for line in BY_HAND.split("\n") if line], "word " * 75, "word " * 76, "x" * 300, "?" * 200, "日" * 90]
+    """Returns texts written by hand, texts from the lists of this repository, and random texts."""
+    found = [
+        "",
+        " ",
+        *[line for line in BY_HAND.split("\n") if line],
+        "word " * 75,
+        "word " * 76,
+        "x" * 300,
+        "?" * 200,
+        "日" * 90,
+    ]
     for list_file in sorted((ROOT / "models" / "lexicon").glob("*.txt"))[:6]:
-        lines = [line for line in list_file.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+        lines = [
+            line for line in list_file.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")
+        ]
         found += [f"This is a video about {line}" for line in lines[:: max(1, len(lines) // 12)]]
     draw = random.Random(7)
     found += ["".join(draw.choice(SIGNS) for _ in range(draw.randrange(1, 24))) for _ in range(150)]
@@ -67,20 +79,21 @@ def texts() -> list[str]:
 
 
 def is_repaired(text: str) -> bool:
-    """Whether ftfy takes a text for one that was decoded wrongly: the binary leaves such texts as they are."""
+    """Returns whether ftfy repairs a wrong decoding in a text. bike-edge does not repair such texts."""
     return ftfy.fix_text(text) != ftfy.fix_text(text, fix_encoding=False)
 
 
 def write_names() -> None:
-    """src/text/references.txt: a name and its code points a line."""
+    """Writes src/text/references.txt: a name and its code points per line."""
     lines = [f"{name} {' '.join(f'{ord(c):x}' for c in text)}" for name, text in sorted(html.entities.html5.items())]
     (ROOT / "src" / "text" / "references.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main() -> None:
+    """Writes the goldens and the entities."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--merges", type=int, default=4000)
-    parser.add_argument("--out", type=Path, default=HERE)
+    parser.add_argument("--merges", type=int, default=4000, help="merges to use (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder for the goldens (default: %(default)s)")
     a = parser.parse_args()
     merges = vocabulary.merges()[: a.merges]
     tokenizer.merges = lambda: merges
@@ -88,9 +101,9 @@ def main() -> None:
     (a.out / "tokenizer.txt").write_text("".join(f"{x} {y}\n" for x, y in merges), encoding="utf-8")
     pieces = tokenizer.pieces()
     start, end = pieces["<|startoftext|>"], pieces["<|endoftext|>"]
-    assert len(pieces) == 514 + len(merges), "pieces that are made twice"
+    assert len(pieces) == 514 + len(merges), "two merges give the same piece"
     goldens = [{"text": t, "tokens": [start, *tokenizer.encode(t), end]} for t in texts()]
-    # One text a line, so that a change can be read.
+    # One text per line, so that a change is readable.
     lines = ",\n".join(json.dumps(g) for g in goldens)
     (a.out / "tokens.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     write_names()

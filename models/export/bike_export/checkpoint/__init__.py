@@ -1,10 +1,9 @@
-"""Checkpoints, in any of the formats they are published in, as one: CLIP's own names, f32, checked.
+"""Reads checkpoints of every supported format into one form: CLIP's own tensor names, f32, checked.
 
-`load(path)` tells the format by what is in the file. Nothing in a file is ever run.
+`load(path)` detects the format from the content. Nothing in a file is ever run.
 """
 
 from .load import Checkpoint, load
-from .problem import BadCheckpoint
 from .shape import Shape
 
-__all__ = ["BadCheckpoint", "Checkpoint", "Shape", "load"]
+__all__ = ["Checkpoint", "Shape", "load"]

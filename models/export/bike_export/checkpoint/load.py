@@ -1,4 +1,4 @@
-"""Reads a checkpoint of any supported format, told apart by its content."""
+"""Loads a checkpoint of any supported format, which is detected from its content."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,32 +7,33 @@ from typing import Any
 
 import torch
 
-from . import container, huggingface
-from .problem import BadCheckpoint, some
+from ..bundle import sha256
+from ..problem import Problem, shorten
+from . import container, hugging_face
+from .folder_config import read_activation
 from .shape import Shape, attribute_shapes, check, clip_shapes, header_shapes, read_shape
-from .stated import folder_activation
 
 ACTIVATIONS = ("quickgelu", "gelu")
-# Facts that OpenAI's archives carry beside the weights, and a buffer of OpenCLIP's: all follow from the weights.
-SPARE = ("input_resolution", "context_length", "vocab_size", "attn_mask", "text.attn_mask")
+# Facts in OpenAI's archives and a buffer of OpenCLIP's. All of them follow from the weights.
+REDUNDANT = ("input_resolution", "context_length", "vocab_size", "attn_mask", "text.attn_mask")
 
 
 @dataclass
 class Checkpoint:
-    """A model in CLIP's own names, f32 on the CPU."""
+    """A model in CLIP's own tensor names, f32 on the CPU."""
 
-    kind: str  # what was found, for people: "BIKE checkpoint", "OpenAI CLIP archive", ...
+    kind: str  # the detected format, for people: "BIKE checkpoint", "OpenAI CLIP archive", ...
     path: Path
     sha256: str
     shape: Shape
     activation: str  # quickgelu | gelu
     clip: dict[str, torch.Tensor]
-    header: dict[str, torch.Tensor]  # temporal header Transf; empty: none
-    heads: dict[str, torch.Tensor]  # query_fc and sentence_fc of the trained attribute branch; empty: none
+    header: dict[str, torch.Tensor]  # temporal header Transf; empty if there is none
+    heads: dict[str, torch.Tensor]  # query_fc and sentence_fc of the trained attribute branch; empty if there are none
     fine_tuned: bool  # a BIKE checkpoint, not CLIP as it was published
 
     def same_text_tower(self, other: "Checkpoint") -> bool:
-        """Whether the text towers are the same, to the rounding of half precision (BIKE's training freezes them)."""
+        """Returns whether the text towers are equal within half precision, as they are in BIKE's checkpoints."""
         names = [n for n in self.clip if not n.startswith("visual.") and n != "logit_scale"]
         return self.activation == other.activation and all(
             n in other.clip
@@ -43,94 +44,91 @@ class Checkpoint:
 
 
 def sha256_of(path: Path) -> str:
-    """Hash of a file; of a folder, the hash of the names and hashes of its weights and configuration."""
+    """Returns the hash of a file; of a folder, the hash of the names and hashes of its weights and configuration."""
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix in (".safetensors", ".bin", ".json"))
         return hashlib.sha256("".join(f"{p.name} {sha256_of(p)}\n" for p in files).encode()).hexdigest()
-    digest = hashlib.sha256()
-    with open(path, "rb") as f:
-        while block := f.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return sha256(path)
 
 
 def _tensors(value: Any, where: str) -> dict[str, torch.Tensor]:
-    """A state dict, with `module.` dropped wherever it stands in a name (DataParallel leaves it there)."""
+    """Returns a state dict, without the `module.` that data-parallel training leaves anywhere in a name."""
     if not isinstance(value, dict) or not all(isinstance(k, str) for k in value):
-        raise BadCheckpoint(f"{where}: not a dictionary of named tensors")
-    bad = [k for k, v in value.items() if not isinstance(v, torch.Tensor)]
-    if bad:
-        raise BadCheckpoint(f"{where}: not tensors: {some(bad)}")
+        raise Problem(f"{where}: not a dictionary of named tensors; use the checkpoint as it was published")
+    other = [k for k, v in value.items() if not isinstance(v, torch.Tensor)]
+    if other:
+        raise Problem(f"{where}: not tensors: {shorten(other)}; use a state dict of tensors only")
     named = {k.replace("module.", ""): v for k, v in value.items()}
     if len(named) != len(value):
-        raise BadCheckpoint(f"{where}: two tensors have one name once `module.` is dropped")
+        raise Problem(f"{where}: two tensors have the same name without `module.`; save the checkpoint again")
     return named
 
 
-def _fusion(value: Any, where: str) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """The second half of a BIKE checkpoint: (temporal header, attribute heads), either or both empty."""
+def _split_fusion(value: Any, where: str) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Splits the second half of a BIKE checkpoint into (temporal header, attribute heads). Either may be empty."""
     tensors = _tensors(value, where)
     header = {k: v for k, v in tensors.items() if k.startswith(("frame_position_embeddings.", "transformer."))}
     heads = {k: v for k, v in tensors.items() if k.startswith(("query_fc.", "sentence_fc."))}
     if rest := sorted(set(tensors) - set(header) - set(heads)):
-        raise BadCheckpoint(f"{where}: neither a temporal header nor attribute heads: {some(rest)}")
+        raise Problem(f"{where}: neither a temporal header nor attribute heads: {shorten(rest)}; use a BIKE checkpoint")
     return header, heads
 
 
 def _openclip_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """OpenCLIP keeps the text tower under `text.` in some models."""
+    """Removes the prefix `text.`, under which some OpenCLIP models store the text tower."""
     if not any(k.startswith("text.") for k in state):
         return state
-    return {k[5:] if k.startswith("text.") else k: v for k, v in state.items()}
+    return {k.removeprefix("text."): v for k, v in state.items()}
 
 
 def load(path: Path | str, activation: str | None = None) -> Checkpoint:
-    """Reads and checks a checkpoint. `activation` is needed where a file of bare weights does not tell it."""
+    """Reads and checks a checkpoint. `activation` is required for bare weights, which do not contain it."""
     path = Path(path)
     if not path.exists():
-        raise BadCheckpoint(f"{path}: no such file")
+        raise Problem(f"{path}: no such file or folder; check the path of the checkpoint")
     header: dict[str, torch.Tensor] = {}
     heads: dict[str, torch.Tensor] = {}
-    stated = None
+    declared = None
     fine_tuned = False
     if path.is_dir():
-        found, value = container.read_folder(path)
-        stated = folder_activation(path)
-        kind = f"model folder, {found}"
+        container_name, value = container.read_folder(path)
+        declared = read_activation(path)
+        kind = f"model folder, {container_name}"
     else:
         kind, value = container.read(path)
     if isinstance(value, dict) and "model_state_dict" in value:
         if "fusion_model_state_dict" not in value:
-            raise BadCheckpoint(f"{path}: fusion_model_state_dict is missing, so it is not a whole BIKE checkpoint")
-        header, heads = _fusion(value["fusion_model_state_dict"], f"{path}, fusion_model_state_dict")
+            raise Problem(f"{path}: fusion_model_state_dict is missing; use the whole BIKE checkpoint")
+        header, heads = _split_fusion(value["fusion_model_state_dict"], f"{path}, fusion_model_state_dict")
         kind = "BIKE attribute checkpoint" if heads else "BIKE checkpoint"
-        value, stated, fine_tuned = value["model_state_dict"], "quickgelu", True
+        value, declared, fine_tuned = value["model_state_dict"], "quickgelu", True
     elif isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
         value, kind = value["state_dict"], "OpenCLIP training checkpoint"
     state = _tensors(value, str(path))
     if kind == container.TORCHSCRIPT:
-        kind, stated = "OpenAI CLIP archive", "quickgelu"
-    elif "input_resolution" in state:  # only OpenAI's archives carry it, so these are their weights
-        kind, stated = "OpenAI CLIP weights", "quickgelu"
-    if huggingface.is_state(state):
+        kind, declared = "OpenAI CLIP archive", "quickgelu"
+    elif "input_resolution" in state:  # only OpenAI's archives contain it, so these are their weights
+        kind, declared = "OpenAI CLIP weights", "quickgelu"
+    if hugging_face.is_state(state):
         kind = f"Hugging Face CLIPModel ({kind})"
-        state = huggingface.convert(state, str(path))
-    state = _openclip_names({k: v for k, v in state.items() if k not in SPARE})
+        state = hugging_face.convert(state, str(path))
+    state = _openclip_names({k: v for k, v in state.items() if k not in REDUNDANT})
     shape = read_shape(state, str(path))
-    if activation and stated and activation != stated:
-        raise BadCheckpoint(f"{path}: states the activation {stated}, and --activation says {activation}: leave it out")
-    if not (activation or stated):
-        raise BadCheckpoint(
-            f"{path}: bare weights do not tell the activation: add --activation quickgelu (OpenAI's models, and OpenCLIP's "
-            "whose name ends in -quickgelu) or --activation gelu (OpenCLIP's others)"
+    if activation and declared and activation != declared:
+        raise Problem(f"--activation {activation}: {path} declares {declared}; leave the option out")
+    if not (activation or declared):
+        raise Problem(
+            f"{path}: bare weights do not contain the activation; add --activation quickgelu (OpenAI's models, and "
+            "OpenCLIP's whose name ends in -quickgelu) or --activation gelu (OpenCLIP's others)"
         )
     clip = check(state, clip_shapes(shape), str(path))
     if header:
         header = check(header, header_shapes(shape), f"{path}, fusion_model_state_dict")
         if shape.embed % 64 or shape.embed != shape.text_width:
-            raise BadCheckpoint(
-                f"{path}: a temporal header of width {shape.embed} beside a text tower of width {shape.text_width}; BIKE's are equal"
+            raise Problem(
+                f"{path}: a temporal header of width {shape.embed} with a text tower of width {shape.text_width}; "
+                "only equal widths, as BIKE has them, are supported"
             )
     if heads:
         heads = check(heads, attribute_shapes(shape), f"{path}, fusion_model_state_dict")
-    return Checkpoint(kind, path, sha256_of(path), shape, activation or stated, clip, header, heads, fine_tuned)
+    return Checkpoint(kind, path, sha256_of(path), shape, activation or declared, clip, header, heads, fine_tuned)

@@ -1,20 +1,20 @@
-"""The sizes of a CLIP model, read from its tensors, and the check that all of them are there and whole."""
+"""Reads the sizes of a CLIP model from its tensors, and checks that all tensors are present and finite."""
 
 from dataclasses import dataclass
 
 import torch
 
-from .problem import BadCheckpoint, some
+from ..problem import Problem, shorten
 
 CONTEXT, VOCABULARY = 77, 49408  # of CLIP's text tower
 HEAD = 64  # width of an attention head in every CLIP ViT of the family
-# OpenCLIP's larger towers, whose heads are of another width that no tensor tells.
+# OpenCLIP's larger towers have heads of another width, which no tensor shows.
 OTHER_HEADS = {1280: "ViT-H/14", 1408: "ViT-g/14", 1664: "ViT-bigG/14"}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of both towers. Frames are `size` x `size`; D is `embed`."""
+    """Sizes of both towers. Crops are `size` x `size` pixels; D is `embed`."""
 
     width: int
     layers: int
@@ -28,23 +28,27 @@ class Shape:
 
     @property
     def heads(self) -> int:
+        """Returns the attention heads of the frame encoder."""
         return self.width // HEAD
 
     @property
     def text_heads(self) -> int:
+        """Returns the attention heads of the text tower."""
         return self.text_width // HEAD
 
     @property
     def size(self) -> int:
+        """Returns the side of a crop in pixels."""
         return self.patch * self.grid
 
     @property
     def tokens(self) -> int:
+        """Returns the tokens of a crop: its patches and the class token."""
         return self.grid**2 + 1
 
     @property
     def name(self) -> str:
-        """The published name of these sizes, such as ViT-B/32, or the sizes."""
+        """Returns the published name of these sizes, such as ViT-B/32, or else the sizes."""
         family = {(768, 12): "B", (1024, 24): "L"}.get((self.width, self.layers))
         if family:
             at = f"@{self.size}px" if self.size != 224 else ""
@@ -54,53 +58,64 @@ class Shape:
 
 def _size(state: dict[str, torch.Tensor], name: str, axes: int, where: str) -> torch.Size:
     if name not in state:
-        raise BadCheckpoint(f"{where}: {name} is missing")
+        raise Problem(f"{where}: {name} is missing; use the whole checkpoint")
     if state[name].ndim != axes:
-        raise BadCheckpoint(f"{where}: {name} has {state[name].ndim} axes, not {axes}")
+        raise Problem(f"{where}: {name} has {state[name].ndim} axes, not {axes}; use a CLIP checkpoint")
     return state[name].shape
 
 
-def refuse_others(state: dict[str, torch.Tensor], where: str) -> None:
-    """Relatives that are another architecture, by name."""
+def refuse_other_architectures(state: dict[str, torch.Tensor], where: str) -> None:
+    """Refuses related models of another architecture by name."""
     if any(k.startswith(("visual.layer1.", "visual.attnpool.")) for k in state):
-        raise BadCheckpoint(f"{where}: a ResNet CLIP; only vision transformers (ViT) are supported")
+        raise Problem(f"{where}: a ResNet CLIP, which is not supported; use a vision transformer (ViT)")
     if "visual.time_embedding" in state:
-        raise BadCheckpoint(
-            f"{where}: a joint space-time model (joint_st: True), which cannot encode frame by frame; train with joint_st: False"
+        raise Problem(
+            f"{where}: a joint space-time model (joint_st: True), which cannot encode single frames; "
+            "train with joint_st: False"
         )
     if any(k.startswith(("visual.trunk.", "visual.head.")) for k in state):
-        raise BadCheckpoint(f"{where}: an OpenCLIP model with a timm image tower; only CLIP's own ViT is supported")
+        raise Problem(
+            f"{where}: an OpenCLIP model with a timm image tower, which is not supported; use one with CLIP's own ViT"
+        )
     if "logit_bias" in state:
-        raise BadCheckpoint(f"{where}: a SigLIP model; only CLIP models are supported")
+        raise Problem(f"{where}: a SigLIP model, which is not supported; use a CLIP model")
 
 
 def read_shape(state: dict[str, torch.Tensor], where: str) -> Shape:
-    """Sizes from tensors, as the reference reads them; each must be a multiple that the architecture allows."""
-    refuse_others(state, where)
+    """Reads the sizes from the tensors, as the reference does, and refuses sizes that are not supported."""
+    refuse_other_architectures(state, where)
     width, _, patch, _ = _size(state, "visual.conv1.weight", 4, where)
     positions = _size(state, "visual.positional_embedding", 2, where)[0]
     grid = round(max(positions - 1, 0) ** 0.5)
     if grid < 1 or grid**2 + 1 != positions:
-        raise BadCheckpoint(f"{where}: visual.positional_embedding has {positions} rows, which is not a square and one")
+        raise Problem(
+            f"{where}: visual.positional_embedding has {positions} rows, not a square number and one; "
+            "use a CLIP checkpoint"
+        )
     embed = _size(state, "text_projection", 2, where)[1]
     context = _size(state, "positional_embedding", 2, where)[0]
     vocabulary = _size(state, "token_embedding.weight", 2, where)[0]
     if context > CONTEXT or vocabulary < VOCABULARY:
-        raise BadCheckpoint(
-            f"{where}: a text tower of {context} positions and {vocabulary} tokens; CLIP's has {CONTEXT} and {VOCABULARY}, and others are not supported"
+        raise Problem(
+            f"{where}: the text tower has {context} positions and {vocabulary} tokens, and only CLIP's {CONTEXT} and "
+            f"{VOCABULARY} are supported; use another model"
         )
     text_width = _size(state, "ln_final.weight", 1, where)[0]
-    for what, value in (("visual", width), ("text", text_width)):
+    for tower, value in (("visual", width), ("text", text_width)):
         if value in OTHER_HEADS:
-            raise BadCheckpoint(
-                f"{where}: {what} width {value} is {OTHER_HEADS[value]}'s, whose attention heads are not {HEAD} wide; not supported"
+            raise Problem(
+                f"{where}: {tower} width {value} is that of {OTHER_HEADS[value]}, whose attention heads are not {HEAD} "
+                "wide, which is not supported; use another model"
             )
         if value % HEAD or not value:
-            raise BadCheckpoint(f"{where}: {what} width {value} is not a multiple of {HEAD}, the width of a head")
+            raise Problem(
+                f"{where}: {tower} width {value} is not a multiple of {HEAD}, the width of an attention head; "
+                "use another model"
+            )
 
     def layers(prefix: str) -> int:
-        found = {k[len(prefix) :].split(".")[0] for k in state if k.startswith(prefix)}
-        return max((int(n) + 1 for n in found if n.isdigit()), default=0)
+        numbers = {k[len(prefix) :].split(".")[0] for k in state if k.startswith(prefix)}
+        return max((int(n) + 1 for n in numbers if n.isdigit()), default=0)
 
     return Shape(
         width,
@@ -116,7 +131,7 @@ def read_shape(state: dict[str, torch.Tensor], where: str) -> Shape:
 
 
 def block_shapes(prefix: str, width: int, layers: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of residual attention blocks."""
+    """Returns names and shapes of residual attention blocks."""
     one = {
         "ln_1.weight": (width,),
         "ln_1.bias": (width,),
@@ -135,7 +150,7 @@ def block_shapes(prefix: str, width: int, layers: int) -> dict[str, tuple[int, .
 
 
 def clip_shapes(s: Shape) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of all tensors of a CLIP."""
+    """Returns names and shapes of all tensors of a CLIP."""
     return {
         "visual.conv1.weight": (s.width, 3, s.patch, s.patch),
         "visual.class_embedding": (s.width,),
@@ -154,7 +169,7 @@ def clip_shapes(s: Shape) -> dict[str, tuple[int, ...]]:
 
 
 def header_shapes(s: Shape) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the temporal header `Transf`: positions [77, D] and six blocks of width D."""
+    """Returns names and shapes of the temporal header `Transf`: positions [77, D] and six blocks of width D."""
     return {
         "frame_position_embeddings.weight": (s.context, s.embed),
         **block_shapes("transformer.resblocks.", s.embed, 6),
@@ -162,7 +177,7 @@ def header_shapes(s: Shape) -> dict[str, tuple[int, ...]]:
 
 
 def attribute_shapes(s: Shape) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the trained attribute heads: two MLPs of two layers, width D."""
+    """Returns names and shapes of the trained attribute heads: two MLPs of two layers, width D."""
     return {
         f"{head}_fc.{i}.{p}": (s.embed, s.embed) if p == "weight" else (s.embed,)
         for head in ("query", "sentence")
@@ -172,20 +187,25 @@ def attribute_shapes(s: Shape) -> dict[str, tuple[int, ...]]:
 
 
 def check(state: dict[str, torch.Tensor], expected: dict[str, tuple[int, ...]], where: str) -> dict[str, torch.Tensor]:
-    """The tensors, f32, when names and shapes are exactly those expected and every number is finite."""
+    """Returns the tensors in f32. Refuses other names or shapes than the expected ones, and infinite numbers."""
     missing = sorted(set(expected) - set(state))
     extra = sorted(set(state) - set(expected))
     if missing:
-        raise BadCheckpoint(f"{where}: missing {some(missing)}")
+        raise Problem(f"{where}: missing {shorten(missing)}; use the whole checkpoint")
     if extra:
-        raise BadCheckpoint(f"{where}: not part of this architecture: {some(extra)}")
+        raise Problem(f"{where}: not part of this architecture: {shorten(extra)}; use a plain CLIP or BIKE checkpoint")
     for name, shape in expected.items():
         found = tuple(state[name].shape)
         if found != shape:
-            turned = " (transposed)" if len(shape) == 2 and found == shape[::-1] else ""
-            raise BadCheckpoint(f"{where}: {name} is {list(found)}{turned}, not {list(shape)}")
+            transposed = " (transposed)" if len(shape) == 2 and found == shape[::-1] else ""
+            raise Problem(
+                f"{where}: {name} is {list(found)}{transposed}, not {list(shape)}; "
+                "use the checkpoint as it was published"
+            )
         if not state[name].is_floating_point():
-            raise BadCheckpoint(f"{where}: {name} holds {state[name].dtype}, not real numbers")
+            raise Problem(
+                f"{where}: {name} has {state[name].dtype} numbers, not floats; use the checkpoint as it was published"
+            )
         if not bool(torch.isfinite(state[name]).all()):
-            raise BadCheckpoint(f"{where}: {name} has values that are not finite (NaN or infinite)")
+            raise Problem(f"{where}: {name} has values that are not finite (NaN or infinite); use another checkpoint")
     return {name: state[name].float().contiguous() for name in expected}

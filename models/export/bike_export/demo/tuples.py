@@ -1,4 +1,4 @@
-"""Tuples of five phrases to train and judge the composer with: random, neighbouring and as frames would give."""
+"""Draws tuples of five phrases to train and evaluate the composer: random, neighbouring, and as frames give them."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ KINDS = ("random", "neighbouring", "image-like")
 
 
 def draw(kind: str, count: int, phrases: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """`count` tuples of phrase numbers [count, 5]; phrases [N, D] unit rows, points [1000, D] of the bridge."""
+    """Draws `count` tuples of phrase indices [count, 5]; phrases [N, D] unit rows, points [1000, D] of the bridge."""
     if kind == "random":
         return np.stack([rng.choice(len(phrases), 5, replace=False) for _ in range(count)])
     if kind == "neighbouring":
@@ -17,15 +17,15 @@ def draw(kind: str, count: int, phrases: np.ndarray, points: np.ndarray, rng: np
         near += rng.normal(0, 0.05, near.shape)
         return np.argsort(-near, axis=1)[:, :5]
     if kind == "image-like":
-        # Frames spread their probability over one to six classes; then retrieval as the device does it.
+        # A frame spreads its probability over one to six classes. Retrieval is that of the device.
         frames = np.zeros((count, points.shape[1]))
         for row in range(count):
             classes = rng.choice(len(points), rng.integers(1, 7), replace=False)
             frames[row] = rng.dirichlet(np.ones(len(classes))) @ points[classes]
         return np.argsort(-(unit_rows(frames) @ phrases.T), axis=1)[:, :5]
-    raise ValueError(f"tuples of kind {kind!r}: one of {', '.join(KINDS)}")
+    raise ValueError(f"kind {kind!r} is not one of {', '.join(KINDS)}")
 
 
 def draw_all(count: int, phrases: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """`count` tuples of each kind, [3 * count, 5]."""
+    """Draws `count` tuples of each kind, [3 * count, 5]."""
     return np.concatenate([draw(kind, count, phrases, points, rng) for kind in KINDS])

@@ -1,1 +1,1 @@
-"""From a checkpoint to a bundle."""
+"""Makes bundles from checkpoints, and from existing bundles with new labels."""

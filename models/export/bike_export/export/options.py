@@ -1,4 +1,4 @@
-"""What is to be made: command line and BIKE configuration file, settled against the checkpoint."""
+"""Combines the command line and BIKE's configuration file with the checkpoint into the settings of a bundle."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,16 +6,17 @@ from typing import Any
 
 import yaml
 
-from ..checkpoint import BadCheckpoint, Checkpoint
+from ..checkpoint import Checkpoint
 from ..checkpoint.shape import CONTEXT
+from ..problem import Problem, naming
 
 MAX_WINDOW, MAX_TOP_K = 64, 16
-MAX_RESIZE, MAX_LINE = 2048, 128  # pixels, and bytes of a name or a licence: what the program reads
+MAX_RESIZE, MAX_LINE = 2048, 128  # pixels, and bytes of a name or a licence: the limits of bike-edge
 
 
 @dataclass
 class Options:
-    """What was asked for; None is "not said"."""
+    """The options of the command line. None means that an option was not given."""
 
     checkpoint: Path
     out: Path
@@ -49,7 +50,7 @@ class Options:
 
 @dataclass
 class Settings:
-    """What will be made: values of the manifest's [model] and [preprocess]."""
+    """The settings of a bundle: values of [model] and [preprocess] in the manifest."""
 
     window: int
     header: str
@@ -61,19 +62,20 @@ class Settings:
 
 
 def read_config(path: Path | None) -> dict[str, Any]:
-    """The values of a BIKE YAML file that matter here: T, header, interaction, input size, top-k, architecture."""
+    """Reads T, header, interaction, input size, top-k and architecture from a BIKE YAML file."""
     if path is None:
         return {}
-    try:
+    with naming(f"--config {path}"):
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as e:
-        raise ValueError(f"{path}: not a YAML file: {e}") from e
     if not isinstance(loaded, dict) or not all(isinstance(loaded.get(s), dict) for s in ("data", "network")):
-        raise ValueError(f"{path}: not a BIKE configuration (no `data` and `network` sections)")
+        raise Problem(f"--config {path}: no `data` and `network` sections; use a configuration file of BIKE")
     data, network = loaded["data"], loaded["network"]
     if network.get("joint_st"):
-        raise BadCheckpoint(f"{path}: a joint space-time model (joint_st: True), which cannot encode frame by frame")
-    found = {
+        raise Problem(
+            f"--config {path}: a joint space-time model (joint_st: True), which cannot encode single frames; "
+            "train with joint_st: False"
+        )
+    values = {
         "window": data.get("num_segments"),
         "crop": data.get("input_size"),
         "top_k": data.get("select_topk_attributes"),
@@ -82,67 +84,77 @@ def read_config(path: Path | None) -> dict[str, Any]:
         "arch": network.get("arch"),
     }
     for key in ("window", "crop", "top_k"):
-        if found[key] is not None and type(found[key]) is not int:
-            raise ValueError(f"{path}: {key} is {found[key]!r}, not a whole number")
-    return {k: v for k, v in found.items() if v is not None}
+        if values[key] is not None and type(values[key]) is not int:
+            raise Problem(f"--config {path}: {key} is {values[key]!r}; write an integer")
+    return {k: v for k, v in values.items() if v is not None}
 
 
-def check_numbers(o: Options) -> None:
-    """What can be told to be wrong before anything is read."""
+def check_options(o: Options) -> None:
+    """Refuses invalid options before any file is read."""
     if not 0 < o.word_bound < float("inf"):
-        raise ValueError(f"--word-bound {o.word_bound}: a number above 0")
+        raise Problem(f"--word-bound {o.word_bound}: not a number above 0; the default is 0.001")
     if o.tuples is not None and o.tuples < 1:
-        raise ValueError(f"--tuples {o.tuples}: at least 1, or --no-composer")
+        raise Problem(f"--tuples {o.tuples}: too few; use at least 1, or --no-composer")
     for flag, text in (("--name", o.name or o.out.name), ("--version", o.version), ("--licence", o.licence)):
         if not text.strip() or len(text.encode()) > MAX_LINE or not text.isprintable():
-            raise ValueError(f"{flag} {text[:40]!r}: one printable line of {MAX_LINE} bytes at most")
+            raise Problem(f"{flag} {text[:40]!r}: not a printable line of at most {MAX_LINE} bytes; use another text")
 
 
 def settle(o: Options, c: Checkpoint) -> Settings:
-    """Command line before configuration before defaults; anything that contradicts the checkpoint is refused."""
+    """Returns the settings, from the command line, else the configuration file, else the defaults.
+
+    Refuses settings that contradict the checkpoint.
+    """
     config = read_config(o.config)
 
-    def pick(key: str, said: Any, default: Any) -> Any:
-        return said if said is not None else config.get(key, default)
+    def pick(key: str, option: Any, default: Any) -> Any:
+        return option if option is not None else config.get(key, default)
 
     header = "transf" if c.header else "none"
-    stated = str(config.get("header", header)).lower()
-    if stated != header:
-        raise ValueError(
-            f"{o.config}: sim_header is {config['header']}, and the checkpoint's header is {header}: they do not belong together"
+    configured = str(config.get("header", header)).lower()
+    if configured != header:
+        raise Problem(
+            f"--config {o.config}: sim_header is {config['header']}, but the header of {o.checkpoint} is {header}; "
+            "use the configuration file of this checkpoint"
         )
     window = pick("window", o.window, None)
     if window is None:
         if c.header:
-            raise ValueError(
-                "this checkpoint has a temporal header, which was trained for one T, and no file of weights tells it: add --window T or --config FILE"
+            raise Problem(
+                f"{o.checkpoint}: its temporal header works for one window length only, which no checkpoint contains; "
+                "add --window T or --config FILE"
             )
         window = 8
     longest = min(MAX_WINDOW, c.shape.context if c.header else MAX_WINDOW)
     if not 1 <= window <= longest:
-        raise ValueError(f"--window {window}: between 1 and {longest}")
+        raise Problem(f"--window {window}: out of range; use 1 to {longest}")
     if o.keep_text and c.shape.context != CONTEXT:
-        raise ValueError(f"--keep-text: the text tower has {c.shape.context} positions, and the program's texts {CONTEXT}")
+        raise Problem(
+            f"--keep-text: the text tower has {c.shape.context} positions, and bike-edge needs {CONTEXT}; "
+            "leave the option out"
+        )
     crop = pick("crop", o.crop, c.shape.size)
     if crop != c.shape.size:
-        raise ValueError(
-            f"--crop {crop}: this checkpoint ({c.shape.name}) takes frames of {c.shape.size} x {c.shape.size}, by its positions"
+        raise Problem(
+            f"--crop {crop}: this checkpoint ({c.shape.name}) takes {c.shape.size} x {c.shape.size} pixels; "
+            "leave the option out"
         )
     resize = o.resize if o.resize is not None else (256 if crop == 224 else crop)
     if not crop <= resize <= MAX_RESIZE:
-        raise ValueError(
-            f"--resize {resize}: the shorter side must be {crop} at least, the size of the crop, and {MAX_RESIZE} at most"
-        )
+        raise Problem(f"--resize {resize}: out of range; use {crop} (the crop) to {MAX_RESIZE}")
     interaction = str(pick("interaction", o.interaction, "vcs")).lower()
     if interaction not in ("vcs", "dp"):
-        raise ValueError(f"--interaction {interaction}: vcs or dp")
+        raise Problem(f"--interaction {interaction}: not supported; use vcs or dp")
     top_k = pick("top_k", o.top_k, 5)
     if not 1 <= top_k <= MAX_TOP_K:
-        raise ValueError(f"--top-k {top_k}: between 1 and {MAX_TOP_K}")
+        raise Problem(f"--top-k {top_k}: out of range; use 1 to {MAX_TOP_K}")
     weight = 1.0 if o.lexicon is None else (0.8 if o.weight is None else o.weight)
     if not 0 <= weight <= 1:
-        raise ValueError(f"--lambda {weight}: between 0 and 1")
+        raise Problem(f"--lambda {weight}: out of range; use 0 to 1")
     arch = str(config.get("arch", "")).replace("-336px", "@336px")
     if arch and c.shape.name.startswith("ViT-") and arch != c.shape.name:
-        raise ValueError(f"{o.config}: arch is {config['arch']}, and the checkpoint is a {c.shape.name}")
+        raise Problem(
+            f"--config {o.config}: arch is {config['arch']}, but {o.checkpoint} is a {c.shape.name}; "
+            "use the configuration file of this checkpoint"
+        )
     return Settings(window, header, interaction, crop, resize, top_k, weight)

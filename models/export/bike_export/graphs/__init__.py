@@ -1,1 +1,1 @@
-"""ONNX graphs, written node by node: the same checkpoint always gives the same bytes."""
+"""Writes ONNX graphs node by node, so that a checkpoint always gives the same bytes."""

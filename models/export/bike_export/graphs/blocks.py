@@ -1,4 +1,4 @@
-"""Residual attention blocks as ONNX nodes; the arithmetic is model/blocks.py's."""
+"""Writes residual attention blocks as ONNX nodes, with the arithmetic of model/blocks.py."""
 
 import numpy as np
 import torch
@@ -6,29 +6,30 @@ import torch
 from .builder import Graph
 
 HEAD = 64
-# Added to the score of a position that must not be seen. exp of it is 0 exactly, in f32 and in f16, and unlike
-# minus infinity it cannot become NaN.
-HIDDEN = -1e4
+# Added to the scores of masked positions. Its exp is exactly 0 in f32 and in f16, and unlike minus infinity it cannot
+# become NaN.
+MASKED = -1e4
 
 
 def array(t: torch.Tensor) -> np.ndarray:
+    """Returns a tensor as an f32 array."""
     return t.detach().numpy().astype(np.float32)
 
 
 def _heads(g: Graph, x: str, length: int, width: int, *, keys: bool = False) -> str:
-    """x [1, L, W] to [1, heads, L, 64], or for keys to [1, heads, 64, L]."""
+    """Splits x [1, L, W] into heads [1, heads, L, 64], or for keys [1, heads, 64, L]."""
     heads = width // HEAD
     x = g.op("Reshape", [x, g.sizes(f"heads.{length}x{heads}", [1, length, heads, HEAD])], f"{x}.split")
     return g.op("Transpose", [x], f"{x}.heads", perm=[0, 2, 3, 1] if keys else [0, 2, 1, 3])
 
 
 def _attend(g: Graph, name: str, q: str, k: str, v: str, queries: int, length: int, width: int, causal: bool) -> str:
-    """softmax(q k / 8) v; q [1, queries, W], k and v [1, L, W], result [1, queries, W]."""
+    """Writes softmax(q k / 8) v; q [1, queries, W], k and v [1, L, W], result [1, queries, W]."""
     q = _heads(g, q, queries, width)
     q = g.op("Mul", [q, g.number("attention.scale", HEAD**-0.5)], f"{name}.q.scaled")
     scores = g.op("MatMul", [q, _heads(g, k, length, width, keys=True)], f"{name}.scores")
     if causal:
-        mask = g.number(f"causal.{length}", np.triu(np.full((length, length), HIDDEN, np.float32), 1))
+        mask = g.number(f"causal.{length}", np.triu(np.full((length, length), MASKED, np.float32), 1))
         scores = g.op("Add", [scores, mask], f"{name}.masked")
     weights = g.op("Softmax", [scores], f"{name}.softmax", axis=-1)
     mixed = g.op("MatMul", [weights, _heads(g, v, length, width)], f"{name}.mixed")
@@ -49,10 +50,10 @@ def block(
     causal: bool = False,
     first_only: bool = False,
 ) -> str:
-    """One block over x [1, L, W].
+    """Writes one block over x [1, L, W].
 
-    `first_only`: only position 0 is wanted, so its query alone is made and the MLP sees one row: [1, 1, W]. That is
-    the same result for a fifteenth of the block's work; in int8, ranges are then those of that row.
+    With `first_only` the result is [1, 1, W], because only position 0 is used: one query, and one row in the MLP. The
+    result is the same for a fifteenth of the work; in int8, the ranges are then those of that row.
     """
     y = g.norm(x, f"{name}.ln_1", array(state[f"{name}.ln_1.weight"]), array(state[f"{name}.ln_1.bias"]), epsilon)
     weight, bias = array(state[f"{name}.attn.in_proj_weight"]).T, array(state[f"{name}.attn.in_proj_bias"])

@@ -1,4 +1,4 @@
-"""The graphs of a checkpoint: visual.onnx, temporal.onnx, text.onnx and sentence_head.onnx."""
+"""Writes the graphs of a checkpoint: visual.onnx, temporal.onnx, text.onnx, sentence_head.onnx and query_head.onnx."""
 
 from pathlib import Path
 
@@ -12,12 +12,15 @@ from .builder import Graph, quantise_columns
 
 
 def write_visual(path: Path, c: Checkpoint, precision: str, properties: dict[str, str]) -> None:
-    """frame [1, 3, S, S] f32 -> embedding [1, D] f32, not normalised. The patch convolution stays f32 in int8."""
+    """Writes visual.onnx: frame [1, 3, S, S] f32 -> embedding [1, D] f32, not normalised.
+
+    In int8 the patch convolution still computes in f32.
+    """
     s, state = c.shape, c.clip
     g = Graph(precision)
     kernel = array(state["visual.conv1.weight"])
     if precision == "int8":
-        # Stored as int8 with one scale a channel, 7 MB less in a B/32; the arithmetic is f32. Readers fold the rounding.
+        # Stored as int8 with one scale per channel, which saves 7 MB in a B/32. The arithmetic is f32.
         integers, scale = quantise_columns(kernel.reshape(s.width, -1).T)
         inputs = [
             g.constant("conv1.weight.i8", integers.T.reshape(kernel.shape)),
@@ -57,24 +60,24 @@ def write_visual(path: Path, c: Checkpoint, precision: str, properties: dict[str
 
 
 def write_temporal(path: Path, c: Checkpoint, window: int, precision: str, properties: dict[str, str]) -> None:
-    """frames [1, T, D] -> frames [1, T, D]. T is fixed: positions beyond the T of training were never trained."""
+    """Writes temporal.onnx: frames [1, T, D] -> frames [1, T, D]. T is fixed: later positions were never trained."""
     s, state = c.shape, c.header
     g = Graph(precision)
-    given = g.cast_in("frames")
+    frames = g.cast_in("frames")
     positions = array(state["frame_position_embeddings.weight"])[:window][None]
-    x = g.op("Add", [given, g.number("frame_position_embeddings", positions)], "positions")
+    x = g.op("Add", [frames, g.number("frame_position_embeddings", positions)], "positions")
     for i in range(HEADER_LAYERS):
         x = block(
             g, x, state, f"transformer.resblocks.{i}", window, s.embed, activation="quickgelu", epsilon=HEADER_EPSILON
         )
-    g.out(g.op("Add", [x, given], "residual"), "aggregated")
+    g.out(g.op("Add", [x, frames], "residual"), "aggregated")
     g.save(path, "temporal", ("frames", "f32", [1, window, s.embed]), ("aggregated", [1, window, s.embed]), properties)
 
 
 def write_text(path: Path, c: Checkpoint, precision: str, properties: dict[str, str]) -> None:
-    """tokens [1, 77] i64 -> words [1, 77, D] f32, not normalised; the sentence is the row of the end mark.
+    """Writes text.onnx: tokens [1, 77] i64 -> words [1, 77, D] f32, not normalised.
 
-    In int8 the token table has one scale a row, applied after the row is looked up.
+    The sentence is the row of the end mark. In int8 the token table has one scale per row, applied after the look-up.
     """
     s, state = c.shape, c.clip
     g = Graph(precision)
@@ -106,13 +109,13 @@ def write_text(path: Path, c: Checkpoint, precision: str, properties: dict[str, 
 
 
 def unit_rows_node(g: Graph, x: str, name: str) -> str:
-    """Rows of x scaled to length 1."""
+    """Writes the scaling of the rows of x to length 1."""
     length = g.op("ReduceL2", [x], f"{name}.length", axes=[-1], keepdims=1)
     return g.op("Div", [x, g.op("Max", [length, g.number("tiny", 1e-6)], f"{name}.length.safe")], name)
 
 
 def sentence_head_nodes(g: Graph, x: str, heads: dict, name: str = "sentence_fc") -> str:
-    """One of the trained attribute branch's MLPs, sentence_fc or query_fc: normalise, Linear, ReLU, Linear."""
+    """Writes an MLP of the trained attribute branch, sentence_fc or query_fc: normalise, Linear, ReLU, Linear."""
     x = unit_rows_node(g, x, f"{name}.unit")
     x = g.linear(x, f"{name}.0", array(heads[f"{name}.0.weight"]).T, array(heads[f"{name}.0.bias"]))
     x = g.op("Relu", [x], f"{name}.relu")
@@ -120,7 +123,7 @@ def sentence_head_nodes(g: Graph, x: str, heads: dict, name: str = "sentence_fc"
 
 
 def write_head(path: Path, c: Checkpoint, head: str, properties: dict[str, str]) -> None:
-    """One head, "sentence" or "query": [1, D] from the text tower -> [1, D]. Small, so always f32."""
+    """Writes the head "sentence" or "query": [1, D] from the text tower -> [1, D]. It is small, so it is always f32."""
     g = Graph("fp32")
     g.out(sentence_head_nodes(g, head, c.heads, f"{head}_fc"), "attribute")
     width = np.shape(c.heads[f"{head}_fc.2.bias"])[0]

@@ -1,1 +1,1 @@
-"""BIKE's arithmetic in PyTorch, f32, written out from the papers: what graphs are made from and checked against."""
+"""Implements BIKE's arithmetic in PyTorch, f32, from the papers. Graphs are made from it and checked against it."""

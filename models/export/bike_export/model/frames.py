@@ -1,4 +1,4 @@
-"""From a clip to the frames that go in: which frames, and resize, crop and normalisation by Pillow."""
+"""Reads the frames of a clip, and resizes, crops and normalises them with Pillow."""
 
 import json
 import shutil
@@ -9,23 +9,25 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-STILLS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+from ..problem import Problem, naming
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 def uniform_indices(n: int, window: int) -> list[int]:
-    """Frame numbers for one temporal view: int(n / T * i)."""
+    """Returns the frame numbers of one temporal view: int(n / T * i)."""
     return [int(n / window * i) for i in range(window)]
 
 
 def resized(image: Image.Image, shorter: int) -> Image.Image:
-    """The shorter side made `shorter`, the longer int(shorter * long / short); bicubic with antialiasing."""
+    """Resizes the shorter side to `shorter`, the longer to int(shorter * long / short); bicubic with antialiasing."""
     w, h = image.size
     size = (shorter, int(shorter * h / w)) if w <= h else (int(shorter * w / h), shorter)
     return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
 
 
 def prepare(image: Image.Image, shorter: int, crop: int, mean: list[float], std: list[float]) -> np.ndarray:
-    """A frame [3, S, S] f32: RGB, resized, centre crop with offsets rounded half to even, scaled, normalised."""
+    """Returns a crop [3, S, S] f32: RGB, resized, centre crop with offsets rounded half to even, normalised."""
     image = resized(image.convert("RGB"), shorter)
     w, h = image.size
     x, y = int(round((w - crop) / 2.0)), int(round((h - crop) / 2.0))
@@ -34,67 +36,45 @@ def prepare(image: Image.Image, shorter: int, crop: int, mean: list[float], std:
 
 
 def _video_size(path: Path) -> tuple[int, int]:
-    probe = subprocess.run(
-        [
-            "ffprobe",
-            "-v",
-            "error",
-            "-select_streams",
-            "v:0",
-            "-show_entries",
-            "stream=width,height:stream_side_data=rotation",
-            "-of",
-            "json",
-            str(path),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    entries = "stream=width,height:stream_side_data=rotation"
+    command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", entries, "-of", "json", str(path)]
+    probe = subprocess.run(command, capture_output=True, text=True, check=True)
     stream = json.loads(probe.stdout)["streams"][0]
-    turned = any(abs(d.get("rotation", 0)) % 180 == 90 for d in stream.get("side_data_list", []))
+    quarter_turn = any(abs(d.get("rotation", 0)) % 180 == 90 for d in stream.get("side_data_list", []))
     w, h = stream["width"], stream["height"]
-    return (h, w) if turned else (w, h)
+    return (h, w) if quarter_turn else (w, h)
 
 
 def frames(path: Path) -> Iterator[Image.Image]:
-    """All frames of a clip in order: a folder of stills, an animated picture, or a video (through ffmpeg)."""
-    if path.is_dir():
-        for still in sorted(p for p in path.iterdir() if p.suffix.lower() in STILLS):
-            with Image.open(still) as image:
-                yield image.convert("RGB")
-        return
-    if path.suffix.lower() in (*STILLS, ".gif"):
-        with Image.open(path) as image:
-            for number in range(getattr(image, "n_frames", 1)):
+    """Yields all frames of a clip in order: a folder of pictures, an animated picture, or a video (through ffmpeg)."""
+    with naming(path):
+        if path.is_dir():
+            files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
+        elif path.suffix.lower() in (*PICTURES, ".gif"):
+            files = [path]
+        elif path.is_file():
+            yield from _video_frames(path)
+            return
+        else:
+            raise Problem(f"{path}: no such clip; check the path")
+    for file in files:
+        with naming(file), Image.open(file) as image:
+            count = 1 if path.is_dir() else getattr(image, "n_frames", 1)
+            for number in range(count):
                 image.seek(number)
                 yield image.convert("RGB")
-        return
+
+
+def _video_frames(path: Path) -> Iterator[Image.Image]:
     if not shutil.which("ffmpeg") or not shutil.which("ffprobe"):
-        raise FileNotFoundError(
-            f"{path}: reading a video here needs ffmpeg installed; a GIF or a folder of stills does not"
-        )
+        raise Problem(f"{path}: reading a video needs ffmpeg; install it, or use a GIF or a folder of pictures")
     try:
         w, h = _video_size(path)
     except (subprocess.CalledProcessError, LookupError, ValueError) as e:
-        raise ValueError(f"{path}: not a video that ffmpeg can read") from e
-    # Colours by ffmpeg's default arithmetic, which the binary's own conversion follows; its more exact one differs.
-    command = [
-        "ffmpeg",
-        "-v",
-        "error",
-        "-i",
-        str(path),
-        "-map",
-        "0:v:0",
-        "-fps_mode",
-        "passthrough",
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        "rgb24",
-        "-",
-    ]
+        raise Problem(f"{path}: not a video that ffmpeg can read; convert it to MP4") from e
+    # ffmpeg's default colour conversion, which bike-edge follows; ffmpeg's more exact one gives other pixels.
+    decode = ["ffmpeg", "-v", "error", "-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough"]
+    command = [*decode, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         assert child.stdout
         while len(data := child.stdout.read(w * h * 3)) == w * h * 3:
@@ -102,10 +82,13 @@ def frames(path: Path) -> Iterator[Image.Image]:
 
 
 def sample(path: Path, window: int) -> tuple[list[int], list[Image.Image]]:
-    """BIKE's uniform sample of a clip: frame numbers and frames, [T] each. The clip is read twice, never held."""
+    """Samples a clip uniformly as BIKE does. Returns T frame numbers and T frames.
+
+    The clip is read twice, so that only T frames are in memory.
+    """
     count = sum(1 for _ in frames(path))
     if not count:
-        raise ValueError(f"{path}: no frames")
-    wanted = uniform_indices(count, window)
-    found = {i: image for i, image in enumerate(frames(path)) if i in set(wanted)}
-    return wanted, [found[i] for i in wanted]
+        raise Problem(f"{path}: no frames; use a clip, or a folder with pictures ({', '.join(PICTURES)})")
+    numbers = uniform_indices(count, window)
+    sampled = {i: image for i, image in enumerate(frames(path)) if i in set(numbers)}
+    return numbers, [sampled[i] for i in numbers]

@@ -1,4 +1,4 @@
-"""The two towers of CLIP and BIKE's temporal header, over a checked checkpoint."""
+"""Runs the two towers of CLIP and BIKE's temporal header from a checked checkpoint."""
 
 from collections.abc import Callable
 
@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from ..checkpoint import Checkpoint
 from .blocks import Past, blocks, layer_norm
 
-HEADER_EPSILON = 1e-12  # inside the square root, as the header's own LayerNorm has it
+HEADER_EPSILON = 1e-12  # inside the square root, as in the header's own LayerNorm
 HEADER_LAYERS = 6
 
 
 @torch.no_grad()
 def encode_frames(c: Checkpoint, frames: torch.Tensor) -> torch.Tensor:
-    """Frames [n, 3, S, S], normalised, to embeddings [n, D], not normalised: the class token after ln_post, projected."""
+    """Encodes normalised frames [n, 3, S, S] to embeddings [n, D], not normalised: the projected class token."""
     s, state = c.shape, c.clip
     x = F.conv2d(frames, state["visual.conv1.weight"], stride=s.patch).flatten(2).transpose(1, 2)
     token = state["visual.class_embedding"].expand(len(x), 1, -1)
@@ -27,11 +27,11 @@ def encode_frames(c: Checkpoint, frames: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def encode_text(
-    c: Checkpoint, tokens: torch.Tensor, past: Past | None = None, keep: Past | None = None
+    c: Checkpoint, tokens: torch.Tensor, past: Past | None = None, collect: Past | None = None
 ) -> torch.Tensor:
-    """Tokens [n, L] to the projected embeddings of all positions [n, L, D], not normalised.
+    """Encodes tokens [n, L] to the projected embeddings of all positions [n, L, D], not normalised.
 
-    `past`: what `keep` collected of a text [1, P] that goes before all of these; they then start at position P.
+    `past` is what `collect` received for a text [1, P] that precedes all of these, which then start at position P.
     """
     s, state = c.shape, c.clip
     at = past[0][0].shape[2] if past else 0
@@ -45,18 +45,18 @@ def encode_text(
         activation=c.activation,
         causal=True,
         past=past,
-        keep=keep,
+        collect=collect,
     )
     return layer_norm(x, state, "ln_final", 1e-5) @ state["text_projection"]
 
 
 def ends(tokens: torch.Tensor) -> torch.Tensor:
-    """Position [n] of the end mark, which is the largest token number, in tokens [n, L]."""
+    """Returns the position [n] of the end mark, the largest token number, in tokens [n, L]."""
     return tokens.argmax(-1)
 
 
 def shared_prefix(tokens: np.ndarray) -> int:
-    """How many leading positions hold the same token in all texts [n, 77]; 0 for a single text."""
+    """Returns how many leading positions have the same token in all texts [n, 77]; 0 for a single text."""
     if len(tokens) < 2:
         return 0
     same = (tokens == tokens[0]).all(0)
@@ -64,21 +64,21 @@ def shared_prefix(tokens: np.ndarray) -> int:
 
 
 def encode_prefix(c: Checkpoint, tokens: torch.Tensor) -> tuple[torch.Tensor, Past | None]:
-    """What texts [n, 77] begin with alike, read once: its embeddings [P, D], and the past of what follows.
+    """Encodes the common beginning of texts [n, 77] once. Returns its embeddings [P, D] and the past for the rest.
 
-    The tower is causal, so what follows changes neither. The end mark is never in it.
+    The tower is causal, so the rest changes neither of them. The beginning never contains the end mark.
     """
     length = min(shared_prefix(tokens.numpy()), int(ends(tokens).min()))
     if not length:
         return torch.zeros(0, c.shape.embed), None
     past: Past = []
-    return encode_text(c, tokens[:1, :length], keep=past)[0], past
+    return encode_text(c, tokens[:1, :length], collect=past)[0], past
 
 
 def encode_words(
     c: Checkpoint, tokens: np.ndarray, batch: int = 16, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens [n, 77] to the embedding at the end mark [n, D] and those of all positions [n, 77, D], not normalised."""
+    """Encodes tokens [n, 77] to embeddings at the end mark [n, D] and at all positions [n, 77, D], not normalised."""
     all_tokens = torch.from_numpy(tokens)
     first, past = encode_prefix(c, all_tokens)
     words = np.empty((*tokens.shape, c.shape.embed), np.float32)
@@ -94,10 +94,10 @@ def encode_words(
 def encode_sentences(
     c: Checkpoint, tokens: np.ndarray, batch: int = 64, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> np.ndarray:
-    """Tokens [n, 77] to the embedding at the end mark [n, D], not normalised.
+    """Encodes tokens [n, 77] to the embeddings at the end mark [n, D], not normalised.
 
-    A causal tower's output at the end mark does not depend on what follows, so texts go through in order of length,
-    cut after the longest of their batch.
+    The tower is causal, so the output at the end mark does not depend on later positions. Texts are encoded in order of
+    length, and each batch is as long as its longest text.
     """
     all_tokens = torch.from_numpy(tokens)
     first, past = encode_prefix(c, all_tokens)
@@ -105,10 +105,10 @@ def encode_sentences(
     out = np.zeros((len(tokens), c.shape.embed), np.float32)
     done = 0
     for part in order.split(batch):
-        some = all_tokens[part, len(first) :]
-        last = ends(some)
-        found = encode_text(c, some[:, : int(last.max()) + 1], past)
-        out[part.numpy()] = found[torch.arange(len(part)), last].numpy()
+        rest = all_tokens[part, len(first) :]
+        last = ends(rest)
+        encoded = encode_text(c, rest[:, : int(last.max()) + 1], past)
+        out[part.numpy()] = encoded[torch.arange(len(part)), last].numpy()
         done += len(part)
         progress(done, len(tokens))
     return out
@@ -116,7 +116,7 @@ def encode_sentences(
 
 @torch.no_grad()
 def temporal(c: Checkpoint, x: torch.Tensor) -> torch.Tensor:
-    """Frame embeddings [b, T, D] through the header: positions added, six blocks, then the input added again."""
+    """Runs frame embeddings [b, T, D] through the header: positions are added, six blocks, the input is added again."""
     if not c.header:
         return x
     y = x + c.header["frame_position_embeddings.weight"][: x.shape[1]]

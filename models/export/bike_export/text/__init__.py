@@ -1,1 +1,1 @@
-"""Text going in: CLIP's tokens, label lists, lexicons and prompts."""
+"""Reads text: CLIP's tokens, label lists, lexicons and prompts."""

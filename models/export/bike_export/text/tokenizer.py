@@ -1,16 +1,18 @@
-"""CLIP's tokenizer: byte-pair encoding over lower-cased, cleaned text (Radford et al. 2021, section 2.4).
+"""Implements CLIP's tokenizer: byte-pair encoding of cleaned, lower-case text (Radford et al. 2021, section 2.4).
 
-Text is repaired (ftfy), HTML entities are read twice, white space is collapsed, and letters are lowered. Words,
-single digits and runs of other signs are cut out, written as bytes, and their pieces merged by rank.
+Text is repaired (ftfy), HTML entities are decoded twice, white space is collapsed, and letters become lower case. The
+text is then split into words, single digits and runs of other characters, and the bytes of each are merged by rank.
 """
 
 import html
+import itertools
 from functools import lru_cache
 
 import ftfy
 import numpy as np
 import regex
 
+from ..problem import Problem
 from .vocabulary import merges
 
 WORDS = regex.compile(
@@ -18,13 +20,13 @@ WORDS = regex.compile(
 )
 
 
-class TooLong(ValueError):
-    """A text that does not fit the model's positions."""
+class TooLong(Problem):
+    """A text with more tokens than the model has positions."""
 
 
 @lru_cache
 def byte_letters() -> dict[int, str]:
-    """A printable letter for each byte: itself where it prints, else one from U+0100 on, in order of value."""
+    """Returns a printable letter for each byte: the byte itself if it prints, else the next letter from U+0100 on."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     letters = {b: chr(b) for b in plain}
     for b in range(256):
@@ -35,7 +37,7 @@ def byte_letters() -> dict[int, str]:
 
 @lru_cache
 def pieces() -> dict[str, int]:
-    """Token number of each piece. Bytes come in the order of `byte_letters`, then the same ending a word."""
+    """Returns the token number of each piece: bytes (in the order of `byte_letters`), bytes at a word's end, merges."""
     letters = list(byte_letters().values())
     names = letters + [x + "</w>" for x in letters] + ["".join(m) for m in merges()]
     return {name: i for i, name in enumerate([*names, "<|startoftext|>", "<|endoftext|>"])}
@@ -43,20 +45,20 @@ def pieces() -> dict[str, int]:
 
 @lru_cache
 def ranks() -> dict[tuple[str, str], int]:
-    """Rank of each merge; the lowest is done first."""
+    """Returns the rank of each merge. The lowest rank is merged first."""
     return {pair: i for i, pair in enumerate(merges())}
 
 
 @lru_cache(maxsize=65536)
 def word_tokens(word: str) -> tuple[int, ...]:
-    """Token numbers of one word: the pair of lowest rank is merged everywhere, until no pair can be."""
+    """Returns the token numbers of one word. The pair of lowest rank is merged everywhere until no pair is left."""
     if word in ("<|startoftext|>", "<|endoftext|>"):
         return (pieces()[word],)
     parts = [byte_letters()[b] for b in word.encode("utf-8")]
     parts[-1] += "</w>"
     order = ranks()
     while len(parts) > 1:
-        best = min(zip(parts, parts[1:]), key=lambda pair: order.get(pair, len(order)))
+        best = min(itertools.pairwise(parts), key=lambda pair: order.get(pair, len(order)))
         if best not in order:
             break
         merged, i = [], 0
@@ -69,23 +71,23 @@ def word_tokens(word: str) -> tuple[int, ...]:
 
 
 def clean(text: str) -> str:
-    """Text as CLIP reads it."""
+    """Returns the text as CLIP reads it."""
     text = html.unescape(html.unescape(ftfy.fix_text(text)))
     return regex.sub(r"\s+", " ", text).strip().lower()
 
 
 def encode(text: str) -> list[int]:
-    """Token numbers of a text, without the marks of start and end."""
+    """Returns the token numbers of a text, without the marks of start and end."""
     return [token for word in WORDS.findall(clean(text)) for token in word_tokens(word)]
 
 
 def tokenize(texts: list[str], context: int = 77) -> np.ndarray:
-    """Token numbers [n, context] i64: start mark, text, end mark, zeros. Too long a text is an error, never cut."""
+    """Returns token numbers [n, context] i64: start mark, text, end mark, zeros. A text that is too long is refused."""
     start, end = pieces()["<|startoftext|>"], pieces()["<|endoftext|>"]
     tokens = np.zeros((len(texts), context), np.int64)
-    for row, text in zip(tokens, texts):
+    for row, text in zip(tokens, texts, strict=True):
         ids = [start, *encode(text), end]
         if len(ids) > context:
-            raise TooLong(f"{text!r} takes {len(ids)} tokens and {context} fit: shorten it")
+            raise TooLong(f"text {text!r}: has {len(ids)} tokens, and at most {context} fit; shorten it")
         row[: len(ids)] = ids
     return tokens

@@ -1,7 +1,7 @@
-"""CLIP's vocabulary: the list of merges of its byte-pair encoding, from a pinned package, checked by hash.
+"""Reads CLIP's vocabulary, the merges of its byte-pair encoding, from a pinned package and checks its hash.
 
-OpenAI published it under MIT with CLIP; the package clip-anytorch carries the same file. Only that file is read:
-the package's own code is not imported.
+OpenAI published it under MIT with CLIP; the package clip-anytorch contains the same file. Only that file is read:
+the code of the package is not imported.
 """
 
 import gzip
@@ -10,28 +10,28 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
+from ..problem import Problem
+
 PACKAGE, FILE = "clip-anytorch", "clip/bpe_simple_vocab_16e6.txt.gz"
 SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
-# 256 bytes, the same as ends of words, the merges, and the two marks make 49408 tokens.
+# 49408 tokens are 256 bytes, 256 bytes at the end of a word, the merges, and the marks of start and end.
 MERGES = 49152 - 256 - 2
 
 
 @lru_cache
 def merges() -> list[tuple[str, str]]:
-    """The merges in order of rank: pairs of pieces, a space-free text each, `</w>` standing for the end of a word."""
+    """Returns the merges in order of rank: pairs of pieces without spaces, in which `</w>` is the end of a word."""
     try:
         path = Path(str(metadata.distribution(PACKAGE).locate_file(FILE)))
         packed = path.read_bytes()
     except (metadata.PackageNotFoundError, OSError) as e:
-        raise FileNotFoundError(
-            f"CLIP's vocabulary is not there ({e}): run `make export-env`, which installs {PACKAGE}"
-        ) from e
+        raise Problem(f"Python package {PACKAGE}: CLIP's vocabulary is missing; run `make export-env`") from e
     if hashlib.sha256(packed).hexdigest() != SHA256:
-        raise ValueError(f"{path} is not CLIP's vocabulary (its sha256 differs): reinstall {PACKAGE}")
+        raise Problem(f"{path}: not CLIP's vocabulary (its sha256 differs); install {PACKAGE} again")
     lines = gzip.decompress(packed).decode("utf-8").split("\n")[1 : MERGES + 1]
     return [(left, right) for left, right in (line.split() for line in lines)]
 
 
 def tokenizer_text() -> str:
-    """tokenizer.txt of a bundle: a merge a line, `left right`, in order of rank."""
+    """Returns tokenizer.txt of a bundle: one merge `left right` per line, in order of rank."""
     return "".join(f"{left} {right}\n" for left, right in merges())

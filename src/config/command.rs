@@ -1,0 +1,104 @@
+//! The settings of one command: its flags, over a thresholds file.
+
+use std::path::Path;
+
+use bike_edge::events::EventSpec;
+use bike_edge::picture::ViewSpec;
+use bike_edge::pipeline::{ClipSampling, ClipSpec, GateSpec, ModelSpec, SessionSpec};
+use bike_edge::preprocess::RegionSpec;
+use bike_edge::source::{CaptureRequest, LiveOptions, ReadSpec, SourceOptions};
+use bike_edge::{Error, Result};
+use toml::{Table, Value};
+
+use super::layers::{Layers, Origin};
+use super::spec_table::{read_spec, take_spec};
+
+/// What the flags of a command set.
+#[derive(Clone, Debug)]
+pub struct CommandSettings {
+    /// The model.
+    pub model: ModelSpec,
+    /// When a category becomes an event.
+    pub events: EventSpec,
+    /// When a frame is not encoded.
+    pub gate: GateSpec,
+    /// Which frames of a clip are scored.
+    pub sampling: ClipSampling,
+    /// The mode that is requested from a camera.
+    pub capture: CaptureRequest,
+    /// The region that is analysed, and how it becomes square.
+    pub region: RegionSpec,
+    /// How inputs are opened.
+    pub source: SourceOptions,
+}
+
+impl CommandSettings {
+    /// Resolves the flags, a table of the configuration's keys, over a thresholds file. The section `camera` is that of
+    /// the input.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the path of a value that a flag gave, [`Error::Input`] with the line of the thresholds
+    /// file.
+    pub fn resolve(flags: Table, thresholds: Option<&Path>) -> Result<Self> {
+        let mut layers = Layers::default();
+        if let Some(thresholds) = thresholds {
+            layers.push_file(thresholds, Some("events"))?;
+        }
+        layers.push(Origin::Flags, flags);
+        Self::read(layers.merged()).map_err(|e| layers.locate(e))
+    }
+
+    fn read(mut all: Table) -> Result<Self> {
+        let mut camera = remove(&mut all, "camera");
+        let read: ReadSpec = take_spec("camera", &mut camera)?;
+        let view: ViewSpec = take_spec("camera", &mut camera)?;
+        let settings = Self {
+            model: read_spec("model", &remove(&mut all, "model"))?,
+            events: read_spec("events", &remove(&mut all, "events"))?,
+            gate: read_spec("gate", &remove(&mut all, "gate"))?,
+            sampling: read_spec("sampling", &remove(&mut all, "sampling"))?,
+            capture: take_spec("camera", &mut camera)?,
+            region: take_spec("camera", &mut camera)?,
+            source: SourceOptions { read, view, ..SourceOptions::default() },
+        };
+        // No flag may get lost between the tables.
+        if let Some(key) = camera.keys().chain(all.keys()).next() {
+            return Err(Error::Internal(format!("the setting {key} has no spec")));
+        }
+        settings.model.check().map_err(|e| e.within("model"))?;
+        settings.events.check().map_err(|e| e.within("events"))?;
+        settings.gate.check().map_err(|e| e.within("gate"))?;
+        settings.capture.check().map_err(|e| e.within("camera"))?;
+        settings.source.read.check().map_err(|e| e.within("camera"))?;
+        settings.sampling.check(settings.region.fit).map_err(|e| e.within("sampling"))?;
+        Ok(settings)
+    }
+
+    /// How clips are read and sampled.
+    pub fn clip_spec(&self) -> ClipSpec {
+        ClipSpec { source: self.source.clone(), region: self.region.clone(), sampling: self.sampling.clone() }
+    }
+
+    /// The settings of the stream of a camera of this name.
+    pub fn session_spec(&self, camera: &str) -> SessionSpec {
+        SessionSpec {
+            camera: camera.to_owned(),
+            region: self.region.clone(),
+            events: self.events.clone(),
+            gate: self.gate.clone(),
+            ..SessionSpec::default()
+        }
+    }
+
+    /// How live sources are opened.
+    pub fn live_options(&self) -> LiveOptions {
+        LiveOptions { source: self.source.clone(), capture: self.capture.clone(), ..LiveOptions::default() }
+    }
+}
+
+fn remove(all: &mut Table, section: &str) -> Table {
+    match all.remove(section) {
+        Some(Value::Table(table)) => table,
+        _ => Table::new(),
+    }
+}

@@ -1,0 +1,276 @@
+//! Layers of settings, and the layer and line that each value comes from.
+
+use std::fmt;
+use std::path::Path;
+
+use bike_edge::events::EventSpec;
+use bike_edge::io::{read_text, redact};
+use bike_edge::{Error, Result};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use toml::{Table, Value};
+
+use super::spec_table::HELP;
+
+/// Longest configuration file that is read, in bytes.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// Where a layer comes from.
+#[derive(Clone)]
+pub enum Origin {
+    /// A board profile inside the program.
+    Profile(&'static str),
+    /// A file, with its name and text. `section` is the section that all of the file belongs to, if it is a part of one.
+    File {
+        /// Its name in messages.
+        name: String,
+        /// Its text.
+        text: String,
+        /// Such as `events` for a thresholds file.
+        section: Option<&'static str>,
+    },
+    /// The command line.
+    Flags,
+}
+
+/// Tables of settings that lie one over another.
+#[derive(Clone, Default)]
+pub struct Layers {
+    /// The lowest first.
+    layers: Vec<(Origin, Table)>,
+}
+
+impl Layers {
+    /// Lays a table over the others.
+    pub fn push(&mut self, origin: Origin, table: Table) {
+        self.layers.push((origin, table));
+    }
+
+    /// Lays other layers over these.
+    pub fn extend(&mut self, others: Self) {
+        self.layers.extend(others.layers);
+    }
+
+    /// Reads a TOML file and lays it over the others; all of it belongs to `section`, if one is given.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a file that cannot be read, or is not TOML.
+    pub fn push_file(&mut self, path: &Path, section: Option<&'static str>) -> Result<()> {
+        let text = read_text(path, MAX_BYTES, HELP)?;
+        self.push_text(path.display().to_string(), text, section)
+    }
+
+    /// Lays the text of a TOML file over the others.
+    ///
+    /// # Errors
+    /// [`Error::Input`] with the line that is not TOML.
+    pub fn push_text(&mut self, name: String, text: String, section: Option<&'static str>) -> Result<()> {
+        let table: Table = toml::from_str(&text).map_err(|e| {
+            let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            Error::input(format!("{name}:{line}"), redact(&format!("{}; {HELP}", e.message().replace('\n', " "))))
+        })?;
+        let table = match section {
+            Some(section) => Table::from_iter([(section.to_owned(), Value::Table(table))]),
+            None => table,
+        };
+        self.push(Origin::File { name, text, section }, table);
+        Ok(())
+    }
+
+    /// Merges all layers. Tables are joined; other values of an upper layer replace those below.
+    pub fn merged(&self) -> Table {
+        self.layers.iter().fold(Table::new(), |mut merged, (_, table)| {
+            for (section, value) in table.clone() {
+                match (merged.get_mut(&section), value) {
+                    (Some(Value::Table(lower)), Value::Table(upper)) if section == "events" => {
+                        EventSpec::merge_tables(lower, upper);
+                    }
+                    (Some(Value::Table(lower)), Value::Table(upper)) => lower.extend(upper),
+                    (_, value) => drop(merged.insert(section, value)),
+                }
+            }
+            merged
+        })
+    }
+
+    /// Returns where the value at a path comes from: `file:line`, a profile or the command line. `None` if no layer has it.
+    pub fn origin(&self, path: &str) -> Option<String> {
+        let (origin, _) = self.layers.iter().rev().find(|(_, table)| contains(table, path))?;
+        Some(origin.place(path))
+    }
+
+    /// Turns an [`Error::Setting`] into an error at the file and line that gave the value. Errors about the command line
+    /// stay, so that the program can name the flag; so do all other errors.
+    pub fn locate(&self, error: Error) -> Error {
+        let Error::Setting { setting, problem, remedy } = error else { return error };
+        let mut layers = self.layers.iter().rev();
+        let own = layers.find(|(_, table)| contains(table, &setting));
+        // A value that is missing belongs to the file that should give it.
+        let file = || self.layers.iter().rev().find(|(origin, _)| matches!(origin, Origin::File { section: None, .. }));
+        match own.or_else(file) {
+            Some((Origin::Flags, _)) | None => Error::setting(setting, problem, remedy),
+            Some((origin, _)) => {
+                Error::input(origin.place(&setting), redact(&format!("{setting}: {problem}; {remedy}")))
+            }
+        }
+    }
+}
+
+/// Prints the origins only, as the text of a file may contain passwords.
+impl fmt::Debug for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.layers.iter().map(|(origin, _)| origin.to_string())).finish()
+    }
+}
+
+impl Origin {
+    fn place(&self, path: &str) -> String {
+        match self {
+            Self::File { name, text, section } => {
+                let prefix = section.map(|section| format!("{section}."));
+                let path = prefix.and_then(|prefix| path.strip_prefix(prefix.as_str())).unwrap_or(path);
+                line_of(text, path).map_or_else(|| name.clone(), |line| format!("{name}:{line}"))
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Profile(name) => write!(f, "profile {name}"),
+            Self::File { name, .. } => f.write_str(name),
+            Self::Flags => f.write_str("the command line"),
+        }
+    }
+}
+
+/// Returns whether a table has a value at a path such as `camera[0].rate`.
+fn contains(table: &Table, path: &str) -> bool {
+    let (key, rest) = match path.strip_prefix('"').and_then(|quoted| quoted.split_once('"')) {
+        Some((key, rest)) => (key, rest),
+        None => path.split_at(path.find(['.', '[']).unwrap_or(path.len())),
+    };
+    let Some(mut value) = table.get(key) else { return false };
+    let mut rest = rest;
+    while let Some((index, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let item = index.parse::<usize>().ok().and_then(|index| value.as_array()?.get(index));
+        let Some(item) = item else { return false };
+        (value, rest) = (item, after);
+    }
+    match (rest.strip_prefix('.'), value) {
+        (None, _) => rest.is_empty(),
+        (Some(rest), Value::Table(table)) => contains(table, rest),
+        (Some(_), _) => false,
+    }
+}
+
+/// Returns the line, from 1, of the value at a path such as `camera[0].rate`, or of the closest part of the path that the
+/// file contains. `None` if it contains no part of it.
+pub(super) fn line_of(text: &str, path: &str) -> Option<usize> {
+    let table = DeTable::parse(text).ok()?;
+    let start = find(table.get_ref(), &split(path))?;
+    Some(text.get(..start)?.matches('\n').count() + 1)
+}
+
+/// A part of a path.
+#[derive(Debug, PartialEq, Eq)]
+enum Part {
+    Key(String),
+    Index(usize),
+}
+
+/// Splits `a.b[0]."c d"` into its parts.
+fn split(path: &str) -> Vec<Part> {
+    let (mut parts, mut rest) = (Vec::new(), path);
+    while !rest.is_empty() {
+        let end = if let Some(quoted) = rest.strip_prefix('"') {
+            let end = quoted.find('"').unwrap_or(quoted.len());
+            parts.push(Part::Key(quoted[..end].to_owned()));
+            (end + 2).min(rest.len())
+        } else if let Some(index) = rest.strip_prefix('[') {
+            let end = index.find(']').unwrap_or(index.len());
+            parts.extend(index[..end].parse().ok().map(Part::Index));
+            (end + 2).min(rest.len())
+        } else {
+            let end = rest.find(['.', '[']).unwrap_or(rest.len());
+            parts.push(Part::Key(rest[..end].to_owned()));
+            end
+        };
+        rest = rest[end..].trim_start_matches('.');
+    }
+    parts
+}
+
+/// Returns where the value begins, or the closest part of its path.
+fn find(table: &DeTable<'_>, path: &[Part]) -> Option<usize> {
+    let (Part::Key(name), rest) = path.split_first()? else { return None };
+    let (key, value) = table.iter().find(|(key, _)| key.get_ref() == name.as_str())?;
+    Some(within(value, rest).unwrap_or(key.span().start))
+}
+
+fn within(value: &Spanned<DeValue<'_>>, path: &[Part]) -> Option<usize> {
+    match path {
+        [] => None,
+        [Part::Index(at), rest @ ..] => {
+            let item = value.get_ref().as_array()?.get(*at)?;
+            Some(within(item, rest).unwrap_or(item.span().start))
+        }
+        path => find(value.get_ref().as_table()?, path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layers(text: &str) -> Layers {
+        let mut layers = Layers::default();
+        let profile = toml::from_str("[model]\nthreads = 4\n[events]\noff = 0.1\n").unwrap();
+        layers.push(Origin::Profile("rpi4"), profile);
+        layers.push_text("f.toml".into(), text.into(), None).unwrap();
+        layers
+    }
+
+    #[test]
+    fn upper_layers_replace_values_and_origins_are_known() {
+        let layers = layers("[model]\ntau = 0.1\n[events]\non = 0.5\n");
+        let merged = layers.merged();
+        assert_eq!(merged["model"]["threads"].as_integer(), Some(4));
+        assert_eq!(merged["events"].get("off"), None, "an `off` below belongs to another `on`");
+        assert_eq!(layers.origin("model.tau").as_deref(), Some("f.toml:2"));
+        assert_eq!(layers.origin("model.threads").as_deref(), Some("profile rpi4"));
+        assert_eq!(layers.origin("model.window"), None);
+    }
+
+    #[test]
+    fn errors_name_the_line_of_the_value() {
+        let located = |layers: &Layers, key: &str| layers.locate(Error::setting(key, "bad", "fix")).to_string();
+        let file = layers("[model]\ntau = 0.1\n[[camera]]\nname = \"a\"\n[[camera]]\nrate = 1\n");
+        assert_eq!(located(&file, "model.tau"), "f.toml:2: model.tau: bad; fix");
+        assert_eq!(located(&file, "camera[1].rate"), "f.toml:6: camera[1].rate: bad; fix");
+        assert_eq!(located(&file, "camera[0].source"), "f.toml:3: camera[0].source: bad; fix", "the section");
+        assert_eq!(located(&file, "model.threads"), "profile rpi4: model.threads: bad; fix");
+        let mut flags = Layers::default();
+        flags.push(Origin::Flags, toml::from_str("[model]\ntau = 0\n").unwrap());
+        assert_eq!(located(&flags, "model.tau"), "model.tau: bad; fix");
+    }
+
+    #[test]
+    fn values_are_found_in_tables_and_lists() {
+        let text = "a = 1\n[model]\n  tau = 2\n\n[[camera]]\nname = \"x\"\n[[camera]]\nrate = 0\n[events.category.\"a b\"]\non = 1\n";
+        assert_eq!(line_of(text, "model.tau"), Some(3));
+        assert_eq!(line_of(text, "camera[1].rate"), Some(8));
+        assert_eq!(line_of(text, "events.category.\"a b\".on"), Some(10));
+        assert_eq!(line_of(text, "gate.dark"), None);
+    }
+
+    #[test]
+    fn a_missing_value_is_found_at_its_section() {
+        let text = "[model]\ntau = 2\n[[camera]]\nname = \"x\"\n";
+        assert_eq!(line_of(text, "model.lambda"), Some(1));
+        assert_eq!(line_of(text, "camera[0].source"), Some(3));
+    }
+}

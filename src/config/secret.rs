@@ -1,0 +1,151 @@
+//! Addresses, which may contain passwords, and the files and systemd credentials that they are read from.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use bike_edge::io::{read_text, redact};
+use bike_edge::{Error, Result};
+
+/// Longest file that an address is read from, in bytes.
+const MAX_SECRET: u64 = 4096;
+
+/// Ends messages about a file with an address.
+const HINT: &str = "the file should contain one address on one line";
+
+/// A device, file or address. Prints itself without credentials, in every format.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address(OsString);
+
+impl Address {
+    /// Takes an address as it was given.
+    pub fn new(text: impl Into<OsString>) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns the address with its credentials, to open it.
+    pub fn reveal(&self) -> &OsStr {
+        &self.0
+    }
+
+    /// Returns whether the address contains credentials.
+    pub fn has_secrets(&self) -> bool {
+        self.to_string() != self.0.to_string_lossy()
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&redact(&self.0.to_string_lossy()))
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
+
+/// Where systemd credentials are.
+pub enum Credentials {
+    /// In this folder; without one there are none.
+    Folder(Option<OsString>),
+    /// Only the service is given them, and this process is not the service: a placeholder stands for each.
+    Placeholder,
+}
+
+impl Credentials {
+    /// The credentials of this process, which is the service.
+    pub fn of_service() -> Self {
+        Self::Folder(std::env::var_os("CREDENTIALS_DIRECTORY"))
+    }
+
+    /// The credentials for a check of the configuration by any process.
+    pub fn for_check() -> Self {
+        match Self::of_service() {
+            Self::Folder(None) => Self::Placeholder,
+            own => own,
+        }
+    }
+}
+
+/// Reads the address in a file, which only its owner should be able to read.
+///
+/// # Errors
+/// [`Error::Setting`] of `url_file`.
+pub(super) fn read_address(path: &Path) -> Result<Address> {
+    address_in(path).map_err(|problem| Error::setting("url_file", problem, HINT))
+}
+
+/// Reads the address in a credential that systemd passed to the service (`LoadCredential=` in the unit).
+///
+/// # Errors
+/// [`Error::Setting`] of `url_credential`.
+pub(super) fn read_credential(name: &str, credentials: &Credentials) -> Result<Address> {
+    let key = "url_credential";
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        let problem = format!("`{}` is not the name of a credential", name.escape_debug());
+        return Err(Error::setting(key, problem, "give the name in LoadCredential= of the unit"));
+    }
+    match credentials {
+        Credentials::Folder(Some(folder)) => {
+            address_in(&PathBuf::from(folder).join(name)).map_err(|problem| Error::setting(key, problem, HINT))
+        }
+        Credentials::Folder(None) => Err(Error::setting(
+            key,
+            "there is no $CREDENTIALS_DIRECTORY",
+            format!("start the service by systemd with LoadCredential={name}:FILE, or use url_file"),
+        )),
+        Credentials::Placeholder => Ok(Address::new(format!("credential {name}, which only the service can read"))),
+    }
+}
+
+fn address_in(path: &Path) -> Result<Address, String> {
+    let text =
+        read_text(path, MAX_SECRET, "it is too long for an address").map_err(|e| format!("cannot be read: {e}"))?;
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    match (lines.next(), lines.next()) {
+        (Some(address), None) => Ok(Address::new(address)),
+        _ => Err(format!("{} does not contain exactly one line", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_printed_without_its_secrets() {
+        let address = Address::new("rtsp://me:hush@cam/1?key=hush");
+        assert!(address.has_secrets() && !Address::new("/dev/video0").has_secrets());
+        assert_eq!(
+            (address.to_string(), format!("{address:?}")),
+            ("rtsp://cam/1?...".into(), "\"rtsp://cam/1?...\"".into())
+        );
+        assert_eq!(address.reveal(), "rtsp://me:hush@cam/1?key=hush");
+    }
+
+    #[test]
+    fn an_address_comes_from_a_file_or_a_credential() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("front"), "\nrtsp://u:p@h/1\n").unwrap();
+        std::fs::write(folder.path().join("two"), "rtsp://u:p@h/1\nrtsp://u:p@h/2\n").unwrap();
+        std::fs::write(folder.path().join("long"), vec![b'x'; 5000]).unwrap();
+        let own = Credentials::Folder(Some(folder.path().into()));
+        assert_eq!(read_credential("front", &own).unwrap(), Address::new("rtsp://u:p@h/1"));
+        for (name, expected) in [
+            ("two", "exactly one line"),
+            ("long", "5000 bytes"),
+            ("../front", "not the name of a credential"),
+            ("none", "cannot be read"),
+        ] {
+            let problem = read_credential(name, &own).unwrap_err().to_string();
+            assert!(problem.contains(expected) && !problem.contains("u:p"), "{problem}");
+        }
+        let none = read_credential("front", &Credentials::Folder(None));
+        assert!(none.unwrap_err().to_string().contains("LoadCredential=front"));
+        let placeholder = |name| read_credential(name, &Credentials::Placeholder);
+        assert!(placeholder("front").unwrap().to_string().contains("credential front"));
+        assert!(placeholder("../front").is_err());
+    }
+}

@@ -1,0 +1,110 @@
+//! Reads specs from TOML tables, and names the key that a mistake is in.
+
+use bike_edge::{Error, Result};
+use serde::de::value::Error as PlainError;
+use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
+use toml::{Table, Value};
+
+/// Ends the message about a mistake that is not a value out of range.
+pub(super) const HELP: &str = "docs/configuration.md lists every key";
+
+/// Reads a spec from the table of a section.
+///
+/// # Errors
+/// [`Error::Setting`] with the path of the key, such as `model.tau`.
+pub(super) fn read_spec<T: DeserializeOwned>(section: &str, table: &Table) -> Result<T> {
+    T::deserialize(table.clone()).map_err(|error| {
+        // All keys of a spec are optional, so each one can be tried on its own.
+        let alone = |(key, value): (&String, &Value)| {
+            let one = Table::from_iter([(key.clone(), value.clone())]);
+            T::deserialize(one).err().map(|error| (format!("{section}.{key}"), error))
+        };
+        let (key, error) = table.iter().find_map(alone).unwrap_or((section.to_owned(), error));
+        let (problem, remedy) = explain(&error.message().replace('\n', " "));
+        Error::setting(key, problem, remedy)
+    })
+}
+
+/// Turns a message of serde into a problem and a remedy for people who know neither serde nor Rust's types.
+fn explain(message: &str) -> (String, String) {
+    // A type of this crate names its remedy itself.
+    if let Some((problem, remedy)) = message.split_once("; ") {
+        return (problem.to_owned(), remedy.to_owned());
+    }
+    if let Some((value, choices)) = message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected ")) {
+        let choices = choices.trim_start_matches("one of ").replace('`', "");
+        return (format!("{value} is not one of the choices"), format!("give one of {choices}"));
+    }
+    let wrong = ["invalid type: ", "invalid value: "].iter().find_map(|prefix| message.strip_prefix(prefix));
+    let Some((value, expected)) = wrong.and_then(|rest| rest.rsplit_once(", expected ")) else {
+        return (message.to_owned(), HELP.to_owned());
+    };
+    let expected = match expected {
+        "f32" | "f64" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "i64" => "a whole number",
+        "a boolean" => "true or false",
+        "a string" | "path string" => "a text in quotes",
+        "a sequence" => "a list in [ ]",
+        other => other,
+    };
+    (format!("{value} is not {expected}"), format!("give {expected}"))
+}
+
+/// Splits off the keys of a spec from a table that holds several specs, and reads it.
+///
+/// # Errors
+/// As [`read_spec`].
+pub(super) fn take_spec<T: DeserializeOwned>(section: &str, table: &mut Table) -> Result<T> {
+    let own = keys_of::<T>().iter().filter_map(|key| table.remove_entry(*key)).collect();
+    read_spec(section, &own)
+}
+
+/// Refuses keys that no spec has.
+///
+/// # Errors
+/// [`Error::Setting`] with the unknown key and the most similar known one.
+pub(super) fn check_keys(section: &str, table: &Table, known: &[&str]) -> Result<()> {
+    let Some(unknown) = table.keys().find(|key| !known.contains(&key.as_str())) else { return Ok(()) };
+    let path = if section.is_empty() { unknown.clone() } else { format!("{section}.{unknown}") };
+    let similar = known.iter().map(|key| (strsim::damerau_levenshtein(key, unknown), key)).min();
+    let remedy = match similar {
+        Some((distance, key)) if distance <= 2 => format!("did you mean `{key}`?"),
+        _ => format!("the keys here are {}", known.join(", ")),
+    };
+    Err(Error::setting(path, "there is no such key", remedy))
+}
+
+/// Returns the keys of a spec.
+pub(super) fn keys_of<T: DeserializeOwned>() -> Vec<&'static str> {
+    let mut keys = Vec::new();
+    // Always fails, as no value follows.
+    let _ = T::deserialize(KeyCollector(&mut keys));
+    keys
+}
+
+/// Asks a struct for its field names, which serde passes to the deserializer.
+struct KeyCollector<'a>(&'a mut Vec<&'static str>);
+
+impl<'de> Deserializer<'de> for KeyCollector<'_> {
+    type Error = PlainError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, PlainError> {
+        Err(PlainError::custom("not a struct"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, PlainError> {
+        self.0.extend_from_slice(fields);
+        Err(PlainError::custom("no value"))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}

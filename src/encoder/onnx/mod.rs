@@ -1,0 +1,12 @@
+//! ONNX graphs: reading, checks, limits, and the passes that lead to a network that is ready to run.
+
+mod constants;
+mod guard;
+mod known_miscompiles;
+mod large_tensors;
+pub mod limits;
+pub(crate) mod load;
+pub(crate) mod panic_guard;
+pub(crate) mod shapes;
+
+pub use guard::check_graph;

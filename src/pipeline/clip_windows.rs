@@ -1,0 +1,77 @@
+//! Which frames of a clip are scored: BIKE's uniform and dense sampling, with several views and crops.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::preprocess::{CropAt, Fit};
+use crate::source::sampling;
+
+/// Upper bound of views, to bound the work. It is not a recommendation.
+const MAX_VIEWS: usize = 64;
+
+/// How the frames of a clip are sampled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClipSampling {
+    /// Temporal views, from 1 to 64: the clip is sampled this many times and the scores are averaged.
+    pub views: usize,
+    /// Crops per view: 1 (centre) or 3 (left, right, centre).
+    pub crops: usize,
+    /// Sample T frames out of 128 instead of over the whole clip.
+    pub dense: bool,
+}
+
+impl Default for ClipSampling {
+    fn default() -> Self {
+        Self { views: 1, crops: 1, dense: false }
+    }
+}
+
+/// One window of a clip: T frames in one crop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClipWindow {
+    /// Position in [`ClipSampling::crop_positions`].
+    pub crop: usize,
+    /// T frame numbers, in the reference's order.
+    pub frames: Vec<u64>,
+}
+
+impl ClipSampling {
+    /// Checks the ranges, and that several crops go with a centre crop.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a value that cannot be used.
+    pub fn check(&self, fit: Fit) -> Result<()> {
+        if !(1..=MAX_VIEWS).contains(&self.views) {
+            let problem = format!("{} is out of range", self.views);
+            return Err(Error::setting("views", problem, format!("give a number from 1 to {MAX_VIEWS}")));
+        }
+        match self.crops {
+            1 => Ok(()),
+            3 if fit == Fit::Crop => Ok(()),
+            3 => Err(Error::setting("crops", "3 crops need `fit` to be crop", "leave one of the two out")),
+            n => Err(Error::setting(
+                "crops",
+                format!("{n} is not offered"),
+                "give 1 (centre) or 3 (left, right, centre)",
+            )),
+        }
+    }
+
+    /// The crops taken of each frame.
+    pub fn crop_positions(&self) -> &'static [CropAt] {
+        if self.crops == 3 { &CropAt::THREE } else { &[CropAt::Centre] }
+    }
+
+    /// Returns the windows of a clip with `frames` frames, crop by crop as in the reference.
+    pub fn windows(&self, frames: u64, window: usize) -> Vec<ClipWindow> {
+        let views = match (self.dense, self.views) {
+            (true, views) => sampling::dense_views(frames, window, views),
+            (false, 1) => vec![sampling::uniform(frames, window)],
+            (false, views) => sampling::uniform_views(frames, window, views),
+        };
+        (0..self.crop_positions().len())
+            .flat_map(|crop| views.iter().map(move |frames| ClipWindow { crop, frames: frames.clone() }))
+            .collect()
+    }
+}

@@ -1,0 +1,312 @@
+//! A camera of the configuration: opened, polled, and opened again after a failure.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bike_edge::Result;
+use bike_edge::events::{Event, EventKind};
+use bike_edge::output::EventSource;
+use bike_edge::pipeline::{Engine, Feed, GateCounts, Poll, Runner, Session, SessionSpec, Step, Update};
+use bike_edge::source::{LiveCounts, open_live};
+use bike_edge::units::Seconds;
+
+use super::event_log::EventLog;
+use crate::config::{CameraSettings, ServiceSettings};
+
+/// After this many sampled frames a camera that was opened counts as recovered.
+const STEADY_STEPS: u64 = 10;
+
+/// The first wait before a failed camera is opened again.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// The longest wait.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// What the streams of all cameras have in common.
+#[derive(PartialEq)]
+pub(super) struct StreamSettings {
+    /// Seconds between sampled frames at full rate.
+    pub stride: Seconds,
+    spec: SharedSpec,
+    categories: Arc<[String]>,
+    phrases: Arc<[String]>,
+}
+
+/// The parts of a session's spec that all cameras share.
+#[derive(Clone, PartialEq)]
+struct SharedSpec {
+    events: bike_edge::events::EventSpec,
+    gate: bike_edge::pipeline::GateSpec,
+    max_stretch: f64,
+}
+
+impl StreamSettings {
+    /// # Errors
+    /// Event settings that do not fit the bundle, at their line.
+    pub fn new(settings: &ServiceSettings, engine: &Engine) -> Result<Self> {
+        let spec = SharedSpec {
+            events: settings.events.clone(),
+            gate: settings.gate.clone(),
+            max_stretch: settings.max_stretch(),
+        };
+        let streams = Self {
+            stride: engine.model.stride_s,
+            spec,
+            categories: engine.categories().into(),
+            phrases: engine.phrases().into(),
+        };
+        Ok(streams)
+    }
+
+    fn session(&self, settings: &CameraSettings, engine: &Engine) -> Result<Session> {
+        let SharedSpec { events, gate, max_stretch } = self.spec.clone();
+        Session::new(
+            engine,
+            &SessionSpec {
+                // Stream time starts at 0 each time a camera is opened, so the events of each time need ids of their own.
+                camera: format!("{}@{}", settings.name, unique_opening()),
+                region: settings.region.clone(),
+                events,
+                gate,
+                max_stretch,
+                ..SessionSpec::default()
+            },
+        )
+    }
+}
+
+/// A camera and its counts.
+pub(super) struct CameraWorker {
+    /// As configured.
+    pub settings: CameraSettings,
+    input: String,
+    /// An unused session for the next opening.
+    fresh: Option<Session>,
+    runner: Option<Runner<'static>>,
+    retry: Retry,
+    /// Counts since the start of the service, without those of `runner`.
+    past: Totals,
+    /// When a frame was last sampled.
+    last_step: Option<Instant>,
+}
+
+impl CameraWorker {
+    /// A camera that is not open yet.
+    ///
+    /// # Errors
+    /// Settings that do not fit the bundle, at their line.
+    pub fn new(
+        all: &ServiceSettings,
+        settings: &CameraSettings,
+        streams: &StreamSettings,
+        engine: &Engine,
+    ) -> Result<Self> {
+        let fresh = streams.session(settings, engine).map_err(|e| all.layers.locate(e))?;
+        let (input, retry, past) = (settings.address.to_string(), Retry::default(), Totals::default());
+        let settings = settings.clone();
+        Ok(Self { settings, input, fresh: Some(fresh), runner: None, retry, past, last_step: None })
+    }
+
+    /// Waits at most `wait` for a frame, processes it and writes its events. A camera that fails is opened again later.
+    ///
+    /// # Errors
+    /// A closed stdout.
+    pub fn poll(
+        &mut self,
+        engine: &mut Engine,
+        streams: &StreamSettings,
+        event_log: &mut EventLog,
+        stride: Seconds,
+        wait: Duration,
+    ) -> Result<()> {
+        if self.runner.is_none() && !self.open(engine, streams, stride)? {
+            std::thread::sleep(wait);
+            return Ok(());
+        }
+        let Some(runner) = &mut self.runner else { return Ok(()) };
+        let (past, last_step) = (&mut self.past, &mut self.last_step);
+        let source = event_source(&self.settings, &self.input, streams);
+        // An error of the output ends the service; an error of the camera does not.
+        let mut written = Ok(());
+        let polled = runner.poll(engine, wait, &mut |update| {
+            let (events, captured) = match update {
+                Update::Step { step, captured } => {
+                    past.count_step(&step);
+                    *last_step = Some(Instant::now());
+                    (step.events, captured)
+                }
+                Update::EventsEnded { events, captured } => (events, captured),
+                // The source has logged the reason.
+                Update::ConnectionLost(_) => {
+                    past.losses += 1;
+                    return Ok(());
+                }
+            };
+            past.count_events(events);
+            if written.is_ok() {
+                written = event_log.write(events, source, captured);
+            }
+            Ok(())
+        });
+        written?;
+        match polled {
+            Ok(Poll::Pending) => {
+                // A camera that soon fails again may give a few frames.
+                if runner.session().steps() == STEADY_STEPS {
+                    self.retry.succeeded(&self.settings.name);
+                }
+                Ok(())
+            }
+            Ok(Poll::Ended) => self.fail(streams, event_log, "its stream ended".into()),
+            Err(e) => self.fail(streams, event_log, e.to_string()),
+        }
+    }
+
+    /// Changes the seconds between sampled frames.
+    pub fn set_stride(&mut self, stride: Seconds) {
+        if let Some(runner) = &mut self.runner
+            && let Err(e) = runner.set_stride(stride)
+        {
+            log::error!("camera {}: {e}", self.settings.name);
+        }
+    }
+
+    /// Ends the open events and closes the camera.
+    ///
+    /// # Errors
+    /// A closed stdout.
+    pub fn close(&mut self, streams: &StreamSettings, event_log: &mut EventLog) -> Result<()> {
+        let Some(mut runner) = self.runner.take() else { return Ok(()) };
+        self.past.add(&runner);
+        let source = event_source(&self.settings, &self.input, streams);
+        runner.finish(&mut |update| match update {
+            Update::EventsEnded { events, captured } => event_log.write(events, source, captured),
+            Update::Step { .. } | Update::ConnectionLost(_) => Ok(()),
+        })
+    }
+
+    /// Counts since the start of the service.
+    pub fn totals(&self) -> Totals {
+        let mut totals = self.past;
+        if let Some(runner) = &self.runner {
+            totals.add(runner);
+        }
+        totals
+    }
+
+    /// When a frame was last sampled.
+    pub fn last_step(&self) -> Option<Instant> {
+        self.last_step
+    }
+
+    /// Opens the camera if a retry is due. Returns whether it is open; a source that is reconnecting by itself counts as
+    /// open.
+    fn open(&mut self, engine: &Engine, streams: &StreamSettings, stride: Seconds) -> Result<bool> {
+        if !self.retry.is_due() {
+            return Ok(false);
+        }
+        let mut session = match self.fresh.take() {
+            Some(session) => session,
+            None => streams.session(&self.settings, engine)?,
+        };
+        session.set_stride(stride)?;
+        match open_live(self.settings.address.reveal(), &self.settings.live_options()) {
+            Ok(source) => {
+                self.runner = Some(Runner::new(session, Feed::Live(source)));
+                Ok(true)
+            }
+            Err(e) => {
+                self.fresh = Some(session);
+                self.retry.failed(&self.settings.name, e.to_string());
+                Ok(false)
+            }
+        }
+    }
+
+    fn fail(&mut self, streams: &StreamSettings, event_log: &mut EventLog, problem: String) -> Result<()> {
+        self.close(streams, event_log)?;
+        self.retry.failed(&self.settings.name, problem);
+        Ok(())
+    }
+}
+
+fn event_source<'a>(settings: &'a CameraSettings, input: &'a str, streams: &'a StreamSettings) -> EventSource<'a> {
+    EventSource { camera: &settings.name, input, categories: &streams.categories, phrases: &streams.phrases }
+}
+
+/// Returns a text that is different each time a camera is opened, across restarts and whatever the clock shows.
+fn unique_opening() -> String {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static OPENINGS: AtomicU64 = AtomicU64::new(0);
+    let number = OPENINGS.fetch_add(1, Ordering::Relaxed);
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}-{}-{number}", boot.trim(), std::process::id(), now.as_nanos())
+}
+
+/// Retries with a wait that doubles each time, up to a minute. Logs the same problem only once.
+#[derive(Default)]
+struct Retry {
+    due: Option<Instant>,
+    wait: Option<Duration>,
+    logged: Option<String>,
+}
+
+impl Retry {
+    fn is_due(&self) -> bool {
+        self.due.is_none_or(|due| Instant::now() >= due)
+    }
+
+    fn failed(&mut self, name: &str, problem: String) {
+        let wait = self.wait.map_or(FIRST_RETRY, |wait| (2 * wait).min(LONGEST_RETRY));
+        self.wait = Some(wait);
+        self.due = Some(Instant::now() + wait);
+        if self.logged.as_ref() != Some(&problem) {
+            log::error!("camera {name}: {problem}; retrying until it works");
+            self.logged = Some(problem);
+        }
+    }
+
+    fn succeeded(&mut self, name: &str) {
+        if self.logged.take().is_some() {
+            log::info!("camera {name}: works again");
+        }
+        (self.due, self.wait) = (None, None);
+    }
+}
+
+/// Counts of a camera since the start of the service, over all its sessions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    /// Frames at the source.
+    pub source: LiveCounts,
+    /// Frames at the gate.
+    pub gate: GateCounts,
+    /// Frames sampled.
+    pub steps: u64,
+    /// Time spent on them.
+    pub worked: Duration,
+    /// Time spent preprocessing and encoding.
+    pub encoding: Duration,
+    /// Times that the connection was lost.
+    pub losses: u64,
+    /// Events started.
+    pub events: u64,
+}
+
+impl Totals {
+    fn count_step(&mut self, step: &Step<'_>) {
+        self.steps += 1;
+        self.worked += step.timings.total();
+        self.encoding += step.timings.encode;
+    }
+
+    fn count_events(&mut self, events: &[Event]) {
+        self.events += events.iter().filter(|event| event.kind == EventKind::New).count() as u64;
+    }
+
+    fn add(&mut self, runner: &Runner<'_>) {
+        self.source += runner.counts().unwrap_or_default();
+        self.gate += runner.session().gate_counts();
+    }
+}

@@ -1,0 +1,75 @@
+//! Adapts the sampling rate to heat and load.
+
+use std::time::{Duration, Instant};
+
+use bike_edge::health::{ChangeReason, Governor, GovernorSpec, Measurement, ThermalZones};
+use bike_edge::units::Seconds;
+
+/// Measures temperature and load, and applies what the governor decides.
+pub(super) struct RateControl {
+    governor: Governor,
+    zones: ThermalZones,
+    started: Instant,
+    /// Steps and work at the last measurement.
+    measured: (u64, Duration),
+    /// The chip's temperature at the last measurement, degrees Celsius.
+    pub temperature_c: Option<f64>,
+    /// Work over time at the last measurement.
+    pub load: f64,
+    /// Why the stride is stretched.
+    pub reason: Option<ChangeReason>,
+}
+
+impl RateControl {
+    /// Starts at full rate.
+    pub fn new(spec: &GovernorSpec) -> Self {
+        Self {
+            governor: Governor::new(spec.clone()),
+            zones: ThermalZones::new(&spec.thermal),
+            started: Instant::now(),
+            measured: (0, Duration::ZERO),
+            temperature_c: None,
+            load: 0.0,
+            reason: None,
+        }
+    }
+
+    /// The factor by which the stride is stretched.
+    pub fn factor(&self) -> f64 {
+        self.governor.factor()
+    }
+
+    /// How often the factor was changed.
+    pub fn changes(&self) -> u64 {
+        self.governor.changes()
+    }
+
+    /// Measures if it is time: `steps` and `worked` are of all cameras since the start, `stride` is the present one of each
+    /// of `cameras`. Returns whether the factor has changed.
+    pub fn measure(&mut self, steps: u64, worked: Duration, cameras: usize, stride: Seconds) -> bool {
+        let at_s = self.started.elapsed().as_secs_f64();
+        if !self.governor.is_due(at_s) {
+            return false;
+        }
+        let (new, work) = (steps.saturating_sub(self.measured.0), worked.saturating_sub(self.measured.1));
+        self.measured = (steps, worked);
+        self.temperature_c = self.zones.hottest_c();
+        self.load = if new == 0 { 0.0 } else { work.as_secs_f64() / new as f64 * cameras as f64 / stride };
+        let measurement = Measurement { at_s, temperature_c: self.temperature_c, load: self.load };
+        let Some(change) = self.governor.measure(measurement) else { return false };
+        self.reason = Some(change.reason).filter(|_| change.factor > 1.0);
+        let heat = self.temperature_c.map_or(String::new(), |c| format!(", {c:.0} °C"));
+        let load = self.load * 100.0;
+        log::info!("governor: stride x{} ({}; load {load:.0} %{heat})", change.factor, describe(change.reason));
+        true
+    }
+}
+
+/// Names a reason in log lines and the status.
+pub(super) fn describe(reason: ChangeReason) -> &'static str {
+    match reason {
+        ChangeReason::Hot => "hot",
+        ChangeReason::Overloaded => "overloaded",
+        ChangeReason::Headroom => "headroom again",
+    }
+}

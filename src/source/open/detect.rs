@@ -1,0 +1,181 @@
+//! Detects an input's format from its first bytes, never from its name.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use super::super::recorded::Y4M_MAGIC;
+use crate::{Error, Result};
+
+/// Number of bytes that [`Format::of_bytes`] reads.
+pub(super) const HEAD_BYTES: usize = 512;
+
+/// The format of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// MP4, MOV and relatives.
+    Mp4,
+    Gif,
+    /// One JPEG or PNG.
+    Still,
+    /// A folder, presumably of stills.
+    Folder,
+    Y4m,
+    NamedPipe,
+    /// Anything else, which `ffmpeg` may be able to read.
+    Other,
+}
+
+impl Format {
+    /// Detects the format of an input that begins with `head`; `None` for plain text, which is not video.
+    pub(super) fn of_bytes(head: &[u8]) -> Option<Self> {
+        let at = |offset: usize, tag: &[u8]| head.get(offset..offset + tag.len()) == Some(tag);
+        if at(0, Y4M_MAGIC) {
+            Some(Self::Y4m)
+        } else if at(0, b"GIF87a") || at(0, b"GIF89a") {
+            Some(Self::Gif)
+        } else if at(0, b"\xff\xd8\xff") || at(0, b"\x89PNG\r\n\x1a\n") {
+            Some(Self::Still)
+        } else if [b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp"].iter().any(|tag| at(4, *tag)) {
+            Some(Self::Mp4)
+        } else if is_text(head) && !at(0, b"#EXTM3U") {
+            None
+        } else {
+            Some(Self::Other)
+        }
+    }
+
+    /// Detects the format of the file or folder at `path`. `input` is its name in messages.
+    pub(super) fn of_path(input: &str, path: &Path) -> Result<Self> {
+        let failed = |e: std::io::Error| cannot_open(input, path, &e);
+        let meta = fs::metadata(path).map_err(failed)?;
+        if meta.is_dir() {
+            return Ok(Self::Folder);
+        }
+        if !meta.is_file() {
+            return special(input, &meta);
+        }
+        if meta.len() == 0 {
+            return Err(Error::input(input, "is empty (0 bytes); copy or record it again"));
+        }
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        File::open(path).map_err(failed)?.take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
+        Self::of_bytes(&head).ok_or_else(|| is_text_error(input))
+    }
+}
+
+/// The error for a text file that was given as a clip.
+pub(super) fn is_text_error(input: &str) -> Error {
+    Error::input(input, "contains text, not video; name the clip itself (lists of clips are read by `bike-edge eval`)")
+}
+
+/// True for printable UTF-8 (possibly cut within a character), line ends and tabs.
+fn is_text(head: &[u8]) -> bool {
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        Err(e) if e.error_len().is_none() => std::str::from_utf8(&head[..e.valid_up_to()]).unwrap_or(""),
+        Err(_) => return false,
+    };
+    !text.is_empty() && text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t' | '\u{c}'))
+}
+
+#[cfg(unix)]
+fn special(input: &str, meta: &fs::Metadata) -> Result<Format> {
+    use std::os::unix::fs::FileTypeExt;
+    let file_type = meta.file_type();
+    if file_type.is_fifo() {
+        Ok(Format::NamedPipe)
+    } else if file_type.is_char_device() {
+        Err(Error::input(input, "is a device; use `bike-edge watch`, which reads cameras"))
+    } else {
+        Err(Error::input(input, "is neither a file nor a folder nor a pipe"))
+    }
+}
+
+#[cfg(not(unix))]
+fn special(input: &str, _: &fs::Metadata) -> Result<Format> {
+    Err(Error::input(input, "is neither a file nor a folder"))
+}
+
+/// The error for a path that cannot be opened, with a remedy.
+pub(in crate::source) fn cannot_open(input: &str, path: &Path, e: &std::io::Error) -> Error {
+    let problem = match e.kind() {
+        ErrorKind::NotFound => match nearest(path) {
+            Some(name) => format!("there is no such file; did you mean {name}?"),
+            None => "there is no such file or folder; check the path".into(),
+        },
+        ErrorKind::PermissionDenied => {
+            "permission denied; run `chmod a+r` on it, and `chmod a+x` on its folders".into()
+        }
+        _ => format!("cannot be read: {e}"),
+    };
+    Error::input(input, problem)
+}
+
+/// The most similar name in the same folder, if it is similar enough.
+fn nearest(path: &Path) -> Option<String> {
+    let folder = match path.parent() {
+        Some(p) if p.as_os_str().is_empty() => Path::new("."),
+        Some(p) => p,
+        None => return None,
+    };
+    let typed = path.file_name()?.to_str()?.to_lowercase();
+    let stem = |name: &str| name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_string();
+    fs::read_dir(folder)
+        .ok()?
+        .take(2000)
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .map(|name| {
+            let lower = name.to_lowercase();
+            let distance = if stem(&lower) == stem(&typed) { 1 } else { edit_distance(&lower, &typed) };
+            (distance, name)
+        })
+        .filter(|(distance, _)| *distance <= 2 && *distance * 3 < typed.chars().count())
+        .min()
+        .map(|(_, name)| folder.join(name).display().to_string().trim_start_matches("./").to_string())
+}
+
+/// Levenshtein distance.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let cost = (corner + usize::from(ca != *cb)).min(row[j] + 1).min(row[j + 1] + 1);
+            corner = std::mem::replace(&mut row[j + 1], cost);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_detected_from_content() {
+        assert_eq!(Format::of_bytes(b"\0\0\0\x20ftypisom"), Some(Format::Mp4));
+        assert_eq!(Format::of_bytes(b"GIF89a.."), Some(Format::Gif));
+        assert_eq!(Format::of_bytes(b"YUV4MPEG2 W4"), Some(Format::Y4m));
+        assert_eq!(Format::of_bytes(b"\xff\xd8\xff\xe0"), Some(Format::Still));
+        assert_eq!(Format::of_bytes(b"RIFF\x10\0\0\0AVI "), Some(Format::Other));
+        assert_eq!(Format::of_bytes(b"#EXTM3U\n"), Some(Format::Other));
+        assert_eq!(Format::of_bytes("h\u{e9}llo\n".as_bytes()), None);
+        assert_eq!(Format::of_bytes(&"h\u{e9}llo\n".as_bytes()[..2]), None);
+    }
+
+    #[test]
+    fn a_similar_name_is_suggested_for_a_mistyped_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("bikes.mp4"), b"x").expect("written");
+        for typed in ["bike.mp4", "bikes.mov", "Bikes.MP4", "bkies.mp4"] {
+            let path = folder.path().join(typed);
+            let error = Format::of_path(typed, &path).expect_err("missing").to_string();
+            assert!(error.contains("did you mean") && error.contains("bikes.mp4"), "{error}");
+        }
+        let error = Format::of_path("cat.gif", &folder.path().join("cat.gif")).expect_err("missing").to_string();
+        assert!(error.contains("no such file or folder"), "{error}");
+    }
+}

@@ -1,0 +1,227 @@
+//! Opens an input as what its content shows it to be.
+
+mod detect;
+mod pipe;
+
+use std::ffi::OsStr;
+use std::io::{BufReader, Cursor, Read};
+use std::path::PathBuf;
+
+use self::detect::{Format, HEAD_BYTES};
+use self::pipe::{SpoolFile, TimedReader, open_named_pipe, read_head, spool, stdin};
+use super::recorded::{
+    Address, FfmpegFile, GifFile, Pipe, Reader, ReaderStream, RecordedClip, Recording, Stills, Wanted, Y4mFile,
+    Y4mReader, open_ffmpeg_stream,
+};
+use super::view::{painted_clip, painted_stream};
+use super::{Clip, ClipInfo, SourceOptions, Stream};
+use crate::io::{is_url, redact};
+use crate::picture::Picture;
+use crate::units::Seconds;
+use crate::{Error, Result};
+
+pub(super) use detect::cannot_open;
+
+/// Opens a recorded clip: a file, a folder of stills, `-` for standard input, or a named pipe. The contents of a pipe are
+/// written to a temporary file of at most [`super::ReadSpec::spool_limit`] bytes.
+///
+/// URLs (`rtsp://...`) may have no end to count to and are refused; their contents can be piped in.
+///
+/// # Errors
+/// [`Error::Input`] for an input that cannot be read; [`Error::Setting`] for options out of range.
+pub fn open_clip(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Clip>> {
+    options.check()?;
+    Ok(painted_clip(unpainted_clip(input, options)?, &options.view))
+}
+
+fn unpainted_clip(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Clip>> {
+    let name = name_of(input);
+    match location_of(input) {
+        Location::Url(_) => Err(Error::input(
+            name,
+            "is a URL, which only `watch` reads; to classify its contents, pipe them in: curl -s URL | bike-edge classify -",
+        )),
+        Location::Stdin => {
+            let mut from = stdin(&name, options.read.timeout_s)?;
+            spooled_clip(name, &mut from, options)
+        }
+        Location::Path(path) => match Format::of_path(&name, &path)? {
+            Format::NamedPipe => {
+                let mut from = TimedReader::new(open_named_pipe(&name, &path)?, options.read.timeout_s);
+                spooled_clip(name, &mut from, options)
+            }
+            format => Ok(Box::new(RecordedClip::new(name.clone(), recording(&name, path, format, options)?))),
+        },
+    }
+}
+
+/// Opens a stream: anything that [`open_clip`] opens, and URLs. Standard input and named pipes are read as data arrive if
+/// they contain y4m or something for `ffmpeg`; MP4, GIF and stills are spooled first, as their readers need to seek.
+///
+/// # Errors
+/// As for [`open_clip`].
+pub fn open_stream(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Stream>> {
+    options.check()?;
+    Ok(painted_stream(unpainted_stream(input, options)?, &options.view))
+}
+
+/// Opens a stream without masks and rotation.
+pub(super) fn unpainted_stream(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Stream>> {
+    let name = name_of(input);
+    match location_of(input) {
+        Location::Url(url) => {
+            let (info, reader) = open_ffmpeg_stream(&name, Address::Url(url), options)?;
+            Ok(Box::new(ReaderStream::new(info, reader)))
+        }
+        Location::Stdin => piped_stream(&name, Box::new(stdin(&name, options.read.timeout_s)?), options),
+        Location::Path(path) => match Format::of_path(&name, &path)? {
+            Format::NamedPipe => {
+                let from = TimedReader::new(open_named_pipe(&name, &path)?, options.read.timeout_s);
+                piped_stream(&name, Box::new(from), options)
+            }
+            format => {
+                let mut recording = recording(&name, path, format, options)?;
+                let reader = recording.forward_reader()?;
+                Ok(Box::new(ReaderStream::new(recording.info().clone(), reader)))
+            }
+        },
+    }
+}
+
+/// Where an input is.
+pub(super) enum Location {
+    Stdin,
+    Url(String),
+    Path(PathBuf),
+}
+
+pub(super) fn location_of(input: &OsStr) -> Location {
+    match input.to_str() {
+        Some("-") => Location::Stdin,
+        Some(text) if text.starts_with("file://") => Location::Path(text.trim_start_matches("file://").into()),
+        Some(text) if is_url(text) => Location::Url(text.into()),
+        _ => Location::Path(input.into()),
+    }
+}
+
+/// The input's name in messages: readable, without credentials.
+pub(super) fn name_of(input: &OsStr) -> String {
+    match input.to_str() {
+        Some("-") => "standard input".into(),
+        Some(text) if is_url(text) => redact(text),
+        _ => input.to_string_lossy().into_owned(),
+    }
+}
+
+/// Opens the recording at `path`, whose format was detected.
+fn recording(name: &str, path: PathBuf, format: Format, options: &SourceOptions) -> Result<Box<dyn Recording>> {
+    let matrix = options.read.matrix;
+    Ok(match format {
+        Format::Mp4 => return mp4(name, path, options),
+        Format::Gif => Box::new(GifFile::open(name, &path)?),
+        Format::Still | Format::Folder => Box::new(Stills::open(name, &path, options.stills_rate)?),
+        Format::Y4m => Box::new(Y4mFile::open(name, &path, matrix)?),
+        Format::NamedPipe | Format::Other => {
+            Box::new(FfmpegFile::open(name, path, "reading this kind of file", options)?)
+        }
+    })
+}
+
+#[cfg(feature = "h264")]
+fn mp4(name: &str, path: PathBuf, options: &SourceOptions) -> Result<Box<dyn Recording>> {
+    use super::recorded::{Mp4File, OpenedMp4};
+    match Mp4File::open(name, &path, options.read.matrix)? {
+        OpenedMp4::Supported(file) => Ok(Box::new(*file)),
+        OpenedMp4::Unsupported(what) => Ok(Box::new(FfmpegFile::open(name, path, &what, options)?)),
+    }
+}
+
+#[cfg(not(feature = "h264"))]
+fn mp4(name: &str, path: PathBuf, options: &SourceOptions) -> Result<Box<dyn Recording>> {
+    Ok(Box::new(FfmpegFile::open(name, path, "MP4 (this build lacks the feature h264)", options)?))
+}
+
+/// A recording, together with the temporary file that contains it.
+struct SpooledRecording {
+    recording: Box<dyn Recording>,
+    _file: SpoolFile,
+}
+
+impl Recording for SpooledRecording {
+    fn info(&self) -> &ClipInfo {
+        self.recording.info()
+    }
+
+    fn reader(&mut self) -> Result<Box<dyn Reader>> {
+        self.recording.reader()
+    }
+
+    fn count(&mut self) -> Result<u64> {
+        self.recording.count()
+    }
+
+    fn recount(&mut self) -> Result<u64> {
+        self.recording.recount()
+    }
+
+    fn warnings(&self) -> &[String] {
+        self.recording.warnings()
+    }
+}
+
+fn spooled_recording(
+    name: &str,
+    head: &[u8],
+    from: &mut dyn Read,
+    options: &SourceOptions,
+) -> Result<SpooledRecording> {
+    let format = Format::of_bytes(head).ok_or_else(|| detect::is_text_error(name))?;
+    let file = spool(name, head, from, options.read.spool_limit.bytes())?;
+    Ok(SpooledRecording { recording: recording(name, file.path(), format, options)?, _file: file })
+}
+
+fn spooled_clip(name: String, from: &mut dyn Read, options: &SourceOptions) -> Result<Box<dyn Clip>> {
+    let head = read_head(&name, from, HEAD_BYTES)?;
+    let recording = spooled_recording(&name, &head, from, options)?;
+    Ok(Box::new(RecordedClip::new(name, Box::new(recording))))
+}
+
+fn piped_stream(name: &str, mut from: Box<dyn Read + Send>, options: &SourceOptions) -> Result<Box<dyn Stream>> {
+    let head = read_head(name, &mut from, HEAD_BYTES)?;
+    let (info, reader) = match Format::of_bytes(&head).ok_or_else(|| detect::is_text_error(name))? {
+        Format::Y4m => {
+            let whole = BufReader::with_capacity(1 << 16, Cursor::new(head).chain(from));
+            let reader = Y4mReader::new(name, Pipe(whole), None, options.read.matrix)?;
+            (reader.info(), Box::new(reader) as Box<dyn Reader>)
+        }
+        Format::Mp4 | Format::Gif | Format::Still => {
+            let mut recording = spooled_recording(name, &head, &mut from, options)?;
+            let reader = recording.reader()?;
+            (recording.info().clone(), Box::new(SpooledReader { reader, _recording: recording }) as Box<dyn Reader>)
+        }
+        Format::Folder | Format::NamedPipe | Format::Other => {
+            open_ffmpeg_stream(name, Address::Pipe(head, from), options)?
+        }
+    };
+    Ok(Box::new(ReaderStream::new(info, reader)))
+}
+
+/// A reader, together with the temporary file that it reads.
+struct SpooledReader {
+    reader: Box<dyn Reader>,
+    _recording: SpooledRecording,
+}
+
+impl Reader for SpooledReader {
+    fn advance(&mut self, wanted: &Wanted<'_>) -> Result<Option<(u64, Seconds)>> {
+        self.reader.advance(wanted)
+    }
+
+    fn picture(&mut self) -> Result<Picture<'_>> {
+        self.reader.picture()
+    }
+
+    fn warnings(&self) -> &[String] {
+        self.reader.warnings()
+    }
+}

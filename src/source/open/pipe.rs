@@ -1,0 +1,197 @@
+//! Reads pipes: with a timeout, and into a temporary file if frames must be counted or read again.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::detect::cannot_open;
+use crate::{Error, Result};
+
+/// Reads from a pipe; fails if no data arrive for a while.
+pub(super) struct TimedReader<R> {
+    from: R,
+    timeout_s: f64,
+}
+
+impl<R> TimedReader<R> {
+    /// `timeout_s`: seconds to wait for the next byte.
+    pub(super) fn new(from: R, timeout_s: f64) -> Self {
+        Self { from, timeout_s }
+    }
+}
+
+#[cfg(unix)]
+impl<R: Read + std::os::fd::AsRawFd> Read for TimedReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut poll = libc::pollfd { fd: self.from.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let millis = (self.timeout_s * 1e3).clamp(1.0, f64::from(i32::MAX)) as i32;
+        // SAFETY: one valid pollfd, of a descriptor that `from` keeps open.
+        match unsafe { libc::poll(&mut poll, 1, millis) } {
+            0 => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!(
+                    "no data arrived for {} s; check the program that writes to the pipe, or raise timeout_s",
+                    self.timeout_s
+                ),
+            )),
+            1.. => self.from.read(buffer),
+            // A caller that is interrupted by a signal tries again.
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl<R: Read> Read for TimedReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.from.read(buffer)
+    }
+}
+
+/// Opens standard input without a buffer of its own, which would hide waiting data from `poll`.
+#[cfg(unix)]
+pub(super) fn stdin(name: &str, timeout_s: f64) -> Result<TimedReader<File>> {
+    use std::os::fd::AsFd;
+    let owned = io::stdin().as_fd().try_clone_to_owned();
+    let from = owned.map(File::from).map_err(|e| Error::input(name, format!("cannot be read: {e}")))?;
+    Ok(TimedReader::new(from, timeout_s))
+}
+
+/// Opens standard input.
+#[cfg(not(unix))]
+pub(super) fn stdin(_: &str, timeout_s: f64) -> Result<TimedReader<io::Stdin>> {
+    Ok(TimedReader::new(io::stdin(), timeout_s))
+}
+
+/// Opens a named pipe without waiting for a writer: reads wait, with a timeout.
+#[cfg(target_os = "linux")]
+pub(super) fn open_named_pipe(name: &str, path: &Path) -> Result<File> {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::OpenOptionsExt;
+    let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(|e| cannot_open(name, path, &e))?;
+    // SAFETY: a descriptor that `file` keeps open; only its non-blocking flag is cleared.
+    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, 0) };
+    Ok(file)
+}
+
+/// Opens a named pipe; waits until there is a writer.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn open_named_pipe(name: &str, path: &Path) -> Result<File> {
+    File::open(path).map_err(|e| cannot_open(name, path, &e))
+}
+
+/// The contents of a pipe in a temporary file, which is removed on drop.
+#[derive(Debug)]
+pub(super) enum SpoolFile {
+    /// Has no name any more, so that even a killed process does not leave it behind; read through its descriptor.
+    #[cfg(target_os = "linux")]
+    Nameless(File),
+    Named(NamedTempFile),
+}
+
+impl SpoolFile {
+    fn new(file: NamedTempFile) -> Self {
+        #[cfg(target_os = "linux")]
+        if Self::descriptor(file.as_file()).exists() {
+            let (file, path) = file.into_parts();
+            // If it cannot be removed now, it cannot be removed later either.
+            let _ = path.close();
+            return Self::Nameless(file);
+        }
+        Self::Named(file)
+    }
+
+    fn file(&self) -> io::Result<File> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Nameless(file) => file.try_clone(),
+            Self::Named(file) => file.reopen(),
+        }
+    }
+
+    /// The path by which this process and its children can read it.
+    pub(super) fn path(&self) -> PathBuf {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Nameless(file) => Self::descriptor(file),
+            Self::Named(file) => file.path().to_path_buf(),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn descriptor(file: &File) -> PathBuf {
+        use std::os::fd::AsRawFd;
+        format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()
+    }
+}
+
+/// Writes `head`, which was read already, and the rest of `from` to a temporary file of at most `limit` bytes.
+pub(super) fn spool(input: &str, head: &[u8], from: &mut dyn Read, limit: u64) -> Result<SpoolFile> {
+    let failed = |e: io::Error| {
+        Error::input(input, format!("cannot be written to a temporary file: {e}; set TMPDIR to another folder"))
+    };
+    let file = NamedTempFile::with_prefix("bike-edge-").map_err(failed)?;
+    let spooled = SpoolFile::new(file);
+    let mut file = spooled.file().map_err(failed)?;
+    file.write_all(head).map_err(failed)?;
+    let room = limit.saturating_sub(head.len() as u64);
+    let copied = io::copy(&mut from.take(room.saturating_add(1)), &mut file).map_err(|e| match e.kind() {
+        io::ErrorKind::TimedOut => Error::input(input, e.to_string()),
+        _ => failed(e),
+    })?;
+    if copied > room {
+        return Err(Error::input(
+            input,
+            format!("is longer than the limit of {limit} bytes for a pipe; raise spool_limit or name a file"),
+        ));
+    }
+    file.flush().map_err(failed)?;
+    Ok(spooled)
+}
+
+/// Reads the first `bytes` bytes; fewer if the input ends before.
+pub(super) fn read_head(input: &str, from: &mut dyn Read, bytes: usize) -> Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(bytes);
+    from.take(bytes as u64).read_to_end(&mut head).map_err(|e| Error::input(input, format!("cannot be read: {e}")))?;
+    if head.is_empty() {
+        return Err(Error::input(input, "ended before its first byte; is the program before the pipe running?"));
+    }
+    Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_spooled_whole_or_refused() {
+        let bytes: Vec<u8> = (0..100u8).collect();
+        let spooled = spool("-", &bytes[..10], &mut &bytes[10..], 100).expect("spooled");
+        assert_eq!(std::fs::read(spooled.path()).expect("read"), bytes);
+        let error = spool("-", &bytes[..10], &mut &bytes[10..], 99).expect_err("refused").to_string();
+        assert!(error.contains("spool_limit"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_pipe_is_an_error() {
+        let error = read_head("-", &mut io::empty(), 16).expect_err("refused").to_string();
+        assert!(error.contains("ended before its first byte"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_silent_pipe_times_out_and_a_closed_one_ends() {
+        let (reader, mut writer) = io::pipe().expect("a pipe");
+        let mut timed = TimedReader::new(reader, 0.02);
+        writer.write_all(b"ab").expect("written");
+        let mut two = [0; 2];
+        timed.read_exact(&mut two).expect("read");
+        let error = timed.read(&mut two).expect_err("silent");
+        assert!(error.kind() == io::ErrorKind::TimedOut && error.to_string().contains("timeout_s"), "{error}");
+        drop(writer);
+        assert_eq!(timed.read(&mut two).expect("the end"), 0);
+    }
+}

@@ -1,0 +1,255 @@
+//! Runs `ffmpeg` as a child process, which is killed on drop.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStderr, ChildStdout, Command};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::showinfo::{FrameInfo, LogParser};
+use crate::{Error, Result};
+
+/// Maximum length in bytes of a line on standard error; the rest of the line is skipped.
+const MAX_LINE: u64 = 4096;
+
+/// A running `ffmpeg`.
+pub(super) struct Process {
+    child: KillOnDrop,
+    pub(super) frames: FrameInfos,
+    stdout: Option<ChildStdout>,
+    errors: Arc<Mutex<Errors>>,
+    timeout: Duration,
+}
+
+/// Errors that `ffmpeg` reported.
+#[derive(Clone, Debug, Default)]
+struct Errors {
+    last: Option<String>,
+    count: u64,
+}
+
+/// Has the kernel kill the child when the thread that starts it (and reads its output) ends. A process that is killed drops
+/// nothing, and without this `ffmpeg` would go on waiting for a silent URL.
+#[cfg(target_os = "linux")]
+fn kill_with_parent(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: only one system call is made between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            // If this is not permitted, the child ends by its own timeout.
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn kill_with_parent(_: &mut Command) {}
+
+impl Process {
+    /// Starts `command`, whose outputs are both pipes; `feed` is copied to its standard input.
+    pub(super) fn start(
+        mut command: Command,
+        input: &str,
+        feed: Option<(Vec<u8>, Box<dyn Read + Send>)>,
+        timeout_s: f64,
+    ) -> Result<Self> {
+        let failed = |e: &dyn std::fmt::Display| Error::input(input, format!("ffmpeg could not be started: {e}"));
+        kill_with_parent(&mut command);
+        let mut child = KillOnDrop(command.spawn().map_err(|e| failed(&e))?);
+        let (stdin, stdout, stderr) = (child.0.stdin.take(), child.0.stdout.take(), child.0.stderr.take());
+        let stderr = stderr.ok_or_else(|| failed(&"it has no standard error"))?;
+        let (sender, receiver) = channel();
+        let (activity, errors) = (Arc::<AtomicU64>::default(), Arc::<Mutex<Errors>>::default());
+        {
+            let (activity, errors) = (activity.clone(), errors.clone());
+            thread::Builder::new()
+                .name("ffmpeg-log".into())
+                .spawn(move || read_log(stderr, &sender, &activity, &errors))
+                .map_err(|e| failed(&e))?;
+        }
+        if let (Some((head, mut from)), Some(mut to)) = (feed, stdin) {
+            thread::Builder::new()
+                .name("ffmpeg-feed".into())
+                // An ffmpeg that needs no more data closes the pipe, which is not an error.
+                .spawn(move || to.write_all(&head).and_then(|()| io::copy(&mut from, &mut to)).ok())
+                .map_err(|e| failed(&e))?;
+        }
+        let timeout = Duration::try_from_secs_f64(timeout_s).unwrap_or(Duration::from_secs(3600));
+        let frames = FrameInfos { input: input.into(), receiver, timeout, activity };
+        Ok(Self { child, frames, stdout, errors, timeout })
+    }
+
+    /// Takes standard output; may be called once.
+    pub(super) fn output(&mut self) -> Result<TimedOutput> {
+        let stdout = self.stdout.take().ok_or_else(|| Error::Internal("ffmpeg's output was taken twice".into()))?;
+        Ok(TimedOutput { stdout, activity: self.frames.activity.clone(), timeout: self.timeout })
+    }
+
+    /// Waits until the process has ended; to be called after the last frame.
+    pub(super) fn wait(&mut self) -> Result<Outcome> {
+        drop(self.stdout.take());
+        let status = self.child.0.wait().map_err(|e| Error::Internal(format!("waiting for ffmpeg: {e}")))?;
+        Ok(Outcome { ok: status.success(), errors: self.errors() })
+    }
+
+    /// The outcome so far, while the process is still running.
+    pub(super) fn outcome_so_far(&self) -> Outcome {
+        Outcome { ok: true, errors: self.errors() }
+    }
+
+    fn errors(&self) -> Errors {
+        self.errors.lock().map(|errors| errors.clone()).unwrap_or_default()
+    }
+}
+
+/// How a run of `ffmpeg` ended.
+pub(super) struct Outcome {
+    ok: bool,
+    errors: Errors,
+}
+
+impl Outcome {
+    /// The error if there was no frame.
+    pub(super) fn no_frames(&self, input: &str) -> Error {
+        match &self.errors.last {
+            Some(error) => Error::input(input, format!("ffmpeg cannot read it: {error}")),
+            None => Error::input(input, "ffmpeg finds no video in it"),
+        }
+    }
+
+    /// The warning if there were frames, and errors as well.
+    pub(super) fn warning(&self) -> Option<String> {
+        match (&self.errors.last, self.ok) {
+            (Some(last), _) => Some(format!("ffmpeg reported {} errors, the last: {last}", self.errors.count)),
+            (None, false) => Some("ffmpeg failed without an error message".into()),
+            (None, true) => None,
+        }
+    }
+}
+
+/// Receives information on each frame, in order.
+pub(super) struct FrameInfos {
+    input: String,
+    receiver: Receiver<FrameInfo>,
+    timeout: Duration,
+    /// Counts lines on standard error: as long as it grows, the process is alive.
+    activity: Arc<AtomicU64>,
+}
+
+/// How long an ending process may take to close its outputs one after the other.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+
+impl FrameInfos {
+    /// True if there are no more because the process has ended. Waits a little for a process that is just ending.
+    pub(super) fn have_ended(&mut self) -> bool {
+        matches!(self.receiver.recv_timeout(CLOSE_GRACE.min(self.timeout)), Err(RecvTimeoutError::Disconnected))
+    }
+
+    /// Returns the next one; `None` after the last.
+    ///
+    /// # Errors
+    /// If nothing arrives within the timeout.
+    pub(super) fn next(&mut self) -> Result<Option<FrameInfo>> {
+        loop {
+            let before = self.activity.load(Ordering::Relaxed);
+            match self.receiver.recv_timeout(self.timeout) {
+                Ok(frame) => return Ok(Some(frame)),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) if self.activity.load(Ordering::Relaxed) != before => {}
+                Err(RecvTimeoutError::Timeout) => return Err(Error::input(&self.input, silent(self.timeout))),
+            }
+        }
+    }
+}
+
+fn silent(timeout: Duration) -> String {
+    format!("ffmpeg delivered nothing for {:.0} s; check that the other end is sending", timeout.as_secs_f64())
+}
+
+/// Standard output, read with a timeout.
+pub(super) struct TimedOutput {
+    stdout: ChildStdout,
+    /// Counts lines on standard error: as long as it grows, the process is alive.
+    activity: Arc<AtomicU64>,
+    timeout: Duration,
+}
+
+impl TimedOutput {
+    /// Waits until data can be read; fails after the timeout without any activity.
+    #[cfg(unix)]
+    fn wait(&self) -> io::Result<()> {
+        use std::os::fd::AsRawFd;
+        let mut poll = libc::pollfd { fd: self.stdout.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let timeout = i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX);
+        loop {
+            let before = self.activity.load(Ordering::Relaxed);
+            // SAFETY: `poll` is one valid, exclusively borrowed entry, and its descriptor is open as long as `self`.
+            match unsafe { libc::poll(&raw mut poll, 1, timeout) } {
+                0 if self.activity.load(Ordering::Relaxed) == before => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, silent(self.timeout)));
+                }
+                0 => {}
+                1.. => return Ok(()),
+                _ => match io::Error::last_os_error() {
+                    e if e.kind() == io::ErrorKind::Interrupted => {}
+                    e => return Err(e),
+                },
+            }
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn wait(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for TimedOutput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wait()?;
+        self.stdout.read(buffer)
+    }
+}
+
+/// A child process that is killed on drop.
+struct KillOnDrop(Child);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        // Both fail only if the child has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Reads standard error to its end.
+fn read_log(stderr: ChildStderr, sender: &Sender<FrameInfo>, activity: &AtomicU64, errors: &Mutex<Errors>) {
+    let mut from = BufReader::new(stderr);
+    let mut parser = LogParser::default();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut from).take(MAX_LINE).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+        if line.last() != Some(&b'\n') && from.skip_until(b'\n').is_err() {
+            break;
+        }
+        activity.fetch_add(1, Ordering::Relaxed);
+        let frame = parser.line(String::from_utf8_lossy(&line).trim_end());
+        if let (Some(_), Ok(mut errors)) = (&parser.last_error, errors.lock()) {
+            *errors = Errors { last: parser.last_error.clone(), count: parser.errors };
+        }
+        // Sending fails once the reader is gone. The pipe is read on all the same, so that ffmpeg can end.
+        if let Some(frame) = frame {
+            let _ = sender.send(frame);
+        }
+    }
+    if let Some(frame) = parser.finish() {
+        let _ = sender.send(frame);
+    }
+}

@@ -1,0 +1,288 @@
+//! Reads formats that are not decoded here through an installed `ffmpeg`, as a child process.
+//!
+//! `ffmpeg` writes y4m to its standard output: every decoded frame once (no frame is doubled or dropped to make the rate
+//! even), upright, in 8 bits. As y4m has no times, the `showinfo` filter writes each frame's exact timestamp and time base
+//! to standard error; both are read side by side. A first pass counts a clip: it decodes without delivering pixels. In the
+//! second pass `ffmpeg` delivers only the wanted frames.
+//!
+//! No shell is involved. A file is passed as `file:PATH`, so that no name is taken for an option or a URL, and the
+//! protocols that `ffmpeg` may use are listed for every kind of input.
+
+mod child;
+mod command;
+mod reader;
+mod showinfo;
+
+use std::path::PathBuf;
+
+use self::command::{Ffmpeg, Job, Output};
+use self::reader::FfmpegReader;
+use super::{Reader, Recording};
+use crate::io::redact;
+use crate::source::{ClipInfo, SourceOptions};
+use crate::units::Seconds;
+use crate::{Error, Result};
+pub(in crate::source) use command::Address;
+pub use command::find_ffmpeg;
+
+/// Maximum number of frames of a clip, as for every other format: 46 hours at 24 per second.
+const MAX_FRAMES: usize = 4_000_000;
+/// Maximum number of frames that are picked by index; if more are wanted, all are delivered, as expressions of ffmpeg's
+/// `select` filter are limited to fewer than a hundred terms.
+const MAX_PICKED: usize = 64;
+
+/// A file that `ffmpeg` decodes.
+pub(in crate::source) struct FfmpegFile {
+    input: String,
+    path: PathBuf,
+    ffmpeg: Ffmpeg,
+    info: ClipInfo,
+    times: Vec<Seconds>,
+    warnings: Vec<String>,
+}
+
+impl FfmpegFile {
+    /// Opens a file. `what` is the kind of input, for the error if there is no `ffmpeg`.
+    pub(in crate::source) fn open(input: &str, path: PathBuf, what: &str, options: &SourceOptions) -> Result<Self> {
+        let ffmpeg = Ffmpeg::find(input, what, options)?;
+        Ok(Self { input: input.into(), path, ffmpeg, info: unknown("ffmpeg"), times: Vec::new(), warnings: Vec::new() })
+    }
+
+    fn job(&self, output: Output) -> Job {
+        Job { input: self.input.clone(), address: Address::File(self.path.clone()), output }
+    }
+}
+
+impl Recording for FfmpegFile {
+    fn info(&self) -> &ClipInfo {
+        &self.info
+    }
+
+    fn reader(&mut self) -> Result<Box<dyn Reader>> {
+        self.count()?;
+        let job = self.job(Output::Nothing);
+        Ok(Box::new(FfmpegReader::picked(self.ffmpeg.clone(), job, self.times.clone())))
+    }
+
+    fn forward_reader(&mut self) -> Result<Box<dyn Reader>> {
+        let job = self.job(Output::Frames { picked: Vec::new() });
+        Ok(Box::new(FfmpegReader::all(self.ffmpeg.clone(), job)?))
+    }
+
+    fn count(&mut self) -> Result<u64> {
+        if self.times.is_empty() {
+            let mut process = self.ffmpeg.run(self.job(Output::Nothing))?;
+            while let Some(frame) = process.frames.next()? {
+                if self.times.len() == MAX_FRAMES {
+                    return Err(Error::input(&self.input, format!("has more than {MAX_FRAMES} frames; cut it first")));
+                }
+                self.times.push(frame.time);
+                (self.info.width, self.info.height) = frame.size;
+            }
+            let outcome = process.wait()?;
+            if self.times.is_empty() {
+                return Err(outcome.no_frames(&self.input));
+            }
+            self.warnings.extend(outcome.warning());
+            if let (Some(last), n @ 2..) = (self.times.last(), self.times.len()) {
+                let step = last / (n - 1) as f64;
+                self.info.duration_s = Some(last + step);
+                self.info.fps = (step > 0.0).then(|| 1.0 / step);
+            }
+        }
+        Ok(self.times.len() as u64)
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+/// Opens a URL (rtsp, http, ...) or a pipe for reading forward.
+pub(in crate::source) fn open_ffmpeg_stream(
+    input: &str,
+    address: Address,
+    options: &SourceOptions,
+) -> Result<(ClipInfo, Box<dyn Reader>)> {
+    let input = redact(input);
+    let ffmpeg = Ffmpeg::find(&input, "reading this", options)?;
+    let format = match &address {
+        Address::Url(url) => url.split_once("://").map_or("ffmpeg", |(scheme, _)| scheme).to_string(),
+        _ => "ffmpeg".to_string(),
+    };
+    let job = Job { input, address, output: Output::Frames { picked: Vec::new() } };
+    Ok((unknown(&format), Box::new(FfmpegReader::all(ffmpeg, job)?)))
+}
+
+/// The properties before the first frame.
+fn unknown(format: &str) -> ClipInfo {
+    ClipInfo { format: format.into(), width: 0, height: 0, fps: None, duration_s: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+    use crate::picture::{Matrix, Pixels};
+    use crate::source::recorded::{ReaderStream, RecordedClip};
+    use crate::source::{Clip, ReadSpec, Stream, Visit};
+
+    /// Options if `ffmpeg` is installed; the tests that need it are skipped otherwise.
+    fn options() -> Option<SourceOptions> {
+        let options = SourceOptions::default();
+        if find_ffmpeg(&options).is_none() {
+            eprintln!("skipped: ffmpeg is not installed");
+            return None;
+        }
+        Some(options)
+    }
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sources").join(name)
+    }
+
+    fn file(path: PathBuf, options: &SourceOptions) -> FfmpegFile {
+        FfmpegFile::open("clip", path, "this", options).expect("opens")
+    }
+
+    #[test]
+    fn frames_and_uneven_times_are_exact() {
+        let Some(options) = options() else { return };
+        let mut clip = RecordedClip::new("clip".into(), Box::new(file(fixture("uneven.mp4"), &options)));
+        assert_eq!(clip.frame_count().expect("counts"), 20);
+        assert_eq!((clip.info().width, clip.info().height), (64, 48));
+        let mut visited = Vec::new();
+        let visit = clip.visit(&[0, 1, 7, 19], &mut |frame| {
+            visited.push((frame.index, frame.time));
+            assert_eq!(frame.picture.display_size(), (64, 48));
+            Ok(())
+        });
+        assert_eq!(visit.expect("visits"), Visit::Done);
+        // Frame n is shown at (n + (n mod 3) * 0.3) / 25 s, in ticks of 1/12800 s.
+        let time = |n: u64| ((n as f64 + (n % 3) as f64 * 0.3) / 25.0 * 12800.0 + 1e-6).floor() / 12800.0;
+        assert_eq!(visited, [0, 1, 7, 19].map(|n| (n, time(n))));
+    }
+
+    #[test]
+    fn few_frames_are_picked_and_of_many_all_are_delivered() {
+        let Some(options) = options() else { return };
+        let mut y4m = b"YUV4MPEG2 W16 H16 F25:1 Ip C420jpeg\n".to_vec();
+        for frame in 0..150u8 {
+            y4m.extend_from_slice(b"FRAME\n");
+            y4m.extend_from_slice(&[frame + 16; 384]);
+        }
+        let clip_file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(clip_file.path(), y4m).expect("written");
+        let mut clip = RecordedClip::new("clip".into(), Box::new(file(clip_file.path().into(), &options)));
+        assert_eq!(clip.frame_count().expect("counts"), 150);
+        for step in [40, 3, 2, 1] {
+            let wanted: Vec<u64> = (0..150).step_by(step).collect();
+            let mut visited = Vec::new();
+            let visit = clip.visit(&wanted, &mut |frame| {
+                let Pixels::Yuv { planes, .. } = frame.picture.pixels else { panic!("not YUV") };
+                assert_eq!(u64::from(planes[0][0]), frame.index + 16);
+                assert_eq!(frame.time, frame.index as f64 / 25.0);
+                visited.push(frame.index);
+                Ok(())
+            });
+            assert_eq!((visit.expect("visits"), visited), (Visit::Done, wanted));
+        }
+    }
+
+    #[test]
+    fn a_stream_is_read_in_one_pass_and_upright() {
+        let Some(options) = options() else { return };
+        let mut file = file(fixture("rotated.mp4"), &options);
+        let reader = file.forward_reader().expect("reads");
+        let mut stream = ReaderStream::new(file.info().clone(), reader);
+        let frame = stream.first_at_or_after(0.1).expect("streams").expect("a frame");
+        assert_eq!((frame.index, frame.picture.display_size()), (3, (38, 70)));
+        let mut left = 0;
+        while stream.first_at_or_after(0.0).expect("streams").is_some() {
+            left += 1;
+        }
+        assert_eq!(left, 6);
+    }
+
+    #[test]
+    fn range_and_matrix_are_read() {
+        let Some(options) = options() else { return };
+        let mut file = file(fixture("full_range.mp4"), &options);
+        let mut reader = file.forward_reader().expect("reads");
+        reader.advance(&|_, _| true).expect("advances");
+        let Pixels::Yuv { full_range, matrix, .. } = reader.picture().expect("a picture").pixels else {
+            panic!("not YUV")
+        };
+        assert!(full_range && matrix == Matrix::Bt709);
+    }
+
+    #[test]
+    fn a_pipe_is_read() {
+        let Some(options) = options() else { return };
+        let bytes = std::fs::read(fixture("fragmented.mp4")).expect("read");
+        let (head, rest) = bytes.split_at(512);
+        let address = Address::Pipe(head.to_vec(), Box::new(std::io::Cursor::new(rest.to_vec())));
+        let (_, mut reader) = open_ffmpeg_stream("standard input", address, &options).expect("opens");
+        let mut frames = 0;
+        while reader.advance(&|_, _| true).expect("advances").is_some() {
+            frames += 1;
+        }
+        assert_eq!(frames, 30);
+    }
+
+    #[test]
+    fn names_that_look_like_options_or_are_not_utf8_are_files() {
+        let Some(options) = options() else { return };
+        let folder = tempfile::tempdir().expect("a folder");
+        #[cfg(unix)]
+        let names: Vec<std::ffi::OsString> = {
+            use std::os::unix::ffi::OsStringExt;
+            vec!["-y.avi".into(), "a:b?c.avi".into(), std::ffi::OsString::from_vec(b"caf\xe9.avi".to_vec())]
+        };
+        #[cfg(not(unix))]
+        let names: Vec<std::ffi::OsString> = vec!["-y.avi".into()];
+        for name in names {
+            let path = folder.path().join(&name);
+            std::fs::copy(fixture("bframes.mp4"), &path).expect("copied");
+            assert_eq!(file(path, &options).count().expect("counts"), 30, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn errors_of_ffmpeg_are_quoted() {
+        let Some(options) = options() else { return };
+        let junk = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(junk.path(), [0x5au8, 1, 2, 3].repeat(500)).expect("written");
+        let error = file(junk.path().into(), &options).count().expect_err("refused").to_string();
+        assert!(error.contains("ffmpeg cannot read it: "), "{error}");
+        let error = file(junk.path().into(), &options).forward_reader().err().expect("refused").to_string();
+        assert!(error.contains("ffmpeg cannot read it: "), "{error}");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn after_a_timeout_the_child_is_killed() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (script, pid) = (folder.path().join("ffmpeg"), folder.path().join("pid"));
+        let text = format!("#!/bin/sh\n[ \"$1\" = -version ] && exit 0\necho $$ > {}\nexec sleep 60\n", pid.display());
+        std::fs::write(&script, text).expect("written");
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("allowed");
+        let options = SourceOptions {
+            ffmpeg: Some(script),
+            read: ReadSpec { timeout_s: 0.3, ..ReadSpec::default() },
+            ..SourceOptions::default()
+        };
+        for forward in [false, true] {
+            let mut silent = file(fixture("bframes.mp4"), &options);
+            let error = if forward { silent.forward_reader().err() } else { silent.count().err() };
+            let error = error.expect("a timeout").to_string();
+            assert!(error.contains("delivered nothing"), "{error}");
+            let pid = std::fs::read_to_string(&pid).expect("it ran");
+            let gone = Command::new("kill").args(["-0", pid.trim()]).output().expect("kill runs");
+            assert!(!gone.status.success(), "the child outlived its reader");
+        }
+    }
+}

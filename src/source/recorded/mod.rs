@@ -1,0 +1,187 @@
+//! Recorded clips, one file or folder per format.
+//!
+//! A format implements [`Recording`] (counts its frames) and [`Reader`] (moves forward through them); [`RecordedClip`] and
+//! [`ReaderStream`] make a clip and a stream of them.
+
+mod ffmpeg;
+mod gif;
+#[cfg(feature = "h264")]
+mod mp4;
+pub mod sampling;
+mod stills;
+mod y4m;
+
+pub use ffmpeg::find_ffmpeg;
+pub(super) use ffmpeg::{Address, FfmpegFile, open_ffmpeg_stream};
+pub(super) use gif::GifFile;
+#[cfg(feature = "h264")]
+pub(super) use mp4::{Mp4File, OpenedMp4};
+pub(super) use stills::Stills;
+pub(super) use y4m::{MAGIC as Y4M_MAGIC, Pipe, Y4mFile, Y4mReader};
+
+use super::{Clip, ClipInfo, Frame, Stream, TIME_TOLERANCE_S, Visit};
+use crate::picture::Picture;
+use crate::units::Seconds;
+use crate::{Error, Result};
+
+/// Selects frames by index and time. Called in any order, for frames that have not been passed yet.
+pub(super) type Wanted<'a> = dyn Fn(u64, Seconds) -> bool + 'a;
+
+/// Moves forward through a source's frames.
+pub(super) trait Reader {
+    /// Moves to the next wanted frame after the current one; returns its index and time, `None` at the end.
+    fn advance(&mut self, wanted: &Wanted<'_>) -> Result<Option<(u64, Seconds)>>;
+
+    /// The picture of the frame that [`Reader::advance`] last moved to.
+    fn picture(&mut self) -> Result<Picture<'_>>;
+
+    /// Checks what is left after the last wanted frame; false if the count of frames cannot be right.
+    fn finish(&mut self) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// What was lost so far.
+    fn warnings(&self) -> &[String];
+}
+
+/// A recorded input of one format.
+pub(super) trait Recording {
+    /// The recording's properties.
+    fn info(&self) -> &ClipInfo;
+
+    /// Returns a reader that stands before the first frame.
+    fn reader(&mut self) -> Result<Box<dyn Reader>>;
+
+    /// Returns a reader for one pass over frames that have not been counted.
+    fn forward_reader(&mut self) -> Result<Box<dyn Reader>> {
+        self.reader()
+    }
+
+    /// Counts the frames by the cheapest means that is right for an intact file.
+    fn count(&mut self) -> Result<u64>;
+
+    /// Counts the frames by decoding every one. Readers made afterwards agree with this count.
+    fn recount(&mut self) -> Result<u64> {
+        self.count()
+    }
+
+    /// What counting found to be lost.
+    fn warnings(&self) -> &[String];
+}
+
+/// A recording as a clip, whose frames can be read in any order.
+pub(super) struct RecordedClip {
+    input: String,
+    recording: Box<dyn Recording>,
+    count: Option<u64>,
+    recounted: bool,
+    warnings: Vec<String>,
+}
+
+impl RecordedClip {
+    pub(super) fn new(input: String, recording: Box<dyn Recording>) -> Self {
+        Self { input, recording, count: None, recounted: false, warnings: Vec::new() }
+    }
+
+    fn warn(&mut self, more: &[String]) {
+        for warning in more {
+            if !self.warnings.contains(warning) {
+                self.warnings.push(warning.clone());
+            }
+        }
+    }
+
+    fn counted(&mut self, count: u64) -> Result<u64> {
+        let more = self.recording.warnings().to_vec();
+        self.warn(&more);
+        if count == 0 {
+            let why = self.warnings.last().map(|w| format!(": {w}")).unwrap_or_default();
+            return Err(Error::input(&self.input, format!("no frame of it can be decoded{why}")));
+        }
+        self.count = Some(count);
+        Ok(count)
+    }
+
+    fn recount(&mut self) -> Result<Visit> {
+        if std::mem::replace(&mut self.recounted, true) {
+            return Err(Error::input(&self.input, "it changed while it was being read; try again when it is complete"));
+        }
+        let count = self.recording.recount()?;
+        self.counted(count)?;
+        Ok(Visit::Recounted)
+    }
+}
+
+impl Clip for RecordedClip {
+    fn info(&self) -> &ClipInfo {
+        self.recording.info()
+    }
+
+    fn frame_count(&mut self) -> Result<u64> {
+        match self.count {
+            Some(count) => Ok(count),
+            None => {
+                let count = self.recording.count()?;
+                self.counted(count)
+            }
+        }
+    }
+
+    fn visit(&mut self, wanted: &[u64], visit: &mut dyn FnMut(Frame<'_>) -> Result<()>) -> Result<Visit> {
+        self.frame_count()?;
+        let mut reader = self.recording.reader()?;
+        let mut intact = true;
+        for &want in wanted {
+            match reader.advance(&|index, _| wanted.binary_search(&index).is_ok())? {
+                Some((index, time)) if index == want => {
+                    visit(Frame { index, time, picture: reader.picture()? })?;
+                }
+                _ => {
+                    intact = false;
+                    break;
+                }
+            }
+        }
+        intact = intact && reader.finish()?;
+        let more = reader.warnings().to_vec();
+        drop(reader);
+        if intact {
+            self.warn(&more);
+            return Ok(Visit::Done);
+        }
+        self.recount()
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+/// A recording or pipe as a stream.
+pub(super) struct ReaderStream {
+    info: ClipInfo,
+    reader: Box<dyn Reader>,
+}
+
+impl ReaderStream {
+    pub(super) fn new(info: ClipInfo, reader: Box<dyn Reader>) -> Self {
+        Self { info, reader }
+    }
+}
+
+impl Stream for ReaderStream {
+    fn info(&self) -> &ClipInfo {
+        &self.info
+    }
+
+    fn first_at_or_after(&mut self, t: Seconds) -> Result<Option<Frame<'_>>> {
+        match self.reader.advance(&|_, time| time >= t - TIME_TOLERANCE_S)? {
+            Some((index, time)) => Ok(Some(Frame { index, time, picture: self.reader.picture()? })),
+            None => Ok(None),
+        }
+    }
+
+    fn warnings(&self) -> &[String] {
+        self.reader.warnings()
+    }
+}

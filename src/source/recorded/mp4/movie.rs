@@ -1,0 +1,303 @@
+//! A file's video track: its codec, its rotation, and every picture in display order.
+
+use std::fs::File;
+use std::io;
+
+use super::boxes::{Fields, Name, child, children, path, payload, top_boxes};
+use super::nal::AvcConfig;
+use super::samples::{Defaults, Fragments, Sample, samples};
+use super::sps::matrix_of;
+use crate::picture::{Matrix, Rotation};
+use crate::units::{Seconds, ticks_to_seconds};
+
+/// Maximum size in bytes of the index (`moov`), and of the index of one fragment (`moof`).
+const MAX_MOOV: u64 = 256 << 20;
+const MAX_MOOF: u64 = 16 << 20;
+
+/// The first video track of a file.
+#[derive(Debug)]
+pub(super) struct Movie {
+    pub(super) config: AvcConfig,
+    pub(super) rotation: Rotation,
+    /// Range and matrix from the container (`colr`), for streams that do not specify them.
+    pub(super) full_range: Option<bool>,
+    pub(super) matrix: Option<Matrix>,
+    /// Ticks per second.
+    pub(super) timescale: u32,
+    /// In decoding order.
+    pub(super) samples: Vec<Sample>,
+    /// Numbers of the displayed samples, in display order.
+    pub(super) order: Vec<u32>,
+    /// The position of each sample in `order`; `HIDDEN` for samples that are never displayed.
+    pub(super) rank: Vec<u32>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// The rank of a sample that is decoded only for others.
+pub(super) const HIDDEN: u32 = u32::MAX;
+
+/// The result of parsing a file.
+pub(super) enum Parsed {
+    Movie(Box<Movie>),
+    /// Video that is not decoded here; describes it.
+    Unsupported(String),
+    /// What is wrong with the file: a sentence without the input's name.
+    Broken(String),
+}
+
+impl Movie {
+    /// Parses the index of a file of `length` bytes.
+    pub(super) fn parse(file: &mut File, length: u64) -> io::Result<Parsed> {
+        let boxes = top_boxes(file, length)?;
+        let Some(moov) = boxes.iter().find(|b| &b.name == b"moov") else {
+            return Ok(Parsed::Broken(
+                "has no index (moov): the recording was cut off before it was finished; copy it again, or repair it with \
+                 untrunc"
+                    .into(),
+            ));
+        };
+        let Some(moov) = payload(file, moov, MAX_MOOV)? else {
+            return Ok(Parsed::Broken("has an index (moov) that is cut off or too large; copy the file again".into()));
+        };
+        let mut movie = match Self::of_moov(&moov) {
+            Parsed::Movie(movie) => movie,
+            other => return Ok(other),
+        };
+        let (track, timescale) = (track_of(&moov).unwrap_or_default(), movie.timescale);
+        if let Some(mvex) = child(&moov, b"mvex") {
+            let decoded = movie.samples.last().map_or(0, |s| s.shown.saturating_add(s.ticks.into()));
+            let mut fragments = Fragments {
+                track: track.id,
+                defaults: Defaults::of(mvex, track.id),
+                decoded,
+                samples: &mut movie.samples,
+            };
+            for moof in boxes.iter().filter(|b| &b.name == b"moof") {
+                let Some(bytes) = payload(file, moof, MAX_MOOF)? else { continue };
+                if let Err(problem) = fragments.add(&bytes, moof.start) {
+                    return Ok(Parsed::Broken(problem));
+                }
+            }
+        }
+        let edits = Edits::of(track.edits, movie_timescale(&moov), timescale);
+        movie.drop_truncated(length);
+        movie.order_samples(&edits);
+        if movie.order.is_empty() {
+            let lost = movie.warnings.first().map(|w| format!(": {w}")).unwrap_or_default();
+            return Ok(Parsed::Broken(format!("has no pictures{lost}; copy or record it again")));
+        }
+        Ok(Parsed::Movie(movie))
+    }
+
+    fn of_moov(moov: &[u8]) -> Parsed {
+        let Some(track) = track_of(moov) else {
+            return Parsed::Broken("has no video track; is it a sound recording?".into());
+        };
+        let Some(stbl) = path(track.mdia, &[b"minf", b"stbl"]) else {
+            return Parsed::Broken("has a video track without a sample table; copy the file again".into());
+        };
+        let (codec, entry) = match child(stbl, b"stsd").and_then(|stsd| children(stsd.get(8..)?).next()) {
+            Some(first) => first,
+            None => return Parsed::Broken("has a video track without a codec; copy the file again".into()),
+        };
+        if !matches!(&codec, b"avc1" | b"avc3") {
+            return Parsed::Unsupported(codec_name(&codec));
+        }
+        // A visual sample entry has 78 bytes before its boxes.
+        let inner = entry.get(78..).unwrap_or_default();
+        let Some(config) = child(inner, b"avcC").and_then(AvcConfig::parse) else {
+            return Parsed::Broken("has H.264 video without a usable configuration (avcC); copy the file again".into());
+        };
+        if let Some(what) = config.sps.first().and_then(|(_, sps)| sps.unsupported()) {
+            return Parsed::Unsupported(what.into());
+        }
+        let (full_range, matrix) = container_colours(inner);
+        let timescale = child(track.mdia, b"mdhd").and_then(media_timescale).filter(|t| *t > 0).unwrap_or(1);
+        match samples(stbl) {
+            Ok(samples) => Parsed::Movie(Box::new(Self {
+                config,
+                rotation: track.rotation,
+                full_range,
+                matrix,
+                timescale,
+                samples,
+                order: Vec::new(),
+                rank: Vec::new(),
+                warnings: Vec::new(),
+            })),
+            Err(problem) => Parsed::Broken(problem),
+        }
+    }
+
+    /// Drops samples that are beyond the end of the file.
+    fn drop_truncated(&mut self, length: u64) {
+        let before = self.samples.len();
+        self.samples.retain(|s| s.size > 0 && s.offset.checked_add(s.size.into()).is_some_and(|end| end <= length));
+        let lost = before - self.samples.len();
+        if lost > 0 {
+            self.warnings.push(format!("{lost} of {before} pictures are beyond the end of the file, which is cut off"));
+        }
+    }
+
+    /// Puts the displayed samples in display order.
+    fn order_samples(&mut self, edits: &Edits) {
+        let shown = |s: &Sample| edits.shows(s.shown);
+        let all = !self.samples.iter().any(shown);
+        self.order = (0..).zip(&self.samples).filter(|(_, s)| all || shown(s)).map(|(i, _)| i).collect();
+        if edits.several {
+            self.warnings.push("its edit list has several parts; all pictures are read once, in order".into());
+        }
+        self.rank_by_order();
+    }
+
+    /// Removes samples from the order for which `good` is false.
+    pub(super) fn retain(&mut self, good: &[bool]) {
+        self.order.retain(|&i| good.get(i as usize) == Some(&true));
+        self.rank_by_order();
+    }
+
+    fn rank_by_order(&mut self) {
+        let samples = &self.samples;
+        self.order.sort_by_key(|&i| (samples[i as usize].shown, i));
+        self.rank = vec![HIDDEN; self.samples.len()];
+        for (rank, &sample) in (0..).zip(&self.order) {
+            self.rank[sample as usize] = rank;
+        }
+    }
+
+    /// Number of displayed frames.
+    pub(super) fn len(&self) -> u64 {
+        self.order.len() as u64
+    }
+
+    /// The time of frame `index`; the first one is at 0.
+    pub(super) fn time(&self, index: u64) -> Seconds {
+        let shown =
+            |index: usize| self.order.get(index).and_then(|&i| self.samples.get(i as usize)).map_or(0, |s| s.shown);
+        ticks_to_seconds(i128::from(shown(index as usize)) - i128::from(shown(0)), self.timescale)
+    }
+
+    /// From the time of the first frame to the end of the last one.
+    pub(super) fn duration(&self) -> Seconds {
+        let last = self.order.last().and_then(|&i| self.samples.get(i as usize)).map_or(0, |s| s.ticks);
+        self.time(self.len().saturating_sub(1)) + ticks_to_seconds(last.into(), self.timescale)
+    }
+}
+
+/// What is needed of a track before its samples.
+#[derive(Clone, Copy, Default)]
+struct Track<'a> {
+    id: u32,
+    rotation: Rotation,
+    mdia: &'a [u8],
+    edits: Option<&'a [u8]>,
+}
+
+/// The first video track.
+fn track_of(moov: &[u8]) -> Option<Track<'_>> {
+    children(moov).filter(|(name, _)| name == b"trak").find_map(|(_, trak)| {
+        let mdia = child(trak, b"mdia")?;
+        let handler = child(mdia, b"hdlr")?.get(8..12)?;
+        (handler == b"vide").then_some(())?;
+        let mut f = Fields::new(child(trak, b"tkhd")?);
+        let (version, _) = f.version()?;
+        f.bytes(if version == 1 { 16 } else { 8 })?;
+        let id = f.u32()?;
+        f.bytes(if version == 1 { 12 } else { 8 } + 16)?;
+        let rotation = rotation(&mut f).unwrap_or_default();
+        Some(Track { id, rotation, mdia, edits: path(trak, &[b"edts", b"elst"]) })
+    })
+}
+
+/// The rotation in a track's matrix; flips and shears are ignored.
+fn rotation(matrix: &mut Fields<'_>) -> Option<Rotation> {
+    let (a, b) = (matrix.i32()?, matrix.i32()?);
+    matrix.i32()?;
+    let (c, d) = (matrix.i32()?, matrix.i32()?);
+    Some(match (a.signum(), b.signum(), c.signum(), d.signum()) {
+        (0, 1, -1, 0) => Rotation::Quarter,
+        (-1, 0, 0, -1) => Rotation::Half,
+        (0, -1, 1, 0) => Rotation::ThreeQuarters,
+        _ => Rotation::None,
+    })
+}
+
+fn media_timescale(mdhd: &[u8]) -> Option<u32> {
+    let mut f = Fields::new(mdhd);
+    let (version, _) = f.version()?;
+    f.bytes(if version == 1 { 16 } else { 8 })?;
+    f.u32()
+}
+
+fn movie_timescale(moov: &[u8]) -> u32 {
+    child(moov, b"mvhd").and_then(media_timescale).unwrap_or(0)
+}
+
+fn codec_name(codec: &Name) -> String {
+    match codec {
+        b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => "HEVC (H.265) video".into(),
+        b"av01" => "AV1 video".into(),
+        b"vp08" | b"vp09" => "VP8 or VP9 video".into(),
+        b"mp4v" => "MPEG-4 part 2 video".into(),
+        other => format!("video of the codec {:?}", String::from_utf8_lossy(other)),
+    }
+}
+
+/// Range and matrix from the `colr` box.
+fn container_colours(entry: &[u8]) -> (Option<bool>, Option<Matrix>) {
+    let Some(colr) = child(entry, b"colr") else { return (None, None) };
+    let mut f = Fields::new(colr);
+    let kind = f.name();
+    f.u32();
+    let matrix = f.u16().and_then(|m| matrix_of(m.into()));
+    match kind.as_ref() {
+        Some(b"nclx") => (f.u8().map(|flags| flags & 0x80 != 0), matrix),
+        Some(b"nclc") => (None, matrix),
+        _ => (None, None),
+    }
+}
+
+/// The part of a track that is displayed.
+#[derive(Debug, Default)]
+struct Edits {
+    /// In ticks of the track.
+    from: i64,
+    to: Option<i64>,
+    several: bool,
+}
+
+impl Edits {
+    /// Parses `elst`. Empty edits only shift all times, and the first frame is at 0 here in any case. If there are several
+    /// parts, all samples are displayed.
+    fn of(elst: Option<&[u8]>, movie_timescale: u32, timescale: u32) -> Self {
+        let mut f = Fields::new(elst.unwrap_or_default());
+        let Some((version, _)) = f.version() else { return Self::default_all() };
+        let count = f.u32().unwrap_or(0);
+        let mut parts = Vec::new();
+        for _ in 0..count.min(1000) {
+            let Some(duration) = f.long(version) else { break };
+            let start = if version == 1 { f.u64().map(|s| s as i64) } else { f.i32().map(i64::from) };
+            let (Some(start), Some(_rate)) = (start, f.u32()) else { break };
+            if start >= 0 {
+                parts.push((start, duration));
+            }
+        }
+        match parts.as_slice() {
+            [(start, duration)] => {
+                let ticks = (u128::from(*duration) * u128::from(timescale)).checked_div(movie_timescale.into());
+                let to = ticks.filter(|t| *t > 0).and_then(|t| start.checked_add(i64::try_from(t).ok()?));
+                Self { from: *start, to, several: false }
+            }
+            [] => Self::default_all(),
+            _ => Self { several: true, ..Self::default_all() },
+        }
+    }
+
+    fn default_all() -> Self {
+        Self { from: i64::MIN, to: None, several: false }
+    }
+
+    fn shows(&self, shown: i64) -> bool {
+        shown >= self.from && self.to.is_none_or(|to| shown < to)
+    }
+}

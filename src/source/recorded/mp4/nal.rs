@@ -1,0 +1,129 @@
+//! Converts coded pictures from the MP4 form (lengths before NAL units) to the decoder's form (start codes).
+
+use super::boxes::Fields;
+use super::sps::Sps;
+
+const START_CODE: [u8; 4] = [0, 0, 0, 1];
+
+/// The contents of `avcC`: the size of NAL unit lengths, and the parameter sets.
+#[derive(Debug)]
+pub(super) struct AvcConfig {
+    length_bytes: usize,
+    /// Parameter sets with start codes, to be sent before any picture.
+    pub(super) parameter_sets: Vec<u8>,
+    /// Sequence parameter sets: stored bytes and parsed values.
+    pub(super) sps: Vec<(Vec<u8>, Sps)>,
+}
+
+impl AvcConfig {
+    /// `None` if the box is cut off or a sequence parameter set is invalid.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut f = Fields::new(bytes);
+        f.bytes(4)?;
+        let length_bytes = usize::from(f.u8()? & 3) + 1;
+        let mut config = Self { length_bytes, parameter_sets: Vec::new(), sps: Vec::new() };
+        for _ in 0..f.u8()? & 31 {
+            let nal = config.parameter_set(&mut f)?;
+            let sps = Sps::parse(nal)?;
+            config.sps.push((nal.to_vec(), sps));
+        }
+        for _ in 0..f.u8().unwrap_or(0) {
+            config.parameter_set(&mut f)?;
+        }
+        Some(config)
+    }
+
+    /// Reads one parameter set and appends it with a start code.
+    fn parameter_set<'a>(&mut self, f: &mut Fields<'a>) -> Option<&'a [u8]> {
+        let size = f.u16()?;
+        let nal = f.bytes(size.into())?;
+        self.parameter_sets.extend_from_slice(&START_CODE);
+        self.parameter_sets.extend_from_slice(nal);
+        Some(nal)
+    }
+}
+
+/// Properties of a coded picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct CodedPicture {
+    /// Decoding can start here.
+    pub(super) idr: bool,
+    /// No other picture refers to it.
+    pub(super) disposable: bool,
+    /// Its NAL units fill it exactly, and there are slices among them.
+    pub(super) complete: bool,
+    /// It contains a sequence parameter set that is not supported.
+    pub(super) unsupported: bool,
+}
+
+/// Writes the slices and parameter sets of `sample` to `out`, with start codes.
+pub(super) fn to_annex_b(sample: &[u8], config: &AvcConfig, out: &mut Vec<u8>) -> CodedPicture {
+    out.clear();
+    let mut picture = CodedPicture { disposable: true, ..CodedPicture::default() };
+    let mut slices = false;
+    let mut rest = sample;
+    while !rest.is_empty() {
+        let Some((length, after)) = rest.split_at_checked(config.length_bytes) else { return picture };
+        let length = length.iter().fold(0usize, |n, b| n << 8 | usize::from(*b));
+        let Some((nal, after)) = after.split_at_checked(length) else { return picture };
+        rest = after;
+        let Some(&header) = nal.first() else { continue };
+        let kind = header & 31;
+        match kind {
+            1 | 5 => {
+                slices = true;
+                picture.idr |= kind == 5;
+                picture.disposable &= header & 0x60 == 0;
+            }
+            7 => {
+                let listed = config.sps.iter().any(|(stored, _)| stored == nal);
+                picture.unsupported |= !listed && Sps::parse(nal).is_none_or(|sps| sps.unsupported().is_some());
+            }
+            8 => {}
+            // Messages, delimiters, and extensions that this decoder does not support.
+            _ => continue,
+        }
+        out.extend_from_slice(&START_CODE);
+        out.extend_from_slice(nal);
+    }
+    picture.complete = slices && header_is_valid(out);
+    picture
+}
+
+/// True if the first bit of the first NAL unit is 0, as it must be.
+fn header_is_valid(annex_b: &[u8]) -> bool {
+    annex_b.get(START_CODE.len()).is_some_and(|header| header & 0x80 == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> AvcConfig {
+        AvcConfig { length_bytes: 2, parameter_sets: Vec::new(), sps: Vec::new() }
+    }
+
+    #[test]
+    fn lengths_become_start_codes_and_messages_are_removed() {
+        let mut out = Vec::new();
+        let sample = [0, 2, 0x06, 9, 0, 2, 0x65, 1, 0, 1, 0x41];
+        let picture = to_annex_b(&sample, &config(), &mut out);
+        assert_eq!(out, [0, 0, 0, 1, 0x65, 1, 0, 0, 0, 1, 0x41]);
+        assert_eq!(picture, CodedPicture { idr: true, disposable: false, complete: true, unsupported: false });
+    }
+
+    #[test]
+    fn a_picture_without_references_to_it_is_disposable() {
+        let mut out = Vec::new();
+        assert!(to_annex_b(&[0, 2, 0x01, 1], &config(), &mut out).disposable);
+        assert!(!to_annex_b(&[0, 2, 0x21, 1], &config(), &mut out).disposable);
+    }
+
+    #[test]
+    fn a_truncated_sample_is_not_complete() {
+        let mut out = Vec::new();
+        for cut in [&[0, 9, 0x65][..], &[0], &[0, 1, 0x65, 0], &[], &[0, 1, 0x09]] {
+            assert!(!to_annex_b(cut, &config(), &mut out).complete, "{cut:?}");
+        }
+    }
+}
