@@ -1,4 +1,4 @@
-//! Integer kernels on the linear layers of ViT-B/32 (50 tokens) and B/16 (197), weights warm.
+//! Integer kernels on the linear layers of ViT-B/32 (50 tokens) and B/16 (197), with weights in the cache.
 //!
 //! `cargo bench --bench kernels`. The throughput is in multiply-adds (shown as items).
 
@@ -10,7 +10,7 @@ fn main() {
     divan::main();
 }
 
-/// What is measured: kernel, rows, K, N.
+/// The cases: kernel, rows, K, N.
 fn cases() -> Vec<(&'static str, usize, usize, usize)> {
     let layers = [(50, 768, 3072), (50, 3072, 768), (197, 768, 768)];
     IntegerProduct::kernels().into_iter().flat_map(|kernel| layers.map(|(m, k, n)| (kernel, m, k, n))).collect()

@@ -1,10 +1,10 @@
-//! Times one network on request, for `compare.py`: reads lines from standard input, answers one line each.
+//! Measures one network on request, for `compare.py`: reads lines from stdin and answers each with a line.
 //!
 //! ```text
 //! network FILE.onnx [--window T --width D] [--threads N] [--kernel NAME] [--no-pruning] [--full-precision]
 //!                   prints `ready LOAD_SECONDS`; with a window, FILE is a temporal header
 //! run N             N runs, prints their times in ms
-//! output FILE.f32   one run on the floats in FILE, prints the answer
+//! output FILE.f32   one run on the floats in FILE, prints the output
 //! memory            prints resident and peak resident kB
 //! ```
 
@@ -37,22 +37,22 @@ fn main() {
     if options.file.is_empty() {
         return;
     }
-    // RUST_LOG=debug tells the steps of loading.
+    // RUST_LOG=debug prints the steps of loading.
     env_logger::init();
-    let began = Instant::now();
+    let started = Instant::now();
     let (mut run, inputs, outputs) = load(options, window, width);
     let input: Vec<f32> = noise(inputs);
     let mut output = vec![0.0; outputs];
     run(&input, &mut output);
-    println!("ready {}", began.elapsed().as_secs_f64());
+    println!("ready {}", started.elapsed().as_secs_f64());
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("a line");
         match line.split_once(' ').unwrap_or((&line, "")) {
             ("run", n) => {
                 for _ in 0..n.parse().expect("a number of runs") {
-                    let began = Instant::now();
+                    let started = Instant::now();
                     run(&input, &mut output);
-                    print!("{:.4} ", began.elapsed().as_secs_f64() * 1e3);
+                    print!("{:.4} ", started.elapsed().as_secs_f64() * 1e3);
                 }
                 println!();
             }
@@ -73,7 +73,7 @@ fn main() {
     }
 }
 
-/// The network as a bundle would load it, with the lengths of its input and output.
+/// Loads the network as a bundle does; returns it with the lengths of its input and output.
 fn load(options: EncoderOptions, window: usize, width: usize) -> (Run, usize, usize) {
     let bytes = memory_mapped(&options.file);
     if window > 0 {
@@ -86,14 +86,14 @@ fn load(options: EncoderOptions, window: usize, width: usize) -> (Run, usize, us
     (Box::new(move |x, y| encoder.encode(x, y).expect("a run")), inputs, outputs)
 }
 
-/// As a bundle's files are read.
+/// Maps a file into memory, as the files of a bundle are read.
 fn memory_mapped(file: &str) -> memmap2::Mmap {
     let file = std::fs::File::open(file).expect("a readable file");
     // SAFETY: nobody writes to the file while it is measured.
     unsafe { memmap2::Mmap::map(&file).expect("a mappable file") }
 }
 
-/// Numbers that look random, -1..1.
+/// Returns pseudo-random numbers in -1..1.
 fn noise(n: usize) -> Vec<f32> {
     let mut state = 1u32;
     std::iter::repeat_with(|| {

@@ -1,10 +1,10 @@
-//! What a frame costs before it is encoded.
+//! The time that a frame takes before it is encoded.
 //!
 //!     cargo bench --bench preprocess
 
 use bike_edge::picture::{Matrix, Picture, Pixels, Rotation, Subsampling};
 use bike_edge::pipeline::{Gate, GateSpec};
-use bike_edge::preprocess::{CropAt, Fit, LumaGrid, PreprocessSpec, Preprocessor};
+use bike_edge::preprocess::{CropAt, LumaGrid, PreprocessSpec, Preprocessor, RegionSpec};
 use divan::{Bencher, black_box};
 
 const SPEC: PreprocessSpec = PreprocessSpec {
@@ -14,7 +14,7 @@ const SPEC: PreprocessSpec = PreprocessSpec {
     std: [0.26862954, 0.261_302_6, 0.275_777_1],
 };
 
-/// Width and height of what is measured.
+/// Width and height of the pictures.
 const SIZES: [(u32, u32); 4] = [(1920, 1080), (1280, 720), (640, 360), (176, 144)];
 
 fn main() {
@@ -42,7 +42,7 @@ fn yuv420(bencher: Bencher, (width, height): (u32, u32)) {
     bench(bencher, width, height, pixels);
 }
 
-/// What the gate costs, a frame.
+/// The time that the gate takes per frame.
 #[divan::bench(args = SIZES)]
 fn gate(bencher: Bencher, (width, height): (u32, u32)) {
     let luma = noise(width as usize * height as usize);
@@ -54,10 +54,10 @@ fn gate(bencher: Bencher, (width, height): (u32, u32)) {
         matrix: Matrix::Bt601,
     };
     let picture = Picture { width, height, rotation: Rotation::None, pixels };
-    let preprocessor = Preprocessor::new(SPEC, Fit::Crop, None).expect("a sound spec");
+    let preprocessor = Preprocessor::new(SPEC, RegionSpec::default()).expect("a valid spec");
     let (mut gate, mut grid, mut time) = (Gate::new(GateSpec::default()), LumaGrid::default(), 0.0);
     bencher.bench_local(|| {
-        preprocessor.luma(black_box(&picture), &mut grid).expect("a sound picture");
+        preprocessor.luma(black_box(&picture), &mut grid).expect("a valid picture");
         time += 0.5;
         gate.decide(&grid, time)
     });
@@ -65,9 +65,9 @@ fn gate(bencher: Bencher, (width, height): (u32, u32)) {
 
 fn bench(bencher: Bencher, width: u32, height: u32, pixels: Pixels<'_>) {
     let picture = Picture { width, height, rotation: Rotation::None, pixels };
-    let mut preprocessor = Preprocessor::new(SPEC, Fit::Crop, None).expect("a sound spec");
+    let mut preprocessor = Preprocessor::new(SPEC, RegionSpec::default()).expect("a valid spec");
     let mut out = vec![0.0; 3 * preprocessor.side() * preprocessor.side()];
-    bencher.bench_local(|| preprocessor.run(black_box(&picture), CropAt::Centre, &mut out).expect("a sound picture"));
+    bencher.bench_local(|| preprocessor.run(black_box(&picture), CropAt::Centre, &mut out).expect("a valid picture"));
 }
 
 fn noise(bytes: usize) -> Vec<u8> {

@@ -20,7 +20,7 @@ fn main() {
     divan::main();
 }
 
-/// How words are stored: in full, or the prompt's six once and the others mixed from 16 rows.
+/// How words are stored: all of them, or the six of the prompt once and the others as mixtures of 16 rows.
 #[derive(Clone, Copy, Debug)]
 enum Words {
     ExactF32,

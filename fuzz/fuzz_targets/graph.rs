@@ -1,4 +1,4 @@
-//! An ONNX graph: any bytes end in a network that runs or one sentence.
+//! Loads any bytes as an ONNX graph; the result is a network that runs, or an error of one line.
 #![no_main]
 
 use bike_edge::encoder::{EncoderOptions, FrameEncoder};

@@ -1,4 +1,4 @@
-//! bundle.toml: any text ends in a manifest or one sentence.
+//! Parses any text as bundle.toml; the result is a manifest, or an error of one line.
 #![no_main]
 
 use bike_edge::bundle::Manifest;

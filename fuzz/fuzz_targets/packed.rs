@@ -1,4 +1,4 @@
-//! A packed bundle: any file ends in a bundle or an error; its tables and lists are read where hashes agree.
+//! Opens any bytes as a packed bundle; the result is a bundle or an error. Tables and lists are parsed if hashes agree.
 #![no_main]
 
 use bike_edge::bundle::{Bundle, BundleRef};

@@ -1,4 +1,4 @@
-//! tokenizer.txt and a text: any merges are read or refused in one sentence, and any text has tokens.
+//! Parses any bytes as tokenizer.txt; the result is a tokenizer that encodes any text, or an error of one line.
 #![no_main]
 
 use bike_edge::text::Tokenizer;

@@ -292,6 +292,15 @@ pub fn flag_of(setting: &str) -> Option<String> {
     Some(format!("--{}", flag.name))
 }
 
+/// Replaces the keys of settings in backticks by their flags: `` `timeout_s` `` becomes `--io-timeout`.
+pub fn name_flags(text: &str) -> String {
+    // Keys without an underscore are words that may mean something else.
+    let keys = ALL_GROUPS.iter().flat_map(|group| group.flags).filter_map(|flag| flag.key.rsplit_once('.'));
+    keys.filter(|(_, key)| key.contains('_')).fold(text.to_owned(), |text, (_, key)| {
+        flag_of(key).map_or(text.clone(), |flag| text.replace(&format!("`{key}`"), &flag))
+    })
+}
+
 /// The groups of a command.
 pub trait FlagSet {
     /// In the order of `--help`.
@@ -438,6 +447,12 @@ mod tests {
         assert_eq!(flag_of("masks").as_deref(), Some("--mask"));
         assert_eq!(flag_of("model.categories_file").as_deref(), Some("--categories"));
         assert_eq!(flag_of("metrics.path"), None);
+    }
+
+    #[test]
+    fn keys_in_backticks_become_flags() {
+        assert_eq!(name_flags("no data; raise `timeout_s`"), "no data; raise --io-timeout");
+        assert_eq!(name_flags("the line `on` has no name"), "the line `on` has no name");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 mod args;
 mod flags;
-mod progress;
 
 use bike_edge::Error;
 use clap::{Parser, ValueEnum};
@@ -15,7 +14,6 @@ pub use args::{
     EvalEventsArgs, Shell, WatchArgs,
 };
 pub use flags::Overrides;
-pub use progress::{ProgressBar, Verbosity};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,6 +62,15 @@ pub enum ColorWhen {
     Never,
 }
 
+/// How much is printed on stderr besides log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// No progress.
+    Quiet,
+    /// Progress of long work.
+    Normal,
+}
+
 impl Cli {
     /// How log lines are printed.
     pub fn log_options(&self) -> LogOptions {
@@ -99,6 +106,8 @@ pub fn name_flag(error: Error) -> Error {
             let setting = flags::flag_of(&setting).unwrap_or(setting);
             Error::Setting { setting, problem, remedy }
         }
+        // A remedy may name a setting that is not the cause, such as `timeout_s` for a silent pipe.
+        Error::Input { input, problem } => Error::Input { input, problem: flags::name_flags(&problem) },
         other => other,
     }
 }

@@ -13,8 +13,8 @@ use bike_edge::recognition::top_n;
 use bike_edge::units::{milliseconds, rounded_time};
 use bike_edge::{Error, Result};
 
-use super::support::load_engine;
-use crate::cli::{ClassifyArgs, ProgressBar, Verbosity};
+use super::support::{ProgressBar, load_engine};
+use crate::cli::{ClassifyArgs, Verbosity};
 use crate::config::CommandSettings;
 
 /// Crops to encode from which on a progress bar is shown.

@@ -12,8 +12,8 @@ use bike_edge::pipeline::ClipClassifier;
 use bike_edge::units::rounded;
 use serde::Serialize;
 
-use super::support::{ReportFile, load_engine};
-use crate::cli::{EvalArgs, ProgressBar, Verbosity};
+use super::support::{ProgressBar, ReportFile, load_engine};
+use crate::cli::{EvalArgs, Verbosity};
 use crate::config::CommandSettings;
 
 /// Figures over a list; the JSON of `eval --json`, schema 1 (docs/output.md).

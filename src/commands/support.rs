@@ -1,14 +1,15 @@
-//! What several commands share: loading the model, and the file that a command writes at its end.
+//! What several commands share: progress bars, loading the model, and the file that a command writes at its end.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write, stderr};
 use std::path::Path;
 
 use bike_edge::io::{AtomicFile, Durability, Existing, folder_of};
 use bike_edge::pipeline::{Engine, ModelSpec};
 use bike_edge::{Error, Result};
+use indicatif::ProgressStyle;
 use serde::Serialize;
 
-use crate::cli::{ProgressBar, Verbosity};
+use crate::cli::Verbosity;
 
 /// Category texts from which on encoding them shows a progress bar.
 const MANY_TEXTS: usize = 8;
@@ -59,5 +60,44 @@ impl<'a> ReportFile<'a> {
         let mut bytes = serde_json::to_vec_pretty(object).map_err(|e| Error::Internal(format!("JSON: {e}")))?;
         bytes.push(b'\n');
         self.write(&bytes)
+    }
+}
+
+/// A progress bar for long work. Shown only on a terminal, and only if the work has many parts.
+pub(super) struct ProgressBar {
+    visible: bool,
+    message: &'static str,
+    min_parts: usize,
+    bar: Option<indicatif::ProgressBar>,
+}
+
+impl ProgressBar {
+    /// Shows nothing until [`ProgressBar::set`] reports work of at least `min_parts` parts.
+    pub fn new(verbosity: Verbosity, min_parts: usize, message: &'static str) -> Self {
+        let visible = verbosity == Verbosity::Normal && stderr().is_terminal();
+        Self { visible, message, min_parts, bar: None }
+    }
+
+    /// Reports that `done` of `all` parts are done.
+    pub fn set(&mut self, done: usize, all: usize) {
+        if !self.visible || all < self.min_parts {
+            return;
+        }
+        let message = self.message;
+        let bar = self.bar.get_or_insert_with(|| {
+            let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {msg} {eta_precise}");
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+            indicatif::ProgressBar::new(all as u64).with_style(style).with_message(message)
+        });
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
+    }
+}
+
+impl Drop for ProgressBar {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 }

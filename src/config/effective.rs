@@ -101,7 +101,9 @@ impl Listing<'_> {
     /// Replaces an empty list of categories by the number of the bundle's.
     fn describe_categories(&mut self, engine: &Engine) {
         let all = engine.categories().len();
-        if let Some(line) = self.lines.iter_mut().find(|line| line.key == "model.categories" && line.value == Ok("[]".into())) {
+        if let Some(line) =
+            self.lines.iter_mut().find(|line| line.key == "model.categories" && line.value == Ok("[]".into()))
+        {
             line.value = Err(format!("is not set: all {all} categories of the bundle"));
         }
     }

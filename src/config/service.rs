@@ -20,9 +20,6 @@ use super::spec_table::{check_keys, keys_of, read_spec};
 /// More cameras than a board can process.
 const MAX_CAMERAS: usize = 32;
 
-/// The keys of an `[[output]]`.
-const OUTPUT_KEYS: [&str; 4] = ["kind", "path", "max_size", "files"];
-
 /// Everything that the service needs to know.
 #[derive(Clone, Debug)]
 pub struct ServiceSettings {
@@ -148,7 +145,7 @@ pub(super) fn sections() -> Vec<(&'static str, Vec<&'static str>)> {
         ("events", keys_of::<EventSpec>()),
         ("gate", keys_of::<GateSpec>()),
         ("governor", keys_of::<GovernorSpec>()),
-        ("output", OUTPUT_KEYS.to_vec()),
+        ("output", OutputSpec::KEYS.to_vec()),
         ("metrics", keys_of::<MetricsSpec>()),
         ("health", keys_of::<HealthSpec>()),
     ]

@@ -31,7 +31,9 @@ fn explain(message: &str) -> (String, String) {
     if let Some((problem, remedy)) = message.split_once("; ") {
         return (problem.to_owned(), remedy.to_owned());
     }
-    if let Some((value, choices)) = message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected ")) {
+    if let Some((value, choices)) =
+        message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))
+    {
         let choices = choices.trim_start_matches("one of ").replace('`', "");
         return (format!("{value} is not one of the choices"), format!("give one of {choices}"));
     }

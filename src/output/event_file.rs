@@ -7,12 +7,59 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::spec::FileSpec;
+use crate::error::{Error, Result};
+use crate::units::{ByteSize, check_range};
 
 /// How much of a file's end is searched for its last whole line, bytes. No event line is nearly as long.
 const TAIL: u64 = 1 << 20;
+
+/// The smallest `max_size`, so that a file holds some events.
+const MIN_SIZE: ByteSize = ByteSize::new(64 << 10);
+
+/// A file that is rotated when it is full.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FileSpec {
+    /// The absolute path of the newest file; older ones are `path.1`, `path.2` and so on.
+    pub path: PathBuf,
+    /// The size at which a file is full, at least 64K.
+    pub max_size: ByteSize,
+    /// The number of files, including the newest, 1..=1000.
+    pub files: usize,
+}
+
+impl Default for FileSpec {
+    /// 8 files of 16 MiB. There is no default path.
+    fn default() -> Self {
+        Self { path: PathBuf::new(), max_size: ByteSize::mib(16), files: 8 }
+    }
+}
+
+impl FileSpec {
+    /// Checks that every value is in its range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the key.
+    pub fn check(&self) -> Result<()> {
+        if self.max_size < MIN_SIZE {
+            let remedy = format!("give at least {MIN_SIZE}, so that a file holds some events");
+            return Err(Error::setting("max_size", format!("{} is too small", self.max_size), remedy));
+        }
+        check_range("files", self.files, 1..=1000, "a number of files")?;
+        if self.path.as_os_str().is_empty() {
+            let remedy = "name the file, such as \"/var/log/bike-edge/events.jsonl\"";
+            return Err(Error::setting("path", "missing", remedy));
+        }
+        // A service is started in any folder, so a relative path would name a different file each time.
+        if !self.path.is_absolute() {
+            let problem = format!("`{}` is a relative path", self.path.display().to_string().escape_debug());
+            return Err(Error::setting("path", problem, "give the whole path, from /"));
+        }
+        Ok(())
+    }
+}
 
 /// Appends lines to a file and rotates it; older files are `path.1`, `path.2` and so on.
 pub struct EventFile {
@@ -20,13 +67,13 @@ pub struct EventFile {
     open: Option<OpenFile>,
     /// Whether the last line was lost.
     failing: bool,
-    counts: FileCounts,
+    counts: LineCounts,
     line: Vec<u8>,
 }
 
 /// The number of lines by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FileCounts {
+pub struct LineCounts {
     /// Lines written.
     pub written: u64,
     /// Lines lost because the disk was full or broken.
@@ -42,7 +89,7 @@ impl EventFile {
     /// Opens the file and removes an unfinished line at its end. If the file cannot be opened, each line is a new
     /// attempt. The spec is taken as checked.
     pub fn new(spec: &FileSpec) -> Self {
-        let counts = FileCounts::default();
+        let counts = LineCounts::default();
         let mut file = Self { spec: spec.clone(), open: None, failing: false, counts, line: Vec::new() };
         if let Err(e) = file.open() {
             file.log_failure(&e);
@@ -77,7 +124,7 @@ impl EventFile {
     }
 
     /// Returns the number of lines so far.
-    pub fn counts(&self) -> FileCounts {
+    pub fn counts(&self) -> LineCounts {
         self.counts
     }
 
@@ -186,7 +233,7 @@ mod tests {
         assert_eq!(numbers(&folder.path().join("events.jsonl.1")), [112, 113, 114, 115]);
         assert_eq!(numbers(&folder.path().join("events.jsonl.2")), [108, 109, 110, 111]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
-        assert_eq!(file.counts(), FileCounts { written: 18, lost: 0 });
+        assert_eq!(file.counts(), LineCounts { written: 18, lost: 0 });
         // After a restart, lines are appended to the existing file.
         drop(file);
         let mut file = event_file(&path, 40, 1);
@@ -216,10 +263,10 @@ mod tests {
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
         let mut file = event_file(&path, 1 << 20, 2);
         (0..3).for_each(|n| file.write(&json!({ "n": n })));
-        assert_eq!(file.counts(), FileCounts { written: 0, lost: 3 });
+        assert_eq!(file.counts(), LineCounts { written: 0, lost: 3 });
         fs::remove_file(&path).unwrap();
         file.write(&json!({ "n": 3 }));
-        assert_eq!((file.counts(), lines(&path)), (FileCounts { written: 1, lost: 3 }, vec![json!({ "n": 3 })]));
+        assert_eq!((file.counts(), lines(&path)), (LineCounts { written: 1, lost: 3 }, vec![json!({ "n": 3 })]));
     }
 
     #[test]
@@ -230,6 +277,6 @@ mod tests {
         file.write(&json!({ "n": 1 }));
         fs::create_dir(path.parent().unwrap()).unwrap();
         file.write(&json!({ "n": 2 }));
-        assert_eq!((file.counts(), lines(&path).len()), (FileCounts { written: 1, lost: 1 }, 1));
+        assert_eq!((file.counts(), lines(&path).len()), (LineCounts { written: 1, lost: 1 }, 1));
     }
 }

@@ -201,7 +201,7 @@ impl Rotation {
     const ALL: [Self; 4] = [Self::None, Self::Quarter, Self::Half, Self::ThreeQuarters];
 
     /// Both rotations, one after the other.
-    pub fn then(self, other: Self) -> Self {
+    pub(crate) fn then(self, other: Self) -> Self {
         Self::ALL[(self as usize + other as usize) % 4]
     }
 
@@ -211,12 +211,12 @@ impl Rotation {
     }
 
     /// True if width and height change places.
-    pub fn swaps_sides(self) -> bool {
+    pub(crate) fn swaps_sides(self) -> bool {
         matches!(self, Self::Quarter | Self::ThreeQuarters)
     }
 
     /// Width and height after rotation of a picture with the size `stored`.
-    pub fn display_size(self, stored: (u32, u32)) -> (u32, u32) {
+    pub(crate) fn display_size(self, stored: (u32, u32)) -> (u32, u32) {
         if self.swaps_sides() { (stored.1, stored.0) } else { stored }
     }
 }

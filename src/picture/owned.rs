@@ -112,7 +112,7 @@ impl OwnedPicture {
     }
 
     /// The planes, to be changed: luma, u and v, or RGB and two empty ones. Gaps between rows are part of them.
-    pub fn planes_mut(&mut self) -> [&mut [u8]; 3] {
+    pub(crate) fn planes_mut(&mut self) -> [&mut [u8]; 3] {
         let lengths = match self.layout {
             Layout::Rgb { .. } => [self.bytes.len(), 0, 0],
             Layout::Yuv { lengths, .. } => lengths,

@@ -33,7 +33,7 @@ impl Rect {
     ///
     /// # Errors
     /// [`Error::Setting`] of `key` that names the picture's size.
-    pub fn check_inside(&self, key: &str, (width, height): (u32, u32)) -> Result<()> {
+    pub(crate) fn check_inside(&self, key: &str, (width, height): (u32, u32)) -> Result<()> {
         let inside =
             |start: u32, length: u32, side: u32| length > 0 && start.checked_add(length).is_some_and(|end| end <= side);
         if inside(self.x, self.w, width) && inside(self.y, self.h, height) {

@@ -195,7 +195,7 @@ mod tests {
         assert!(masked(rgb(&data), &["4294967295,0,4294967295,1"], Rotation::None).is_err());
         let mut painter = painter(&["0,0,1,1"], Rotation::None);
         painter.apply(rgb(&data)).expect("a picture");
-        let error = painter.apply(Picture { height: 2, ..rgb(&data) }).err().expect("refused").to_string();
+        let error = painter.apply(Picture { height: 2, ..rgb(&data) }).expect_err("refused").to_string();
         assert!(error.contains("was 4x3 and is now 4x2"), "{error}");
         let empty = ViewSpec { masks: vec![Rect { x: 0, y: 0, w: 0, h: 1 }], ..ViewSpec::default() };
         assert!(empty.check().is_err() && ViewSpec::default().check().is_ok());

@@ -15,16 +15,14 @@ mod model;
 mod sampler;
 mod session;
 mod stats;
-mod text_tower;
 
 pub use clip::{ClipClassifier, ClipScores, ClipSpec, Explanation};
 pub use clip_encoding::{ClipReport, EncodedClip};
 pub use clip_windows::{ClipSampling, ClipWindow};
 pub use drive::{Captured, Feed, Observer, Poll, Runner, Update, drive};
-pub use engine::{Embedding, Engine, StageTimings};
+pub use engine::{Embedding, Engine, StageTimings, TextTower};
 pub use gate::{Gate, GateCounts, GateDecision, GateOutput, GateSpec, Visibility};
 pub use model::{AttributeChoice, Model, ModelSpec, read_categories};
 pub use sampler::{Sampler, TracePoint, TraceReader, TraceWriter};
 pub use session::{Sampling, Session, SessionSpec, Step, StepTimings};
 pub use stats::{Percentiles, Stats, StatsReport};
-pub use text_tower::TextTower;

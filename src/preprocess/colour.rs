@@ -1,10 +1,10 @@
 //! Converts planar YUV to RGB inside one rectangle, as ffmpeg's swscale does by default.
 //!
-//! Models are trained and evaluated on frames that swscale converted. For 4:2:0 and 4:2:2 with an even number of rows it
-//! takes a fast path on x86: chroma is repeated, and products are truncated to whole levels (on average 1 level darker
-//! than exact arithmetic). That is computed here, bit for bit, on every machine. Everything else is rounded to the
-//! nearest level, as swscale does; chroma is repeated there too, whereas swscale interpolates it vertically for an odd
-//! number of rows.
+//! Models are trained and evaluated on frames that swscale converted. For 4:2:0 and 4:2:2 with an even number of rows
+//! it takes a fast path on x86: chroma is repeated, and products are truncated to whole levels (on average 1 level
+//! darker than exact arithmetic). That is computed here, bit for bit, on every machine. Everything else is rounded to
+//! the nearest level, as swscale does; chroma is repeated there too, whereas swscale interpolates it vertically for an
+//! odd number of rows.
 //!
 //! The loops run over blocks of fixed size, which compilers turn into vector code.
 
@@ -28,8 +28,8 @@ impl<'a> Planes<'a> {
         Rect { x, y, w: rect.x + rect.w - x, h: rect.y + rect.h - y }
     }
 
-    /// Converts an aligned rectangle into `rgb`, rows without gaps. `upright_rows` is the height of the upright picture.
-    /// The planes must have been checked.
+    /// Converts an aligned rectangle into `rgb`, rows without gaps. `upright_rows` is the height of the upright
+    /// picture. The planes must have been checked.
     pub fn to_rgb(self, rect: Rect, upright_rows: u32, rgb: &mut [u8]) {
         let weights = Weights::new(self.matrix, self.full_range);
         let (step_x, step_y) = self.subsampling.step();
@@ -104,7 +104,8 @@ impl Weights {
 
 /// Converts a row with chroma of half width, by swscale's fast arithmetic.
 fn fast_halved(weights: &Weights, luma: &[u8], u: &[u8], v: &[u8], rgb: &mut [[u8; 3]]) {
-    // A separate copy for AVX2 is worth it: a 1080p frame takes 0.5 ms, and 1.2 ms with the instructions of every x86-64.
+    // A separate copy for AVX2 is worth it: a 1080p frame takes 0.5 ms, and 1.2 ms with the instructions of every
+    // x86-64.
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the check above found AVX2 on this machine.
@@ -184,7 +185,8 @@ fn nearest(value: i32) -> u8 {
     ((value + 32768) >> 16).clamp(0, 255) as u8
 }
 
-/// Converts a row block by block. `STEP` pixels share a chroma sample, so a block needs `CHROMA` = `BLOCK / STEP` samples.
+/// Converts a row block by block. `STEP` pixels share a chroma sample, so a block needs `CHROMA` = `BLOCK / STEP`
+/// samples.
 #[inline(always)]
 fn row<A: Arithmetic, const STEP: usize, const CHROMA: usize>(
     weights: &Weights,

@@ -87,8 +87,8 @@ pub(super) struct Canvas {
     pub top: usize,
 }
 
-/// Maps values 0..255 of each channel to `(value / 255 - mean) / std`, rounded as the separate operations of the reference
-/// are.
+/// Maps values 0..255 of each channel to `(value / 255 - mean) / std`, rounded as the separate operations of the
+/// reference are.
 pub(super) struct Normaliser {
     tables: [[f32; 256]; 3],
 }

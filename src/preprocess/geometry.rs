@@ -41,7 +41,8 @@ impl Plan {
             Fit::Crop => {
                 let (w, h) = shorter_side_to(part.w, part.h, resize);
                 let (x, y) = crop_offset(w, h, side, crop);
-                // Multiplying before dividing is exact for every size, so that an unscaled side keeps whole-numbered edges.
+                // Multiplying before dividing is exact for every size, so that an unscaled side keeps whole-numbered
+                // edges.
                 let scaled = |value: u64, source: u32, target: u64| value as f64 * f64::from(source) / target as f64;
                 let side_long = u64::from(side);
                 let region = Region {
@@ -56,7 +57,8 @@ impl Plan {
     }
 }
 
-/// Width and height after torchvision's `Resize`: the shorter side becomes `size`, the longer `int(size * long / short)`.
+/// Width and height after torchvision's `Resize`: the shorter side becomes `size`, the longer `int(size * long /
+/// short)`.
 fn shorter_side_to(width: u32, height: u32, size: u32) -> (u64, u64) {
     let scale = |long: u32, short: u32| u64::from(size) * u64::from(long) / u64::from(short);
     let size_long = u64::from(size);
@@ -91,8 +93,8 @@ fn inside_square(width: u32, height: u32, side: u32) -> (u32, u32) {
 }
 
 impl Region {
-    /// Converts a region of the upright picture to the same region of the picture as stored. `stored` is the stored width
-    /// and height.
+    /// Converts a region of the upright picture to the same region of the picture as stored. `stored` is the stored
+    /// width and height.
     pub fn to_stored(self, rotation: Rotation, stored: (u32, u32)) -> Self {
         let (width, height) = (f64::from(stored.0), f64::from(stored.1));
         let Self { x, y, w, h } = self;

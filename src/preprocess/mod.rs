@@ -1,8 +1,9 @@
 //! Turns a picture into a normalised crop `[3, S, S]`.
 //!
-//! The steps follow the reference: RGB, upright, region, shorter side to `resize` by Pillow's antialiased bicubic, crop,
-//! 0..1, mean and standard deviation. Only what the crop needs is computed: pixels are converted from YUV and resampled
-//! inside the crop's own source rectangle, and the small result is rotated upright instead of the whole picture.
+//! The steps follow the reference: RGB, upright, region, shorter side to `resize` by Pillow's antialiased bicubic,
+//! crop, 0..1, mean and standard deviation. Only what the crop needs is computed: pixels are converted from YUV and
+//! resampled inside the crop's own source rectangle, and the small result is rotated upright instead of the whole
+//! picture.
 
 mod colour;
 mod crop;
@@ -30,8 +31,8 @@ pub struct Preprocessor {
 }
 
 impl Preprocessor {
-    /// `spec` must pass [`PreprocessSpec::check`]. The region is checked with each picture, as the picture's size is not
-    /// known before.
+    /// `spec` must pass [`PreprocessSpec::check`]. The region is checked with each picture, as the picture's size is
+    /// not known before.
     ///
     /// # Errors
     /// [`Error::Internal`] for a `spec` that was not checked.
@@ -72,7 +73,8 @@ impl Preprocessor {
         Ok(())
     }
 
-    /// Measures the brightness of the part of `picture` that its centre crop shows. Errors as for [`Preprocessor::run`].
+    /// Measures the brightness of the part of `picture` that its centre crop shows. Errors as for
+    /// [`Preprocessor::run`].
     pub fn luma(&self, picture: &Picture<'_>, out: &mut LumaGrid) -> Result<()> {
         let (plan, _) = self.plan(picture, CropAt::Centre, 3 * self.side() * self.side())?;
         picture.check_planes()?;

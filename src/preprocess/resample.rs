@@ -76,8 +76,8 @@ fn resize(
 ) -> Result<()> {
     buffer.resize(width as usize * height as usize * 3, 0);
     let mut target = TypedImage::<U8x3>::from_buffer(width, height, buffer).map_err(internal)?;
-    // Catmull-Rom is the cubic with a = -0.5, as is Pillow's; `Convolution` widens it if the picture is scaled down. The
-    // crop box may be fractional, and pixels around it are read if the kernel reaches over its edges.
+    // Catmull-Rom is the cubic with a = -0.5, as is Pillow's; `Convolution` widens it if the picture is scaled down.
+    // The crop box may be fractional, and pixels around it are read if the kernel reaches over its edges.
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
         .crop(left, top, from_width, from_height)

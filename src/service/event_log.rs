@@ -1,10 +1,9 @@
 //! Writes events to the outputs and records which are open, so that a restart can end them.
 
-use std::io::Stdout;
 use std::path::PathBuf;
 
 use bike_edge::events::{Event, EventKind};
-use bike_edge::output::{EventFile, EventLine, EventSource, FileCounts, JsonLines, OutputSpec};
+use bike_edge::output::{Destination, EventLine, EventSource, LineCounts, OutputSpec};
 use bike_edge::pipeline::Captured;
 use bike_edge::{Error, Result};
 use serde::Serialize;
@@ -14,16 +13,11 @@ use crate::config::ServiceSettings;
 
 /// Writes events to every output.
 pub(super) struct EventLog {
-    outputs: Vec<Output>,
+    outputs: Vec<Destination>,
     specs: Vec<OutputSpec>,
     state: State,
     /// Lines of outputs that a reload has replaced.
-    past: FileCounts,
-}
-
-enum Output {
-    Stdout(JsonLines<Stdout>),
-    File(EventFile),
+    past: LineCounts,
 }
 
 impl EventLog {
@@ -33,10 +27,10 @@ impl EventLog {
     /// A closed stdout.
     pub fn open(settings: &ServiceSettings) -> Result<Self> {
         let mut event_log = Self {
-            outputs: settings.outputs.iter().map(Output::new).collect(),
+            outputs: settings.outputs.iter().map(Destination::open).collect(),
             specs: settings.outputs.clone(),
             state: State::open(state_path(settings)),
-            past: FileCounts::default(),
+            past: LineCounts::default(),
         };
         let interrupted = event_log.state.interrupted();
         if !interrupted.is_empty() {
@@ -53,7 +47,7 @@ impl EventLog {
     pub fn reconfigure(&mut self, settings: &ServiceSettings) {
         if self.specs != settings.outputs {
             self.past = self.counts();
-            self.outputs = settings.outputs.iter().map(Output::new).collect();
+            self.outputs = settings.outputs.iter().map(Destination::open).collect();
             self.specs = settings.outputs.clone();
         }
         self.state.move_to(state_path(settings));
@@ -85,11 +79,11 @@ impl EventLog {
     }
 
     /// Lines written and lost since the start, over all outputs.
-    pub fn counts(&self) -> FileCounts {
+    pub fn counts(&self) -> LineCounts {
         self.outputs
             .iter()
-            .map(Output::counts)
-            .fold(self.past, |sum, one| FileCounts { written: sum.written + one.written, lost: sum.lost + one.lost })
+            .map(Destination::counts)
+            .fold(self.past, |sum, one| LineCounts { written: sum.written + one.written, lost: sum.lost + one.lost })
     }
 
     /// Number of open events that have been reported.
@@ -104,32 +98,6 @@ impl EventLog {
 
     fn write_line(&mut self, line: &impl Serialize) -> Result<()> {
         self.outputs.iter_mut().try_for_each(|output| output.write(line))
-    }
-}
-
-impl Output {
-    fn new(spec: &OutputSpec) -> Self {
-        match spec {
-            OutputSpec::Stdout => Self::Stdout(JsonLines::new(std::io::stdout())),
-            OutputSpec::File(file) => Self::File(EventFile::new(file)),
-        }
-    }
-
-    fn write(&mut self, line: &impl Serialize) -> Result<()> {
-        match self {
-            Self::Stdout(lines) => lines.write(line),
-            Self::File(file) => {
-                file.write(line);
-                Ok(())
-            }
-        }
-    }
-
-    fn counts(&self) -> FileCounts {
-        match self {
-            Self::Stdout(lines) => FileCounts { written: lines.written(), lost: 0 },
-            Self::File(file) => file.counts(),
-        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Where frames come from: recorded clips, streams and live sources.
 //!
-//! The input's content, not its name, decides how it is read. A [`Clip`] ([`open_clip`]) is recorded and its frames can be
-//! read in any order. A [`Stream`] ([`open_stream`]) only moves forward, at the pace of its reader. A [`Live`] source
-//! ([`open_live`]: cameras, pipes and URLs) runs at its own pace, and frames that are not taken in time are dropped.
+//! The input's content, not its name, decides how it is read. A [`Clip`] ([`open_clip`]) is recorded and its frames can
+//! be read in any order. A [`Stream`] ([`open_stream`]) only moves forward, at the pace of its reader. A [`Live`]
+//! source ([`open_live`]: cameras, pipes and URLs) runs at its own pace, and frames that are not taken in time are
+//! dropped.
 //!
 //! A [`Frame`] borrows the picture from its decoder, so that only sampled frames are converted.
 
@@ -16,8 +17,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use live::{
-    CameraFormat, CameraInfo, CaptureRequest, Live, LiveCounts, LiveOptions, LiveUpdate, Loss, ModeInfo, SizeInfo,
-    is_camera, list_cameras, open_live,
+    CameraFormat, CameraInfo, CaptureRequest, FrameSize, Live, LiveCounts, LiveOptions, LiveUpdate, Loss, ModeInfo,
+    SizeInfo, is_camera, list_cameras, open_live,
 };
 pub use open::{open_clip, open_stream};
 pub use recorded::find_ffmpeg;
@@ -41,8 +42,8 @@ const TIME_TOLERANCE_S: Seconds = 0.0005;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReadSpec {
-    /// Seconds without data or a frame after which a pipe or `ffmpeg` is given up, and a live source is reopened; 0.1 to
-    /// 86400. V4L2 cameras are reopened after 5 s at most.
+    /// Seconds without data or a frame after which a pipe or `ffmpeg` is given up, and a live source is reopened; 0.1
+    /// to 86400. V4L2 cameras are reopened after 5 s at most.
     pub timeout_s: f64,
     /// Maximum size of the temporary file for a clip that comes through a pipe.
     pub spool_limit: ByteSize,

@@ -1,12 +1,10 @@
 //! Tables of embedding rows, read in place (from a mapped file, the binary or the heap), and the kernels over them.
 
-mod bytes;
 mod kernel;
 mod rows;
 
-pub use bytes::Bytes;
 pub(crate) use kernel::{Group, LANES, MAX_COLUMNS, SoftmaxSums};
-pub use rows::{Dtype, Rows, Table};
+pub use rows::{Bytes, Dtype, Rows, Table};
 pub(crate) use rows::{RowSet, TableId};
 
 /// Scales `x` to length 1. Returns `None` if it has no direction: a number is not finite, or all are zero.

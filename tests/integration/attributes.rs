@@ -144,5 +144,5 @@ fn missing_parts_are_reported_before_the_first_frame() {
     assert!(refused(composer, Some(lexicon(9, D, 2))).contains("composer.onnx"));
     assert!(refused(half.clone(), Some(lexicon(4, D, 2))).contains("4 phrases"));
     assert!(refused(half, Some(lexicon(9, 7, 2))).contains("7 numbers wide and categories 24"));
-    assert!(refused(RecognitionSpec { top_k: 17, ..spec(2) }, None).contains("attributes_top_k 17"));
+    assert!(refused(RecognitionSpec { top_k: 17, ..spec(2) }, None).contains("attributes_top_k: 17 is out of range"));
 }

@@ -69,7 +69,10 @@ fn manifests() {
     for (from, to, words) in cases {
         expect_words(&Builder::new().manifest(from, to).refusal(), words);
     }
-    expect_words(&Builder::new().manifest("[defaults]", "[quality]\nspeed = inf\n[defaults]").refusal(), &["quality.speed"]);
+    expect_words(
+        &Builder::new().manifest("[defaults]", "[quality]\nspeed = inf\n[defaults]").refusal(),
+        &["quality.speed"],
+    );
 }
 
 #[test]
@@ -83,7 +86,10 @@ fn file_entries() {
         fs::write(&path, edit(text)).expect("written");
         Bundle::open(&folder.reference()).err().expect("refused").to_string()
     };
-    expect_words(&refused(&|text| text.replace("composer.onnx", "../composer.onnx")), &["cannot be a file of a bundle"]);
+    expect_words(
+        &refused(&|text| text.replace("composer.onnx", "../composer.onnx")),
+        &["cannot be a file of a bundle"],
+    );
     expect_words(&refused(&|text| text.replace("composer.onnx", "/etc/passwd")), &["cannot be a file of a bundle"]);
     expect_words(&refused(&|text| text.replace("composer.onnx", ".hidden")), &["cannot be a file of a bundle"]);
     expect_words(&refused(&|text| text.replace("composer.onnx", "bundle.toml")), &["cannot be a file of a bundle"]);
@@ -167,7 +173,10 @@ fn mixed_words() {
     expect_words(&refused("word_mix", numbers(&[6, 4], &[0.1; 24])), &["word_mix", "[6, 4]", "[6, 5]"]);
     expect_words(&refused("word_mix", numbers(&[6, 5], &[f32::NAN; 30])), &["word_mix row 0", "not finite"]);
     expect_words(&refused("word_mix", numbers(&[6, 5], &[1e9; 30])), &["word_mix row 0", "longer than 32"]);
-    expect_words(&refused("position_word", numbers(&[5, DIM], &[f32::INFINITY; 5 * DIM])), &["position_word row 0", "finite"]);
+    expect_words(
+        &refused("position_word", numbers(&[5, DIM], &[f32::INFINITY; 5 * DIM])),
+        &["position_word row 0", "finite"],
+    );
     expect_words(&refused("position_word", numbers(&[5, DIM], &[2.0; 5 * DIM])), &["position_word row 0", "1.1"]);
     expect_words(&refused("position_word", unit_f32(&[78, DIM], 1)), &["position_word has 78 rows", "1 to 77"]);
     expect_words(&refused("word_weight", numbers(&[3, 2], &[1.0; 6])), &["word_weight", "beside word_mix"]);
@@ -194,7 +203,10 @@ fn tables() {
     expect_words(&refused("category", unit_f32(&[4, DIM], 1)), &["4 rows", "3 names"]);
     expect_words(&refused("word", unit_f32(&[3, 78, DIM], 1)), &["word", "[3, 78, 8]", "77"]);
     expect_words(&refused("word", unit_f32(&[3 * WORDS, DIM], 1)), &["word", "[6, 8]"]);
-    expect_words(&refused("word_weight", numbers(&[3, 2], &[37.0, 37.0, 37.0, 37.0, 37.0, -37.0])), &["row 2", "negative"]);
+    expect_words(
+        &refused("word_weight", numbers(&[3, 2], &[37.0, 37.0, 37.0, 37.0, 37.0, -37.0])),
+        &["row 2", "negative"],
+    );
     expect_words(&refused("word_weight", numbers(&[3, 2], &[37.0, 37.0, 37.0, 30.0, 37.0, 37.0])), &["row 1", "equal"]);
     expect_words(&refused("word_weight", numbers(&[3, 2], &[f32::NAN; 6])), &["word_weight row 0", "NaN"]);
     expect_words(&refused("shared_weight", numbers(&[1], &[-1.0])), &["shared_weight", "negative"]);
@@ -215,7 +227,10 @@ fn tables() {
     expect_words(&small.tensor(TABLES, "category_scale", zero).refusal(), &["category row 0", "scale 0"]);
 
     let lexicon = |name: &str, tensor| Builder::new().tensor("lexicon.safetensors", name, tensor).refusal();
-    expect_words(&lexicon("sentence_mean", numbers(&[DIM], &[f32::NAN; DIM])), &["lexicon.safetensors", "sentence_mean"]);
+    expect_words(
+        &lexicon("sentence_mean", numbers(&[DIM], &[f32::NAN; DIM])),
+        &["lexicon.safetensors", "sentence_mean"],
+    );
     expect_words(&lexicon("sentence", unit_f32(&[PHRASES, DIM + 1], 1)), &["sentence", "[6, 9]"]);
 }
 
@@ -293,7 +308,10 @@ fn packed_files_cut_short() {
     for length in (0..whole.len() - 1536).step_by(300) {
         fs::File::create(&path).expect("made").write_all(&whole[..length]).expect("written");
         let problem = Bundle::open(&BundleRef::Path(path.clone())).err();
-        expect_words(&problem.unwrap_or_else(|| panic!("opened at {length} of {}", whole.len())).to_string(), &["packed"]);
+        expect_words(
+            &problem.unwrap_or_else(|| panic!("opened at {length} of {}", whole.len())).to_string(),
+            &["packed"],
+        );
     }
 }
 

@@ -99,13 +99,15 @@ fn settings_out_of_range_are_refused() {
         let vocabulary = Vocabulary::from_categories(&categories(1, 1, D, 1));
         Recognizer::new(spec, vocabulary, None, None, None).err().expect("should have been refused").to_string()
     };
-    assert!(refused(spec(0)).contains("window 0"));
-    assert!(refused(spec(65)).contains("window 65"));
-    assert!(refused(RecognitionSpec { tau: 0.0, ..spec(1) }).contains("tau 0"));
-    assert!(refused(RecognitionSpec { tau: f32::NAN, ..spec(1) }).contains("tau NaN"));
-    assert!(refused(RecognitionSpec { lambda: 1.5, ..spec(1) }).contains("lambda 1.5"));
-    assert!(refused(RecognitionSpec { lambda: f32::NAN, ..spec(1) }).contains("lambda NaN"));
-    assert!(refused(RecognitionSpec { logit_scale: f32::INFINITY, ..spec(1) }).contains("logit_scale inf"));
+    assert!(refused(spec(0)).contains("window: 0 is out of range"));
+    assert!(refused(spec(65)).contains("window: 65 is out of range"));
+    assert!(refused(RecognitionSpec { tau: 0.0, ..spec(1) }).contains("tau: 0 is out of range"));
+    assert!(refused(RecognitionSpec { tau: f32::NAN, ..spec(1) }).contains("tau: NaN is out of range"));
+    assert!(refused(RecognitionSpec { lambda: 1.5, ..spec(1) }).contains("lambda: 1.5 is out of range"));
+    assert!(refused(RecognitionSpec { lambda: f32::NAN, ..spec(1) }).contains("lambda: NaN is out of range"));
+    assert!(
+        refused(RecognitionSpec { logit_scale: f32::INFINITY, ..spec(1) }).contains("logit_scale: inf is out of range")
+    );
 }
 
 /// Words of `count` categories at 5 positions, with two rows each, modified by `change`.
@@ -125,7 +127,7 @@ fn tables_that_do_not_fit_together_are_refused() {
         let recognizer = Recognizer::new(spec(2), Vocabulary::from_categories(&set), None, None, None);
         recognizer.err().expect("should have been refused").to_string()
     };
-    assert!(refused(|set| set.names.truncate(2)).contains("one name a category"));
+    assert!(refused(|set| set.names.truncate(2)).contains("one name per category"));
     assert!(refused(|set| set.words = words(table(D, &[0.1; 12 * D]), &[1.0; 15], 5)).contains("do not fit"));
     assert!(refused(|set| set.words.own = table(D + 1, &[0.1; 12 * (D + 1)])).contains("do not fit"));
     assert!(refused(|set| set.words = words(table(D, &[0.1; 12 * D]), &[0.0; 12], 4)).contains("no words to spot"));
@@ -136,7 +138,7 @@ fn tables_that_do_not_fit_together_are_refused() {
     assert!(
         refused(|set| set.words = mixed(3, 5, |m| m.common = table(D + 1, &[0.1; 5 * (D + 1)]))).contains("do not")
     );
-    assert!(refused(|set| set.category = table(D, &[0.1; 2 * D])).contains("one name a category"));
+    assert!(refused(|set| set.category = table(D, &[0.1; 2 * D])).contains("one name per category"));
     assert!(refused(|set| set.words.shared = Some((table(D, &[0.1; D]), vec![]))).contains("do not fit"));
 }
 

@@ -52,8 +52,9 @@ fn a_missing_file_is_refused_with_the_form_of_the_command() {
 
 #[test]
 fn every_effective_setting_is_listed_with_its_origin() {
-    let output =
-        successful(check_config(&format!("profile = \"rpi4\"\n{CAMERA}rotate = 90\n[camera_defaults]\nfit = \"pad\"\n")));
+    let output = successful(check_config(&format!(
+        "profile = \"rpi4\"\n{CAMERA}rotate = 90\n[camera_defaults]\nfit = \"pad\"\n"
+    )));
     assert_eq!(stderr(&output), "");
     let lines: Vec<&str> = stdout(&output).lines().collect();
     let check = |setting: &str, origin: &str| {
@@ -85,7 +86,11 @@ fn every_effective_setting_is_listed_with_its_origin() {
         "metrics.interval_s",
         "health.status_s",
     ] {
-        assert!(lines.iter().any(|line| line.starts_with(&format!("{key} = "))), "{key} is not in:\n{}", lines.join("\n"));
+        assert!(
+            lines.iter().any(|line| line.starts_with(&format!("{key} = "))),
+            "{key} is not in:\n{}",
+            lines.join("\n")
+        );
     }
     assert!(lines.iter().all(|line| line.contains("  # ")), "{}", lines.join("\n"));
 }

@@ -65,7 +65,10 @@ fn raw_output_has_all_scores_and_the_embeddings_of_every_view() {
     assert_eq!(answer["s_a"].as_array().unwrap().len(), categories);
     let embeddings = answer["frame_embeddings"].as_array().unwrap();
     assert_eq!((embeddings.len(), embeddings[0].as_array().unwrap().len()), (6, 8));
-    assert_eq!(answer["frame_indices"][0], answer["frame_indices"][2], "crop by crop: the second crop begins with the first frame");
+    assert_eq!(
+        answer["frame_indices"][0], answer["frame_indices"][2],
+        "crop by crop: the second crop begins with the first frame"
+    );
     assert_ne!(embeddings[0], embeddings[2], "crops differ");
 }
 
@@ -94,7 +97,10 @@ fn a_pipe_gives_the_same_output_as_the_file() {
     assert_eq!(events, without_input_and_wall(bike_edge_with_stdin(&["watch", "-"], &y4m)));
 
     let whole = |output: Output| json_lines(&output).remove(0)["results"].clone();
-    assert_eq!(whole(bike_edge(&["classify", CLIP, "--json"])), whole(bike_edge_with_stdin(&["classify", "-", "--json"], &y4m)));
+    assert_eq!(
+        whole(bike_edge(&["classify", CLIP, "--json"])),
+        whole(bike_edge_with_stdin(&["classify", "-", "--json"], &y4m))
+    );
 }
 
 #[test]
@@ -323,8 +329,10 @@ fn man_pages_keep_the_lines_of_examples() {
     let page = successful(bike_edge(&["man", "watch"]));
     // Without the escapes of roff, the examples are lines of their own.
     let text = stdout(&page).replace("\\&", "").replace("\\-", "-");
-    for example in ["  bike-edge watch clip.mp4 --on 0.5 --min-length 3", "  bike-edge watch clip.mp4 --thresholds thresholds.toml"]
-    {
+    for example in [
+        "  bike-edge watch clip.mp4 --on 0.5 --min-length 3",
+        "  bike-edge watch clip.mp4 --thresholds thresholds.toml",
+    ] {
         assert!(text.lines().any(|line| line.starts_with(example)), "`{example}` is not a line of:\n{text}");
     }
     let program = successful(bike_edge(&["man"]));

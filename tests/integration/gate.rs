@@ -151,7 +151,8 @@ fn a_session_does_not_allocate_more_with_time() {
     let session = |refresh_s| {
         let gate = GateSpec { refresh_s, ..GateSpec::default() };
         let events = EventSpec { update_s: 1.0, ..EventSpec::default() };
-        engine.session(&SessionSpec { camera: "hall".into(), events, gate, ..SessionSpec::default() }).expect("a session")
+        let spec = SessionSpec { camera: "hall".into(), events, gate, ..SessionSpec::default() };
+        Session::new(&engine, &spec).expect("a session")
     };
     let picture = formula(640, 360);
     let (mut still, mut moving) = (session(1e6), session(0.0));

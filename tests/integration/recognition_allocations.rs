@@ -32,7 +32,11 @@ type Words = fn(usize) -> WordTable;
 fn mixed(count: usize) -> WordTable {
     let (mix, common) = (table(count * 3, 8), table(8, D));
     let mixture = Mixture { mix, common, first: Mixture::row_starts(&vec![3; count]) };
-    WordTable { own: table(count * 3, D), layout: WordLayout::Mixed(mixture), shared: Some((table(3, D), vec![1.0; 3])) }
+    WordTable {
+        own: table(count * 3, D),
+        layout: WordLayout::Mixed(mixture),
+        shared: Some((table(3, D), vec![1.0; 3])),
+    }
 }
 
 fn recognizer(words: Words, interaction: Interaction, by: AttributeScores, header: bool) -> Recognizer {

@@ -68,7 +68,7 @@ impl Bench {
 
     fn session(&self, sampling: Sampling) -> Session {
         let spec = SessionSpec { camera: "hall".into(), sampling, ..SessionSpec::default() };
-        self.engine.session(&spec).expect("a session")
+        Session::new(&self.engine, &spec).expect("a session")
     }
 
     fn stream(&mut self, input: &Path, sampling: Sampling) -> Recording {

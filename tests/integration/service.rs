@@ -239,7 +239,11 @@ fn the_service_starts_reports_events_reloads_and_stops() {
     scene.configure("statee = 1");
     service.signal("HUP");
     service.until("refused reload", |s| s.count_messages("RELOADING=1") == 1 && s.count_messages("READY=1") == 2);
-    assert!(service.log().contains("keeping the current configuration") && service.log().contains("statee"), "{}", service.log());
+    assert!(
+        service.log().contains("keeping the current configuration") && service.log().contains("statee"),
+        "{}",
+        service.log()
+    );
     let before = scene.events().len();
     service.until("new event lines", |_| scene.events().len() > before);
 
@@ -285,8 +289,9 @@ fn a_half_written_line_is_repaired_at_the_start() {
     let scene = Scene::new();
     fs::write(scene.path("events.jsonl"), "{\"event\":\"end\",\"id\":\"x\"}\n{\"event\":\"ne").unwrap();
     let mut service = scene.start();
-    service
-        .until("repaired file", |s| s.count_messages("READY=1") == 1 && !s.log().is_empty() && s.log().contains("unfinished line"));
+    service.until("repaired file", |s| {
+        s.count_messages("READY=1") == 1 && !s.log().is_empty() && s.log().contains("unfinished line")
+    });
     service.stop();
     assert_eq!(scene.events()[0]["id"], "x");
 }
@@ -297,10 +302,7 @@ fn a_password_appears_nowhere() {
     fs::write(scene.path("door.url"), "rtsp://me:hush@127.0.0.1:9/door?token=hush\n").unwrap();
     let camera = format!("[[camera]]\nname = \"door\"\nurl_file = \"{}\"\n", scene.path_text("door.url"));
     scene.configure(&camera);
-    let checked = Command::new(PROGRAM)
-        .args(["check-config", &scene.path_text("service.toml")])
-        .output()
-        .unwrap();
+    let checked = Command::new(PROGRAM).args(["check-config", &scene.path_text("service.toml")]).output().unwrap();
     let printed = String::from_utf8_lossy(&checked.stdout).into_owned() + &String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success() && !printed.contains("hush"), "{printed}");
     let settings: Vec<&str> = printed.lines().filter(|line| line.starts_with("camera[1].")).collect();
@@ -406,11 +408,7 @@ fn a_service_that_cannot_start_gives_the_reason_in_one_line() {
     {
         scene.configure(more);
         for command in [&["run", "--config"][..], &["check-config"]] {
-            let output = Command::new(PROGRAM)
-                .args(command)
-                .arg(scene.path("service.toml"))
-                .output()
-                .unwrap();
+            let output = Command::new(PROGRAM).args(command).arg(scene.path("service.toml")).output().unwrap();
             refused(&output, 3, &["service.toml:", key]);
         }
     }
@@ -419,11 +417,7 @@ fn a_service_that_cannot_start_gives_the_reason_in_one_line() {
         "[model]\ncategories = [\"no such thing at all\"]\n[[camera]]\nname = \"a\"\nsource = \"/dev/video0\"\n",
     )
     .unwrap();
-    let output = Command::new(PROGRAM)
-        .arg("check-config")
-        .arg(scene.path("service.toml"))
-        .output()
-        .unwrap();
+    let output = Command::new(PROGRAM).arg("check-config").arg(scene.path("service.toml")).output().unwrap();
     refused(&output, 3, &["service.toml:2: model.categories: ", "no such thing at all"]);
 }
 

@@ -7,7 +7,7 @@ use bike_edge::Result;
 use bike_edge::events::EventSpec;
 use bike_edge::health::current_rss_bytes;
 use bike_edge::output::{EventFile, EventLine, EventSource, FileSpec};
-use bike_edge::pipeline::{Engine, Feed, GateSpec, ModelSpec, Poll, Runner, SessionSpec, Update};
+use bike_edge::pipeline::{Engine, Feed, GateSpec, ModelSpec, Poll, Runner, Session, SessionSpec, Update};
 use bike_edge::units::{ByteSize, Rate};
 
 use crate::support::allocations::allocated_bytes;
@@ -48,7 +48,7 @@ impl Soak {
             ..SessionSpec::default()
         };
         let source = FakeCamera::drawn(64, 48, Rate { num: 25, den: 1 }, script);
-        let runner = Runner::new(engine.session(&spec).unwrap(), Feed::Live(Box::new(source)));
+        let runner = Runner::new(Session::new(&engine, &spec).unwrap(), Feed::Live(Box::new(source)));
         let file = FileSpec { path: folder.path("events.jsonl"), max_size: ByteSize::mib(1), files: 3 };
         let (categories, file) = (engine.categories().to_vec(), EventFile::new(&file));
         Self { engine, runner, categories, file, steps: 0, events: 0, losses: 0 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use bike_edge::Error;
 use bike_edge::picture::Pixels;
-use bike_edge::source::{Clip, SourceOptions, Visit, open_clip, open_stream};
+use bike_edge::source::{Clip, ReadSpec, SourceOptions, Visit, open_clip, open_stream};
+use bike_edge::units::ByteSize;
 
 use crate::support::skip::skip;
 
@@ -35,7 +36,8 @@ fn refusal(input: &OsStr) -> String {
         assert!(!sentence.contains('\n') && !sentence.contains("internal"), "{sentence}");
         sentence
     };
-    let clip = open_clip(input, &without_ffmpeg()).and_then(|mut clip| clip.frame_count()).err().map(of).expect("refused");
+    let clip =
+        open_clip(input, &without_ffmpeg()).and_then(|mut clip| clip.frame_count()).err().map(of).expect("refused");
     let stream = open_stream(input, &without_ffmpeg()).and_then(|mut s| s.first_at_or_after(0.0).map(|f| f.is_some()));
     assert!(!matches!(stream, Ok(true)), "{clip}");
     clip
@@ -180,7 +182,10 @@ fn a_named_pipe_is_streamed_or_spooled() {
         assert_eq!(clip.frame_count().expect("counts"), 30);
         feeder.join().expect("joined").expect("written");
         let feeder = feed(bytes);
-        let small = SourceOptions { spool_limit: 1000, ..without_ffmpeg() };
+        let small = SourceOptions {
+            read: ReadSpec { spool_limit: ByteSize::new(1000), ..ReadSpec::default() },
+            ..without_ffmpeg()
+        };
         let error = open_clip(path.as_os_str(), &small).err().expect("refused").to_string();
         assert!(error.contains("--spool-limit"), "{error}");
         feeder.join().expect("joined").ok();

@@ -6,7 +6,9 @@ use bike_edge::recognition::{
 use bike_edge::table::{Dtype, Table};
 use proptest::prelude::*;
 
-use crate::support::tables::{categories, difference, numbers, push_all, recognizer, spec, stored_as, table, unit_rows, words};
+use crate::support::tables::{
+    categories, difference, numbers, push_all, recognizer, spec, stored_as, table, unit_rows, words,
+};
 
 /// K, W, D, T and a seed.
 fn shapes() -> impl Strategy<Value = (usize, usize, usize, usize, u64)> {

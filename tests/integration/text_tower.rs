@@ -330,7 +330,8 @@ fn verify_and_inspect_cover_the_text_tower() {
         assert!(verified.contains(check), "{verified}");
     }
     assert!(command("inspect").contains("any text can be a category"));
-    let output = bike_edge(&[OsStr::new("bundle"), OsStr::new("pack"), place.as_os_str(), folder.path("packed").as_os_str()]);
+    let output =
+        bike_edge(&[OsStr::new("bundle"), OsStr::new("pack"), place.as_os_str(), folder.path("packed").as_os_str()]);
     assert!(output.status.success(), "{output:?}");
     let packed = bike_edge::bundle::Bundle::open(&bike_edge::bundle::BundleRef::Path(folder.path("packed")));
     assert!(packed.expect("opens").load_text(1).expect("loads").is_some());

@@ -44,7 +44,8 @@ fn flags_override_a_thresholds_file_and_wrong_settings_are_named() {
         watch(&[&["--thresholds", path][..], more].concat())
     };
     let categories = |output: Output| {
-        let mut names: Vec<String> = events(output).iter().map(|e| e["category"].as_str().unwrap().to_owned()).collect();
+        let mut names: Vec<String> =
+            events(output).iter().map(|e| e["category"].as_str().unwrap().to_owned()).collect();
         names.sort();
         names.dedup();
         names

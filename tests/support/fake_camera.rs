@@ -1,7 +1,7 @@
 //! A camera that follows a script, for tests of code that reads live sources.
 //!
-//! It has its own clock, which advances while the reader waits, and by [`FakeCamera::busy`] between two calls. So hours pass
-//! in moments, and two runs are the same. Losses are reported as by real cameras, with the same back-off.
+//! It has its own clock, which advances while the reader waits, and by [`FakeCamera::busy`] between two calls. So hours
+//! pass in moments, and two runs are the same. Losses are reported as by real cameras, with the same back-off.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
@@ -106,8 +106,8 @@ impl FakeCamera {
         }
     }
 
-    /// Lets this many seconds pass before each [`Live::newest`], as if its reader were working. Without it every frame is
-    /// taken and none is dropped.
+    /// Lets this many seconds pass before each [`Live::newest`], as if its reader were working. Without it every frame
+    /// is taken and none is dropped.
     #[must_use]
     pub fn busy(mut self, seconds: Seconds) -> Self {
         self.busy = seconds;

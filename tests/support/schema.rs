@@ -9,8 +9,8 @@ pub fn check(schema: &Value, value: &Value, place: &str) {
         let fits = match keyword.as_str() {
             "$schema" | "title" | "description" => true,
             "type" => match rule {
-                Value::Array(kinds) => kinds.iter().any(|kind| is(value, kind)),
-                kind => is(value, kind),
+                Value::Array(kinds) => kinds.iter().any(|kind| has_type(value, kind)),
+                kind => has_type(value, kind),
             },
             "const" => value == rule,
             "enum" => rule.as_array().expect("values").contains(value),
@@ -23,9 +23,9 @@ pub fn check(schema: &Value, value: &Value, place: &str) {
                 names.iter().all(|name| value.get(name.as_str().expect("a name")).is_some())
             }
             "additionalProperties" => {
-                assert_eq!(rule, &Value::Bool(false), "only false is known");
-                let known = &schema["properties"];
-                value.as_object().is_none_or(|object| object.keys().all(|name| known.get(name).is_some()))
+                assert_eq!(rule, &Value::Bool(false), "only false is supported");
+                let properties = &schema["properties"];
+                value.as_object().is_none_or(|object| object.keys().all(|name| properties.get(name).is_some()))
             }
             "properties" => {
                 for (name, rule) in rule.as_object().expect("schemas") {
@@ -41,13 +41,13 @@ pub fn check(schema: &Value, value: &Value, place: &str) {
                 });
                 true
             }
-            other => panic!("{other} is not known to this check"),
+            other => panic!("{other} is not supported here"),
         };
         assert!(fits, "{place}: {value} does not fit {keyword}: {rule}");
     }
 }
 
-fn is(value: &Value, kind: &Value) -> bool {
+fn has_type(value: &Value, kind: &Value) -> bool {
     match kind.as_str().expect("a kind") {
         "object" => value.is_object(),
         "array" => value.is_array(),
@@ -56,11 +56,11 @@ fn is(value: &Value, kind: &Value) -> bool {
         "integer" => value.is_u64() || value.is_i64(),
         "boolean" => value.is_boolean(),
         "null" => value.is_null(),
-        other => panic!("{other} is not known to this check"),
+        other => panic!("{other} is not supported here"),
     }
 }
 
-/// The two patterns there are.
+/// Supports the two patterns that the schemas use.
 fn matches(pattern: &str, text: &str) -> bool {
     match pattern {
         "^[0-9a-f]{16}$" => text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')),
@@ -69,6 +69,6 @@ fn matches(pattern: &str, text: &str) -> bool {
             text.len() > form.len()
                 && text.bytes().zip(form).all(|(b, f)| if *f == b'0' { b.is_ascii_digit() } else { b == *f })
         }
-        other => panic!("{other} is not known to this check"),
+        other => panic!("{other} is not supported here"),
     }
 }

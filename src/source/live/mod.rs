@@ -1,60 +1,33 @@
 //! Live sources: cameras, and pipes and URLs that are read live.
 //!
-//! A [`super::Stream`] waits for its reader; a [`Live`] source does not. Frames that are not taken in time are dropped and
-//! counted, so that the frame returned is always the newest one. A lost source is reopened by itself, with back-off; its
-//! reader is informed once of the loss, and receives frames again when the source is back.
+//! A [`super::Stream`] waits for its reader; a [`Live`] source does not. Frames that are not taken in time are dropped
+//! and counted, so that the frame returned is always the newest one. A lost source is reopened by itself, with
+//! back-off; its reader is informed once of the loss, and receives frames again when the source is back.
 
-mod pipe;
+mod open;
 mod raw_frame;
 mod reconnect;
 mod v4l2;
 
-use std::ffi::OsStr;
-use std::path::Path;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-pub use v4l2::{CameraFormat, CameraInfo, CaptureRequest, ModeInfo, SizeInfo, list_cameras};
+pub use open::{LiveOptions, is_camera, open_live};
+pub use v4l2::{CameraFormat, CameraInfo, CaptureRequest, FrameSize, ModeInfo, SizeInfo, list_cameras};
 
-use self::reconnect::{ReconnectSpec, ReconnectingSource};
-use super::open::name_of;
-use super::{ClipInfo, Frame, SourceOptions};
+use super::{ClipInfo, Frame};
 use crate::Result;
-use crate::picture::ViewPainter;
 use crate::units::Seconds;
-
-/// How live sources are opened.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LiveOptions {
-    /// Options of all sources.
-    pub source: SourceOptions,
-    /// The requested mode of a camera.
-    pub capture: CaptureRequest,
-    /// Waits for a source that is not available yet, instead of failing.
-    pub wait_for_source: bool,
-}
-
-impl LiveOptions {
-    /// Checks the values.
-    ///
-    /// # Errors
-    /// [`crate::Error::Setting`] of the key that is out of range.
-    pub fn check(&self) -> Result<()> {
-        self.source.check()?;
-        self.capture.check()
-    }
-}
 
 /// A source that runs at its own pace. Frames that are not taken in time are dropped and counted.
 pub trait Live: Send {
     /// The source's properties. They may change when a lost source comes back.
     fn info(&self) -> &ClipInfo;
 
-    /// Waits at most `wait` for the newest frame that was not returned yet; older frames are dropped and counted. Frames
-    /// before the time `from` (within half a millisecond) are skipped without decoding, and counted separately. With 0 every
-    /// frame is taken.
+    /// Waits at most `wait` for the newest frame that was not returned yet; older frames are dropped and counted.
+    /// Frames before the time `from` (within half a millisecond) are skipped without decoding, and counted separately.
+    /// With 0 every frame is taken.
     ///
     /// A frame's time is in seconds since the first frame, by the driver's clock or this machine's monotonic clock; it
     /// continues over losses and never goes back. A frame's index counts every captured frame, including dropped ones.
@@ -118,45 +91,4 @@ impl std::ops::AddAssign for LiveCounts {
         self.timeouts += other.timeouts;
         self.reconnects += other.reconnects;
     }
-}
-
-/// True if `input` names a camera: `camera:ID` or a device file.
-pub fn is_camera(input: &OsStr) -> bool {
-    match input.to_str() {
-        Some(text) if text.starts_with("camera:") => true,
-        _ => is_device(Path::new(input)),
-    }
-}
-
-#[cfg(unix)]
-fn is_device(path: &Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    let named = path.to_str().is_some_and(|path| path.starts_with("/dev/video") || path.starts_with("/dev/v4l/"));
-    // The device file of an unplugged camera does not exist.
-    named
-        || std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_char_device())
-            && path != Path::new("/dev/stdin")
-}
-
-#[cfg(not(unix))]
-fn is_device(_: &Path) -> bool {
-    false
-}
-
-/// Opens a camera, or reads a pipe or a URL live: `-`, a named pipe, `rtsp://...`.
-///
-/// # Errors
-/// A source that cannot be opened now, unless [`LiveOptions::wait_for_source`] is set; files, which are not live;
-/// [`crate::Error::Setting`] for options out of range.
-pub fn open_live(input: &OsStr, options: &LiveOptions) -> Result<Box<dyn Live>> {
-    options.check()?;
-    let name = name_of(input);
-    let painter = ViewPainter::new(options.source.view.clone());
-    let (spec, open) = if is_camera(input) {
-        v4l2::camera(input, name, &options.capture, &options.source)?
-    } else {
-        pipe::pipe_or_url(input, name, options)?
-    };
-    let spec = ReconnectSpec { wait_for_source: options.wait_for_source, ..spec };
-    Ok(Box::new(ReconnectingSource::start(spec, open, painter)?))
 }

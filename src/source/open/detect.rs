@@ -66,7 +66,7 @@ impl Format {
 
 /// The error for a text file that was given as a clip.
 pub(super) fn is_text_error(input: &str) -> Error {
-    Error::input(input, "contains text, not video; name the clip itself (lists of clips are read by `bike-edge eval`)")
+    Error::input(input, "holds text, not video; name the clip itself (lists of clips are read by `bike-edge eval`)")
 }
 
 /// True for printable UTF-8 (possibly cut within a character), line ends and tabs.

@@ -22,8 +22,8 @@ use crate::{Error, Result};
 
 pub(super) use detect::cannot_open;
 
-/// Opens a recorded clip: a file, a folder of stills, `-` for standard input, or a named pipe. The contents of a pipe are
-/// written to a temporary file of at most [`super::ReadSpec::spool_limit`] bytes.
+/// Opens a recorded clip: a file, a folder of stills, `-` for standard input, or a named pipe. The contents of a pipe
+/// are written to a temporary file of at most [`super::ReadSpec::spool_limit`] bytes.
 ///
 /// URLs (`rtsp://...`) may have no end to count to and are refused; their contents can be piped in.
 ///
@@ -55,8 +55,8 @@ fn unpainted_clip(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Clip
     }
 }
 
-/// Opens a stream: anything that [`open_clip`] opens, and URLs. Standard input and named pipes are read as data arrive if
-/// they contain y4m or something for `ffmpeg`; MP4, GIF and stills are spooled first, as their readers need to seek.
+/// Opens a stream: anything that [`open_clip`] opens, and URLs. Standard input and named pipes are read as data arrive
+/// if they contain y4m or something for `ffmpeg`; MP4, GIF and stills are spooled first, as their readers need to seek.
 ///
 /// # Errors
 /// As for [`open_clip`].

@@ -32,7 +32,7 @@ impl<R: Read + std::os::fd::AsRawFd> Read for TimedReader<R> {
             0 => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 format!(
-                    "no data arrived for {} s; check the program that writes to the pipe, or raise timeout_s",
+                    "no data arrived for {} s; check the program that writes to the pipe, or raise `timeout_s`",
                     self.timeout_s
                 ),
             )),
@@ -145,7 +145,7 @@ pub(super) fn spool(input: &str, head: &[u8], from: &mut dyn Read, limit: u64) -
     if copied > room {
         return Err(Error::input(
             input,
-            format!("is longer than the limit of {limit} bytes for a pipe; raise spool_limit or name a file"),
+            format!("is longer than the limit of {limit} bytes for a pipe; raise `spool_limit` or name a file"),
         ));
     }
     file.flush().map_err(failed)?;

@@ -1,7 +1,7 @@
 //! Reads animated GIF files through the `image` crate, which also handles frame disposal.
 //!
-//! Times are the file's own. As in browsers and ffmpeg, a delay below two hundredths of a second, which encoders write for
-//! "as fast as possible", counts as ten hundredths. Transparent background is black.
+//! Times are the file's own. As in browsers and ffmpeg, a delay below two hundredths of a second, which encoders write
+//! for "as fast as possible", counts as ten hundredths. Transparent background is black.
 
 use std::fs::File;
 use std::io::BufReader;

@@ -1,7 +1,7 @@
 //! Recorded clips, one file or folder per format.
 //!
-//! A format implements [`Recording`] (counts its frames) and [`Reader`] (moves forward through them); [`RecordedClip`] and
-//! [`ReaderStream`] make a clip and a stream of them.
+//! A format implements [`Recording`] (counts its frames) and [`Reader`] (moves forward through them); [`RecordedClip`]
+//! and [`ReaderStream`] make a clip and a stream of them.
 
 mod ffmpeg;
 mod gif;
@@ -96,7 +96,7 @@ impl RecordedClip {
         self.warn(&more);
         if count == 0 {
             let why = self.warnings.last().map(|w| format!(": {w}")).unwrap_or_default();
-            return Err(Error::input(&self.input, format!("no frame of it can be decoded{why}")));
+            return Err(Error::input(&self.input, format!("not one frame of it can be decoded{why}")));
         }
         self.count = Some(count);
         Ok(count)

@@ -1,7 +1,7 @@
 //! Chooses the frames of a clip that are analysed, exactly as the reference does.
 //!
-//! Every expression follows the operations of the reference's Python, as indices near whole numbers depend on the order in
-//! which doubles are rounded. `n` is the number of decodable frames, `t` the number of frames of a view.
+//! Every expression follows the operations of the reference's Python, as indices near whole numbers depend on the order
+//! in which doubles are rounded. `n` is the number of decodable frames, `t` the number of frames of a view.
 
 /// Number of frames that the reference's dense sampling spans.
 const DENSE_RANGE: u64 = 128;

@@ -1,7 +1,7 @@
 //! Reads a folder of JPEG and PNG stills, or a single one, as a clip.
 //!
-//! Every still is a frame, in natural order of names: `frame9.png` comes before `frame10.png`. A still that cannot be read
-//! is replaced by the first one that can, as the reference replaces it by the first.
+//! Every still is a frame, in natural order of names: `frame9.png` comes before `frame10.png`. A still that cannot be
+//! read is replaced by the first one that can, as the reference replaces it by the first.
 
 use std::cmp::Ordering;
 use std::fs;
@@ -143,7 +143,7 @@ fn open_still(path: &Path) -> Result<impl ImageDecoder, String> {
     let (width, height) = decoder.dimensions();
     check_size(width, height, MAX_STILL_PIXELS)?;
     let mut limits = image::Limits::no_limits();
-    // 16 bits of RGBA, and as much again while it is converted.
+    // Four channels of 16 bits, twice, as the picture is converted.
     limits.max_alloc = Some(MAX_STILL_PIXELS * 8 * 2);
     decoder.set_limits(limits).map_err(|e| e.to_string())?;
     Ok(decoder)

@@ -32,7 +32,8 @@ pub(super) struct FrameLayout {
     pub rotation: Rotation,
 }
 
-/// How pixels are stored.
+/// How pixels are stored. Most codings are delivered only by cameras.
+#[cfg_attr(not(all(target_os = "linux", feature = "camera")), allow(dead_code))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
     /// A JPEG image.
@@ -209,8 +210,8 @@ impl FrameLayout {
     }
 }
 
-/// Returns the JPEG image at the start of a camera's buffer, without the padding that drivers add. `None` if the buffer does
-/// not start with a JPEG, an empty slice if the end of the image is missing.
+/// Returns the JPEG image at the start of a camera's buffer, without the padding that drivers add. `None` if the buffer
+/// does not start with a JPEG, an empty slice if the end of the image is missing.
 #[cfg(any(test, all(target_os = "linux", feature = "camera")))]
 pub(super) fn jpeg_in(buffer: &[u8]) -> Option<&[u8]> {
     if !buffer.starts_with(b"\xff\xd8") {

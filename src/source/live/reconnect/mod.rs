@@ -32,7 +32,8 @@ pub(super) trait Device {
     fn next_frame(&mut self, wait: Duration, into: &mut Vec<u8>) -> Result<Capture, DeviceError>;
 }
 
-/// What a device delivered.
+/// What a device delivered. Only cameras deliver anything but frames.
+#[cfg_attr(not(all(target_os = "linux", feature = "camera")), allow(dead_code))]
 pub(super) enum Capture {
     Frame(FrameMeta),
     /// A frame that the driver marked as damaged.
@@ -116,10 +117,10 @@ pub(super) struct ReconnectSpec {
     pub(super) wait_for_source: bool,
 }
 
-impl Default for ReconnectSpec {
-    fn default() -> Self {
-        let timeout = Duration::from_secs(5);
-        Self { name: String::new(), timeout, backoff: Backoff::default(), join_on_drop: true, wait_for_source: false }
+impl ReconnectSpec {
+    /// Default back-off; joins its thread on drop; does not wait for a device.
+    pub(super) fn new(name: String, timeout: Duration) -> Self {
+        Self { name, timeout, backoff: Backoff::default(), join_on_drop: true, wait_for_source: false }
     }
 }
 
@@ -135,7 +136,8 @@ pub(super) struct ReconnectingSource {
 }
 
 impl ReconnectingSource {
-    /// Starts the reader thread and waits until the device is open, unless it may be waited for, which may take for ever.
+    /// Starts the reader thread and waits until the device is open, unless it may be waited for, which may take for
+    /// ever.
     ///
     /// # Errors
     /// A device that cannot be opened and is not waited for.

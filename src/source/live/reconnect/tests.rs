@@ -106,7 +106,7 @@ fn source(script: &[Action], view: ViewSpec, wait_for_source: bool) -> Result<Re
 /// The next update other than "no frame", as text.
 fn next(source: &mut ReconnectingSource) -> String {
     for _ in 0..200 {
-        match live.newest(0.0, Duration::from_millis(50)) {
+        match source.newest(0.0, Duration::from_millis(50)) {
             Ok(LiveUpdate::Frame(frame)) => {
                 let Pixels::Rgb { data, .. } = frame.picture.pixels else { panic!("not RGB") };
                 return format!("frame {}", data[0]);

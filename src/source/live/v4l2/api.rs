@@ -1,7 +1,7 @@
 //! The kernel's structures for formats, in its two variants, and what they mean for a frame's bytes.
 //!
-//! In the single-planar API a frame is one block of memory; in the multi-planar API, the only one of the camera interfaces
-//! of many boards, it may be several blocks. Frames in one block are supported, in both variants.
+//! In the single-planar API a frame is one block of memory; in the multi-planar API, the only one of the camera
+//! interfaces of many boards, it may be several blocks. Frames in one block are supported, in both variants.
 
 use v4l::v4l_sys::*;
 
@@ -177,22 +177,24 @@ impl CameraFormat {
 }
 
 impl DriverFormat {
-    /// The layout of frames of `format`, with the kernel's defaults for what the driver leaves open; `matrix` overrides the
-    /// driver's. The error is a sentence without the camera's name.
+    /// The layout of frames of `format`, with the kernel's defaults for what the driver leaves open; `matrix` overrides
+    /// the driver's. The error is a sentence without the camera's name.
     pub fn layout(&self, format: CameraFormat, matrix: Option<Matrix>) -> Result<FrameLayout, String> {
+        use v4l::v4l_sys as v4l2;
         // The kernel's own rules: V4L2_MAP_YCBCR_ENC_DEFAULT and V4L2_MAP_QUANTIZATION_DEFAULT in videodev2.h.
         let tagged = match (self.ycbcr_encoding, self.colorspace) {
-            (v4l2_ycbcr_encoding_V4L2_YCBCR_ENC_709, _)
-            | (0, v4l2_colorspace_V4L2_COLORSPACE_REC709 | v4l2_colorspace_V4L2_COLORSPACE_DCI_P3) => Matrix::Bt709,
-            (v4l2_ycbcr_encoding_V4L2_YCBCR_ENC_BT2020, _) | (0, v4l2_colorspace_V4L2_COLORSPACE_BT2020) => {
-                Matrix::Bt2020
+            (v4l2::v4l2_ycbcr_encoding_V4L2_YCBCR_ENC_709, _)
+            | (0, v4l2::v4l2_colorspace_V4L2_COLORSPACE_REC709 | v4l2::v4l2_colorspace_V4L2_COLORSPACE_DCI_P3) => {
+                Matrix::Bt709
             }
+            (v4l2::v4l2_ycbcr_encoding_V4L2_YCBCR_ENC_BT2020, _)
+            | (0, v4l2::v4l2_colorspace_V4L2_COLORSPACE_BT2020) => Matrix::Bt2020,
             _ => Matrix::Bt601,
         };
         let full_range = match self.quantization {
-            v4l2_quantization_V4L2_QUANTIZATION_FULL_RANGE => true,
-            v4l2_quantization_V4L2_QUANTIZATION_LIM_RANGE => false,
-            _ => self.colorspace == v4l2_colorspace_V4L2_COLORSPACE_JPEG,
+            v4l2::v4l2_quantization_V4L2_QUANTIZATION_FULL_RANGE => true,
+            v4l2::v4l2_quantization_V4L2_QUANTIZATION_LIM_RANGE => false,
+            _ => self.colorspace == v4l2::v4l2_colorspace_V4L2_COLORSPACE_JPEG,
         };
         let mut layout = FrameLayout {
             width: self.width,

@@ -11,7 +11,7 @@ use super::super::raw_frame::{Coding, FrameLayout, jpeg_in};
 use super::super::reconnect::{Capture, Device, DeviceError, FrameMeta};
 use super::api::KernelStruct;
 use super::find::FoundCamera;
-use super::modes::{ModeChoice, choose, interval, list_modes, rate_of};
+use super::modes::{ModeChoice, ModeRequest, choose, interval, list_modes, rate_of};
 use super::node::{Buffer, DeviceNode, MappedBuffer, text};
 use super::{CameraFormat, FrameSize};
 use crate::Error;
@@ -19,9 +19,8 @@ use crate::picture::{MAX_VIDEO_PIXELS, Matrix, check_size};
 use crate::source::ClipInfo;
 use crate::units::Rate;
 
-pub(super) use super::modes::ModeRequest;
-
-/// Number of buffers that the driver fills in turn: at 30 frames per second the reader may pause for a tenth of a second.
+/// Number of buffers that the driver fills in turn: at 30 frames per second the reader may pause for a tenth of a
+/// second.
 const BUFFERS: u32 = 4;
 /// Maximum number of buffers that are used if the driver provides more.
 const MAX_BUFFERS: u32 = 32;
@@ -59,8 +58,8 @@ impl CaptureDevice {
     /// Opens a camera, sets its mode and starts it.
     ///
     /// # Errors
-    /// [`DeviceError::Fatal`] if the camera does not offer the requested mode, [`DeviceError::Lost`] for everything that may
-    /// be temporary.
+    /// [`DeviceError::Fatal`] if the camera does not offer the requested mode, [`DeviceError::Lost`] for everything
+    /// that may be temporary.
     pub fn open(found: &FoundCamera, request: &ModeRequest<'_>, matrix: Option<Matrix>) -> Result<Self, DeviceError> {
         let name = found.path.display().to_string();
         let refused = |problem: String| DeviceError::Fatal(Error::input(&name, problem));

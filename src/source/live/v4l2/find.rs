@@ -116,7 +116,7 @@ fn select(
         [] => Err(format!("there is no camera {id:?}; see `bike-edge camera list`")),
         _ => {
             let names: Vec<_> = matching.iter().map(|f| f.ids().into_iter().next().unwrap_or_default()).collect();
-            Err(format!("{id:?} matches {} cameras: {}; give more of the name", matching.len(), names.join(", ")))
+            Err(format!("{id:?} fits {} cameras: {}; give more of the name", matching.len(), names.join(", ")))
         }
     }
 }
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(by("camera:usb-Acme_HD_Webcam_CD34-video-index0"), Ok("/dev/video2".into()));
         assert_eq!(by("camera:ab12"), Ok("/dev/video0".into()));
         assert_eq!(by("camera:usb-1.2"), Ok("/dev/video2".into()));
-        assert!(by("camera:webcam").expect_err("two").contains("matches 2 cameras"));
+        assert!(by("camera:webcam").expect_err("two").contains("fits 2 cameras"));
         assert!(by("camera:zz").expect_err("none").contains("camera list"));
         assert!(by("camera:").is_err());
     }

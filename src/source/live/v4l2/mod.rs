@@ -1,11 +1,12 @@
 //! Cameras with a V4L2 driver on Linux: USB cameras, capture cards, and CSI cameras whose driver supports it.
 //!
 //! A camera is named by its device file (`/dev/video0`) or, better, by a name that stays the same when it is plugged in
-//! again (`camera:ID`, see [`list_cameras`]). It is opened in the smallest mode that is large enough, or in the requested
-//! one, read in a thread of its own, and reopened when it is lost, whatever number it has then.
+//! again (`camera:ID`, see [`list_cameras`]). It is opened in the smallest mode that is large enough, or in the
+//! requested one, read in a thread of its own, and reopened when it is lost, whatever number it has then.
 //!
-//! The `v4l` crate provides the kernel's structures and calls. Its stream is not used: after a timeout it queues a buffer
-//! that the kernel still owns, it cannot skip to the newest frame, and it panics if a camera disappears at a bad moment.
+//! The `v4l` crate provides the kernel's structures and calls. Its stream is not used: after a timeout it queues a
+//! buffer that the kernel still owns, it cannot skip to the newest frame, and it panics if a camera disappears at a bad
+//! moment.
 
 mod info;
 
@@ -27,8 +28,9 @@ mod supported {
 
     use super::super::reconnect::{Device, DeviceError, OpenDevice, ReconnectSpec};
     use super::CaptureRequest;
-    use super::capture::{CaptureDevice, ModeRequest};
+    use super::capture::CaptureDevice;
     use super::find::{CameraSelector, Identity, find};
+    use super::modes::ModeRequest;
     use crate::source::SourceOptions;
     use crate::{Error, Result};
 
@@ -68,7 +70,7 @@ mod supported {
         });
         let timeout = Duration::try_from_secs_f64(options.read.timeout_s.min(MAX_TIMEOUT_S))
             .unwrap_or(Duration::from_secs_f64(MAX_TIMEOUT_S));
-        Ok((ReconnectSpec { name, timeout, ..ReconnectSpec::default() }, open))
+        Ok((ReconnectSpec::new(name, timeout), open))
     }
 }
 

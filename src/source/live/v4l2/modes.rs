@@ -129,8 +129,8 @@ pub(super) struct ModeChoice {
     pub fps: Option<f64>,
 }
 
-/// Chooses the mode with the smallest picture that is large enough, in the format that costs least. `name` is the camera's
-/// name in messages.
+/// Chooses the mode with the smallest picture that is large enough, in the format that costs least. `name` is the
+/// camera's name in messages.
 ///
 /// # Errors
 /// [`Error::Setting`] of `format` or `size` for a request that the camera does not offer.

@@ -92,8 +92,8 @@ impl DeviceNode {
         if self.api == Api::MultiPlanar {
             (state.m.planes, state.length) = (&raw mut plane, 1);
         }
-        // SAFETY: the three requests take a `v4l2_buffer`. The kernel follows its pointer to planes only in the multi-planar
-        // API, and it points to one plane, as its length specifies.
+        // SAFETY: the three requests take a `v4l2_buffer`. The kernel follows its pointer to planes only in the
+        // multi-planar API, and it points to one plane, as its length specifies.
         unsafe { self.ioctl(request, (&raw mut state).cast::<c_void>())? };
         let (start, end, offset, length) = match self.api {
             Api::SinglePlanar => {
@@ -185,15 +185,16 @@ impl MappedBuffer {
         self.length
     }
 
-    /// Copies `bytes` bytes from `start`, or fewer at the end of the buffer, to `into`. The buffer must be dequeued, or the
-    /// copy is a mix of frames.
+    /// Copies `bytes` bytes from `start`, or fewer at the end of the buffer, to `into`. The buffer must be dequeued, or
+    /// the copy is a mix of frames.
     pub fn copy(&self, start: usize, bytes: usize, into: &mut Vec<u8>) {
         let start = start.min(self.length);
         let bytes = bytes.min(self.length - start);
         into.clear();
         into.reserve(bytes);
-        // SAFETY: `self.start` is mapped for `length` bytes until `self` is dropped, `start` and `bytes` lie within them,
-        // `into` has room for `bytes`, and the two cannot overlap. No reference is made to memory that a device may write.
+        // SAFETY: `self.start` is mapped for `length` bytes until `self` is dropped, `start` and `bytes` lie within
+        // them, `into` has room for `bytes`, and the two cannot overlap. No reference is made to memory that a device
+        // may write.
         unsafe {
             std::ptr::copy_nonoverlapping(self.start.add(start), into.as_mut_ptr(), bytes);
             into.set_len(bytes);

@@ -170,8 +170,8 @@ impl Ffmpeg {
     }
 }
 
-/// The flags for a version. ffmpeg 5.1 (libavfilter 8.44) renamed the flag that delivers every frame once; `showinfo` has been
-/// able to omit checksums since before that.
+/// The flags for a version. ffmpeg 5.1 (libavfilter 8.44) renamed the flag that delivers every frame once; `showinfo`
+/// has been able to omit checksums since before that.
 fn flags_for(version: &str) -> Flags {
     let library = version.lines().find_map(|line| line.strip_prefix("libavfilter"));
     let mut numbers = library.unwrap_or("").split(['.', '/']).map(|n| n.trim().parse::<u32>().unwrap_or(0));

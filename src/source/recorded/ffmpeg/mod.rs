@@ -1,9 +1,9 @@
 //! Reads formats that are not decoded here through an installed `ffmpeg`, as a child process.
 //!
-//! `ffmpeg` writes y4m to its standard output: every decoded frame once (no frame is doubled or dropped to make the rate
-//! even), upright, in 8 bits. As y4m has no times, the `showinfo` filter writes each frame's exact timestamp and time base
-//! to standard error; both are read side by side. A first pass counts a clip: it decodes without delivering pixels. In the
-//! second pass `ffmpeg` delivers only the wanted frames.
+//! `ffmpeg` writes y4m to its standard output: every decoded frame once (no frame is doubled or dropped to make the
+//! rate even), upright, in 8 bits. As y4m has no times, the `showinfo` filter writes each frame's exact timestamp and
+//! time base to standard error; both are read side by side. A first pass counts a clip: it decodes without delivering
+//! pixels. In the second pass `ffmpeg` delivers only the wanted frames.
 //!
 //! No shell is involved. A file is passed as `file:PATH`, so that no name is taken for an option or a URL, and the
 //! protocols that `ffmpeg` may use are listed for every kind of input.
@@ -27,10 +27,6 @@ pub use command::find_ffmpeg;
 
 /// Maximum number of frames of a clip, as for every other format: 46 hours at 24 per second.
 const MAX_FRAMES: usize = 4_000_000;
-/// Maximum number of frames that are picked by index; if more are wanted, all are delivered, as expressions of ffmpeg's
-/// `select` filter are limited to fewer than a hundred terms.
-const MAX_PICKED: usize = 64;
-
 /// A file that `ffmpeg` decodes.
 pub(in crate::source) struct FfmpegFile {
     input: String,
@@ -120,10 +116,15 @@ fn unknown(format: &str) -> ClipInfo {
 }
 
 #[cfg(test)]
+#[path = "../../../../tests/support/skip.rs"]
+mod skip;
+
+#[cfg(test)]
 mod tests {
     use std::path::Path;
     use std::process::Command;
 
+    use super::skip::skip;
     use super::*;
     use crate::picture::{Matrix, Pixels};
     use crate::source::recorded::{ReaderStream, RecordedClip};
@@ -133,7 +134,7 @@ mod tests {
     fn options() -> Option<SourceOptions> {
         let options = SourceOptions::default();
         if find_ffmpeg(&options).is_none() {
-            eprintln!("skipped: ffmpeg is not installed");
+            skip("ffmpeg is not installed");
             return None;
         }
         Some(options)

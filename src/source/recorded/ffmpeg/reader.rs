@@ -5,13 +5,16 @@ use std::io::BufReader;
 
 use super::super::y4m::{Pipe, Y4mReader};
 use super::super::{Reader, Wanted};
-use super::MAX_PICKED;
 use super::child::{Process, TimedOutput};
 use super::command::{Ffmpeg, Job, Output};
 use super::showinfo::FrameInfo;
 use crate::picture::{Picture, Pixels};
 use crate::units::Seconds;
 use crate::{Error, Result};
+
+/// Maximum number of frames that are picked by index; if more are wanted, all are delivered, as expressions of ffmpeg's
+/// `select` filter are limited to fewer than a hundred terms.
+const MAX_PICKED: usize = 64;
 
 /// Reads frames from `ffmpeg`.
 pub(super) struct FfmpegReader {

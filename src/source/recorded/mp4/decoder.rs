@@ -1,12 +1,12 @@
 //! Decodes H.264 by OpenH264, and tags every picture with the sample it came from.
 //!
-//! The raw interface is used for two reasons: it carries a tag (a "time stamp") from a coded picture to the decoded one, so
-//! that no picture can be mistaken for another if one is lost; and it returns at most one picture per call, whose planes
-//! stay in place until the next call.
+//! The raw interface is used for two reasons: it carries a tag (a "time stamp") from a coded picture to the decoded
+//! one, so that no picture can be mistaken for another if one is lost; and it returns at most one picture per call,
+//! whose planes stay in place until the next call.
 //!
 //! OpenH264 was exact on every clip with only I and P slices. With B slices some samples differ from ffmpeg's, probably
-//! because of deblocking (cisco/openh264#3269): up to 0.8 % of a clip's luma samples in measurements, by less than 0.06 on
-//! average over the worst frame.
+//! because of deblocking (cisco/openh264#3269): up to 0.8 % of a clip's luma samples in measurements, by less than 0.06
+//! on average over the worst frame.
 
 use std::ptr::null_mut;
 
@@ -76,7 +76,8 @@ impl Decoder {
     pub(super) fn flush(&mut self) -> Option<u64> {
         let mut planes = [null_mut::<u8>(); 3];
         let mut info = SBufferInfo::default();
-        // SAFETY: the call writes three plane pointers and one `SBufferInfo`, both of which are owned here and of that size.
+        // SAFETY: the call writes three plane pointers and one `SBufferInfo`, both of which are owned here and of that
+        // size.
         unsafe { self.inner.raw_api().flush_frame((&raw mut planes).cast(), &raw mut info) };
         self.take(planes, &info)
     }

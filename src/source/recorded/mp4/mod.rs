@@ -1,12 +1,12 @@
 //! Reads H.264 in MP4 and MOV, also fragmented, decoded by OpenH264.
 //!
-//! Files are not trusted: every table is limited by the bytes that are present, and samples are read from the file one at a
-//! time. What OpenH264 cannot decode (4:2:2, 4:4:4, more than 8 bits, interlaced video, HEVC and other codecs) is left to
-//! `ffmpeg`.
+//! Files are not trusted: every table is limited by the bytes that are present, and samples are read from the file one
+//! at a time. What OpenH264 cannot decode (4:2:2, 4:4:4, more than 8 bits, interlaced video, HEVC and other codecs) is
+//! left to `ffmpeg`.
 //!
-//! An intact file is counted from its index. When frames are visited, decoding continues to the end of the last group of
-//! pictures, where recordings break. After any error the whole file is decoded once, and from then on only pictures that
-//! can be decoded count.
+//! An intact file is counted from its index. When frames are visited, decoding continues to the end of the last group
+//! of pictures, where recordings break. After any error the whole file is decoded once, and from then on only pictures
+//! that can be decoded count.
 
 mod boxes;
 mod decoder;

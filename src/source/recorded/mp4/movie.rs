@@ -267,8 +267,8 @@ struct Edits {
 }
 
 impl Edits {
-    /// Parses `elst`. Empty edits only shift all times, and the first frame is at 0 here in any case. If there are several
-    /// parts, all samples are displayed.
+    /// Parses `elst`. Empty edits only shift all times, and the first frame is at 0 here in any case. If there are
+    /// several parts, all samples are displayed.
     fn of(elst: Option<&[u8]>, movie_timescale: u32, timescale: u32) -> Self {
         let mut f = Fields::new(elst.unwrap_or_default());
         let Some((version, _)) = f.version() else { return Self::default_all() };

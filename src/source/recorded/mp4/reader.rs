@@ -1,8 +1,8 @@
 //! Reads the pictures of an MP4 file forward, and decodes no more than necessary.
 //!
 //! Samples are sent to the decoder in file order, and pictures are output in display order, each with the number of its
-//! sample. Unwanted pictures that no other picture refers to are not sent. If there is an IDR picture before the next wanted
-//! one, everything before the IDR picture is skipped.
+//! sample. Unwanted pictures that no other picture refers to are not sent. If there is an IDR picture before the next
+//! wanted one, everything before the IDR picture is skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;

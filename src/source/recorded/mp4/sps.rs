@@ -2,7 +2,8 @@
 
 use crate::picture::Matrix;
 
-/// Maximum size of a picture, and of all reference pictures together, of any level (table A-1, level 6.2), in macroblocks.
+/// Maximum size of a picture, and of all reference pictures together, of any level (table A-1, level 6.2), in
+/// macroblocks.
 const MAX_FRAME_MBS: u64 = 139_264;
 const MAX_DPB_MBS: u64 = 696_320;
 
@@ -23,8 +24,8 @@ pub(super) struct Sps {
 }
 
 impl Sps {
-    /// Parses a NAL unit of type 7, including its header byte. `None` if it is invalid or needs more memory than any level
-    /// allows.
+    /// Parses a NAL unit of type 7, including its header byte. `None` if it is invalid or needs more memory than any
+    /// level allows.
     pub(super) fn parse(nal: &[u8]) -> Option<Self> {
         let rbsp = unescape(nal.get(1..)?);
         let mut bits = Bits { bytes: &rbsp, at: 0 };

@@ -1,70 +1,14 @@
 //! Reads YUV4MPEG2 (y4m): uncompressed video with a line of text at the start and before each frame.
 //!
-//! `ffmpeg -f yuv4mpegpipe`, `rpicam-vid` and mjpegtools write this format to pipes. Of a file only the wanted frames are
-//! read; a pipe is read completely, with one frame in memory at a time.
+//! `ffmpeg -f yuv4mpegpipe`, `rpicam-vid` and mjpegtools write this format to pipes. Of a file only the wanted frames
+//! are read; a pipe is read completely, with one frame in memory at a time.
 
 mod reader;
 
-use std::fs::File;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
-
-use super::{Reader, Recording};
-use crate::picture::{MAX_VIDEO_PIXELS, Matrix, Subsampling, check_size};
-use crate::source::ClipInfo;
+use crate::Result;
+use crate::picture::{MAX_VIDEO_PIXELS, Subsampling, check_size};
 use crate::units::Rate;
-use crate::{Error, Result};
-pub(in crate::source) use reader::{Pipe, Y4mReader};
-
-/// A y4m file.
-pub(in crate::source) struct Y4mFile {
-    input: String,
-    path: PathBuf,
-    matrix: Option<Matrix>,
-    info: ClipInfo,
-    warnings: Vec<String>,
-}
-
-impl Y4mFile {
-    pub(in crate::source) fn open(input: &str, path: &Path, matrix: Option<Matrix>) -> Result<Self> {
-        let reader = reader_of(input, path, matrix)?;
-        Ok(Self { input: input.into(), path: path.into(), matrix, info: reader.info(), warnings: Vec::new() })
-    }
-
-    fn y4m_reader(&self) -> Result<Y4mReader<BufReader<File>>> {
-        reader_of(&self.input, &self.path, self.matrix)
-    }
-}
-
-impl Recording for Y4mFile {
-    fn info(&self) -> &ClipInfo {
-        &self.info
-    }
-
-    fn reader(&mut self) -> Result<Box<dyn Reader>> {
-        Ok(Box::new(self.y4m_reader()?))
-    }
-
-    fn count(&mut self) -> Result<u64> {
-        let mut reader = self.y4m_reader()?;
-        while reader.advance(&|_, _| false)?.is_some() {}
-        self.warnings = reader.warnings().to_vec();
-        let count = reader.passed();
-        self.info.duration_s = Some(reader.rate().time_of(count));
-        Ok(count)
-    }
-
-    fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-}
-
-fn reader_of(input: &str, path: &Path, matrix: Option<Matrix>) -> Result<Y4mReader<BufReader<File>>> {
-    let failed = |e: std::io::Error| Error::input(input, format!("cannot be read: {e}"));
-    let file = File::open(path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
-    Y4mReader::new(input, BufReader::with_capacity(1 << 16, file), Some(length), matrix)
-}
+pub(in crate::source) use reader::{Pipe, Y4mFile, Y4mReader};
 
 /// The first bytes of every y4m stream.
 pub(in crate::source) const MAGIC: &[u8] = b"YUV4MPEG2 ";

@@ -1,13 +1,65 @@
 //! Reads the frames of a y4m file or pipe, forward.
 
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
+use std::path::{Path, PathBuf};
 
-use super::super::{Reader, Wanted};
+use super::super::{Reader, Recording, Wanted};
 use super::Header;
 use crate::picture::{Matrix, Picture, Pixels, Rotation};
 use crate::source::ClipInfo;
 use crate::units::{Rate, Seconds};
 use crate::{Error, Result};
+
+/// A y4m file.
+pub(in crate::source) struct Y4mFile {
+    input: String,
+    path: PathBuf,
+    matrix: Option<Matrix>,
+    info: ClipInfo,
+    warnings: Vec<String>,
+}
+
+impl Y4mFile {
+    pub(in crate::source) fn open(input: &str, path: &Path, matrix: Option<Matrix>) -> Result<Self> {
+        let reader = reader_of(input, path, matrix)?;
+        Ok(Self { input: input.into(), path: path.into(), matrix, info: reader.info(), warnings: Vec::new() })
+    }
+
+    fn y4m_reader(&self) -> Result<Y4mReader<BufReader<File>>> {
+        reader_of(&self.input, &self.path, self.matrix)
+    }
+}
+
+impl Recording for Y4mFile {
+    fn info(&self) -> &ClipInfo {
+        &self.info
+    }
+
+    fn reader(&mut self) -> Result<Box<dyn Reader>> {
+        Ok(Box::new(self.y4m_reader()?))
+    }
+
+    fn count(&mut self) -> Result<u64> {
+        let mut reader = self.y4m_reader()?;
+        while reader.advance(&|_, _| false)?.is_some() {}
+        self.warnings = reader.warnings().to_vec();
+        let count = reader.passed();
+        self.info.duration_s = Some(reader.rate().time_of(count));
+        Ok(count)
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+fn reader_of(input: &str, path: &Path, matrix: Option<Matrix>) -> Result<Y4mReader<BufReader<File>>> {
+    let failed = |e: std::io::Error| Error::input(input, format!("cannot be read: {e}"));
+    let file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    Y4mReader::new(input, BufReader::with_capacity(1 << 16, file), Some(length), matrix)
+}
 
 /// Maximum length in bytes of the first line, whose comments are free text.
 const MAX_HEADER: usize = 4096;

@@ -1,21 +1,89 @@
-//! Pipes and URLs as live sources.
+//! Opens live sources: cameras, and pipes and URLs that are read live.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::time::Duration;
 
-use super::LiveOptions;
+use serde::{Deserialize, Serialize};
+
+use super::Live;
 use super::raw_frame::copy_packed;
-use super::reconnect::{Capture, Device, DeviceError, FrameMeta, OpenDevice, ReconnectSpec};
-use crate::picture::ViewSpec;
-use crate::source::open::{Location, location_of, unpainted_stream};
+use super::reconnect::{Capture, Device, DeviceError, FrameMeta, OpenDevice, ReconnectSpec, ReconnectingSource};
+use super::v4l2::{self, CaptureRequest};
+use crate::picture::{ViewPainter, ViewSpec};
+use crate::source::open::{Location, location_of, name_of, unpainted_stream};
 use crate::source::{ClipInfo, SourceOptions, Stream};
 use crate::{Error, Result};
+
+/// How live sources are opened.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LiveOptions {
+    /// Options of all sources.
+    pub source: SourceOptions,
+    /// The requested mode of a camera.
+    pub capture: CaptureRequest,
+    /// Waits for a source that is not available yet, instead of failing.
+    pub wait_for_source: bool,
+}
+
+impl LiveOptions {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// [`crate::Error::Setting`] of the key that is out of range.
+    pub fn check(&self) -> Result<()> {
+        self.source.check()?;
+        self.capture.check()
+    }
+}
+
+/// True if `input` names a camera: `camera:ID` or a device file.
+pub fn is_camera(input: &OsStr) -> bool {
+    match input.to_str() {
+        Some(text) if text.starts_with("camera:") => true,
+        _ => is_device(Path::new(input)),
+    }
+}
+
+#[cfg(unix)]
+fn is_device(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let named = path.to_str().is_some_and(|path| path.starts_with("/dev/video") || path.starts_with("/dev/v4l/"));
+    // The device file of an unplugged camera does not exist.
+    named
+        || std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_char_device())
+            && path != Path::new("/dev/stdin")
+}
+
+#[cfg(not(unix))]
+fn is_device(_: &Path) -> bool {
+    false
+}
+
+/// Opens a camera, or reads a pipe or a URL live: `-`, a named pipe, `rtsp://...`.
+///
+/// # Errors
+/// A source that cannot be opened now, unless [`LiveOptions::wait_for_source`] is set; a file, which is not live;
+/// [`crate::Error::Setting`] for options out of range.
+pub fn open_live(input: &OsStr, options: &LiveOptions) -> Result<Box<dyn Live>> {
+    options.check()?;
+    let name = name_of(input);
+    let painter = ViewPainter::new(options.source.view.clone());
+    let (spec, open) = if is_camera(input) {
+        v4l2::camera(input, name, &options.capture, &options.source)?
+    } else {
+        pipe_or_url(input, name, options)?
+    };
+    let spec = ReconnectSpec { wait_for_source: options.wait_for_source, ..spec };
+    Ok(Box::new(ReconnectingSource::start(spec, open, painter)?))
+}
 
 /// Returns what opens a pipe or URL, which is done by the reader thread.
 ///
 /// # Errors
 /// A file or folder, which is not live.
-pub(super) fn pipe_or_url(input: &OsStr, name: String, options: &LiveOptions) -> Result<(ReconnectSpec, OpenDevice)> {
+fn pipe_or_url(input: &OsStr, name: String, options: &LiveOptions) -> Result<(ReconnectSpec, OpenDevice)> {
     let location = location_of(input);
     // If a source may be waited for, the program that writes to a named pipe may also be restarted.
     let reopen =
@@ -37,7 +105,7 @@ pub(super) fn pipe_or_url(input: &OsStr, name: String, options: &LiveOptions) ->
         }
     });
     // A waiting read cannot be interrupted, so dropping the source does not wait for its thread.
-    Ok((ReconnectSpec { name, timeout, join_on_drop: false, ..ReconnectSpec::default() }, open))
+    Ok((ReconnectSpec { join_on_drop: false, ..ReconnectSpec::new(name, timeout) }, open))
 }
 
 /// Classifies an error: a source that is reopened may work again, any other stays broken.

@@ -1,57 +1,14 @@
-//! The settings of outputs: where events are written.
+//! The destinations of events: their settings, and how each is opened and written.
 
+use std::io::Stdout;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-use crate::units::{ByteSize, check_range};
-
-/// The smallest `max_size`, so that a file holds some events.
-const MIN_SIZE: ByteSize = ByteSize::new(64 << 10);
-
-/// A file that is rotated when it is full.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FileSpec {
-    /// The absolute path of the newest file; older ones are `path.1`, `path.2` and so on.
-    pub path: PathBuf,
-    /// The size at which a file is full, at least 64K.
-    pub max_size: ByteSize,
-    /// The number of files, including the newest, 1..=1000.
-    pub files: usize,
-}
-
-impl Default for FileSpec {
-    /// 8 files of 16 MiB. There is no default path.
-    fn default() -> Self {
-        Self { path: PathBuf::new(), max_size: ByteSize::mib(16), files: 8 }
-    }
-}
-
-impl FileSpec {
-    /// Checks that every value is in its range.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] naming the key.
-    pub fn check(&self) -> Result<()> {
-        if self.max_size < MIN_SIZE {
-            let remedy = format!("give at least {MIN_SIZE}, so that a file holds some events");
-            return Err(Error::setting("max_size", format!("{} is too small", self.max_size), remedy));
-        }
-        check_range("files", self.files, 1..=1000, "a number of files")?;
-        if self.path.as_os_str().is_empty() {
-            let remedy = "name the file, such as \"/var/log/bike-edge/events.jsonl\"";
-            return Err(Error::setting("path", "missing", remedy));
-        }
-        // A service is started in any folder, so a relative path would name a different file each time.
-        if !self.path.is_absolute() {
-            let problem = format!("`{}` is a relative path", self.path.display().to_string().escape_debug());
-            return Err(Error::setting("path", problem, "give the whole path, from /"));
-        }
-        Ok(())
-    }
-}
+use super::event_file::{EventFile, FileSpec, LineCounts};
+use super::json::JsonLines;
+use crate::error::Result;
+use crate::units::ByteSize;
 
 /// A destination of events: an `[[output]]` of a configuration. The key `kind` is "stdout", which is the default, or
 /// "file" together with the keys of [`FileSpec`].
@@ -66,10 +23,13 @@ pub enum OutputSpec {
 }
 
 impl OutputSpec {
+    /// The keys of an `[[output]]`, those of all kinds.
+    pub const KEYS: [&str; 4] = ["kind", "path", "max_size", "files"];
+
     /// Checks that every value is in its range.
     ///
     /// # Errors
-    /// [`Error::Setting`] naming the key.
+    /// [`Error::Setting`](crate::Error::Setting) naming the key.
     pub fn check(&self) -> Result<()> {
         match self {
             Self::Stdout => Ok(()),
@@ -132,6 +92,46 @@ impl From<OutputSpec> for OutputTable {
             OutputSpec::File(FileSpec { path, max_size, files }) => {
                 Self { kind: OutputKind::File, path: Some(path), max_size: Some(max_size), files: Some(files) }
             }
+        }
+    }
+}
+
+/// An open destination of events.
+pub enum Destination {
+    /// One line per event on stdout.
+    Stdout(JsonLines<Stdout>),
+    /// One line per event in a rotated file.
+    File(EventFile),
+}
+
+impl Destination {
+    /// Opens a destination. One that cannot be written yet is tried again with each line.
+    pub fn open(spec: &OutputSpec) -> Self {
+        match spec {
+            OutputSpec::Stdout => Self::Stdout(JsonLines::new(std::io::stdout())),
+            OutputSpec::File(file) => Self::File(EventFile::new(file)),
+        }
+    }
+
+    /// Writes a line.
+    ///
+    /// # Errors
+    /// Only if stdout cannot be written: nobody would read what follows. Other destinations count what they lose.
+    pub fn write(&mut self, line: &impl Serialize) -> Result<()> {
+        match self {
+            Self::Stdout(lines) => lines.write(line),
+            Self::File(file) => {
+                file.write(line);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lines written and lost since it was opened.
+    pub fn counts(&self) -> LineCounts {
+        match self {
+            Self::Stdout(lines) => LineCounts { written: lines.written(), lost: 0 },
+            Self::File(file) => file.counts(),
         }
     }
 }
