@@ -31,14 +31,18 @@ demo: build      ## Classify a real clip with the embedded model
 	$(BIN) watch "$$clip" --steps --top 1 | sed 's/,"results".*/ .../' && \
 	printf '\nYour own clips: %s classify CLIP...   All commands: %s --help\n' "$(BIN)" "$(BIN)"
 
-test: setup      ## Run all Rust tests
+test: setup      ## Run all Rust tests, the examples in the documentation and the programs in examples/
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) nextest run --release --locked; \
 	else \
-		$(CARGO) test --release --locked --no-fail-fast; \
+		$(CARGO) test --release --locked --no-fail-fast --lib --bins --tests; \
 	fi
+	$(CARGO) test --release --locked --doc
+	$(CARGO) run --release --locked --quiet --example classify_clip -- tests/data/clip.mp4
+	$(CARGO) run --release --locked --quiet --example watch_stream -- tests/data/clip.mp4
+	$(CARGO) run --release --locked --quiet --example score_embeddings
 
-lint: lint-scripts lint-python lint-words ## Check formatting, clippy, docs, scripts, Python and wording
+lint: lint-scripts lint-python lint-words check-structure ## Check formatting, clippy, docs, scripts, Python, wording, structure
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --release --locked --no-deps --document-private-items

@@ -1,4 +1,4 @@
-//! Board profiles: settings for a kind of board, which lie under the configuration, and what `doctor` expects of it.
+//! Board profiles: settings for a kind of board, which the configuration overrides, and what `doctor` requires.
 
 use bike_edge::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub struct Profile {
     pub name: &'static str,
     /// What `doctor` expects.
     pub needs: MachineNeeds,
-    /// Keys of the configuration, to lie under it.
+    /// Keys of the configuration, which overrides them.
     pub settings: Table,
 }
 

@@ -8,7 +8,7 @@ use crate::io::read_text;
 /// Largest list that is read, in bytes.
 const MAX_LIST: u64 = 256 << 20;
 
-/// The name of a list that lies beside its clips.
+/// The name of a list in the folder of its clips.
 const LIST_IN_FOLDER: &str = "clips.csv";
 
 /// A clip and the categories that it shows.

@@ -28,7 +28,7 @@ pub enum Existing {
 pub enum Durability {
     /// Power cuts: waits for the disk.
     PowerCuts,
-    /// Only readers that look at it while it is written.
+    /// Only readers that open it while it is written.
     Readers,
 }
 

@@ -161,7 +161,7 @@ mod tests {
             ("file = 1", "unknown field"),
             ("kind = \"pigeon\"", "unknown variant"),
             ("path = \"/a\"", "path needs kind = \"file\""),
-            ("kind = \"file\"\npath = \"/a\"\nmax_size = \"lots\"", "`lots`: not a size"),
+            ("kind = \"file\"\npath = \"/a\"\nmax_size = \"lots\"", "\"lots\" is not a size"),
         ] {
             let problem = parsed(text).unwrap_err();
             assert!(problem.contains(expected), "{problem}");

@@ -1,7 +1,7 @@
 //! Cleans text as CLIP does before its tokenizer: the repairs of ftfy 6 (references, ligatures, widths, quotes, control
 //! characters, composition), HTML's character references, white space and case.
 //!
-//! One repair of ftfy is left out: text that was decoded with the wrong encoding (`Ã©` for `é`) stays as it is.
+//! One repair of ftfy is left out: text that was decoded with the wrong encoding (`Ã©` for `é`) stays unchanged.
 
 use unicode_normalization::UnicodeNormalization;
 

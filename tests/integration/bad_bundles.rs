@@ -97,7 +97,7 @@ fn file_entries() {
     expect_words(&refused(&|text| text.replacen("sha256 = \"", "sha256 = \"xy", 1)), &["64 hexadecimal digits"]);
     expect_words(&refused(&|text| text.replace("visual.onnx", "vision.onnx")), &["visual.onnx is not listed"]);
     let huge = |text: String| text.replacen("bytes = ", "bytes = 99999999999", 1);
-    expect_words(&refused(&huge), &["the most allowed"]);
+    expect_words(&refused(&huge), &["bytes is 99999999999", "at most 4294967296 are allowed"]);
     let many = |text: String| {
         let entry = |i| format!("\n[files.\"f{i}\"]\nbytes = 1\nsha256 = \"{}\"\n", "0".repeat(64));
         text + &(0..100).map(entry).collect::<String>()
@@ -166,7 +166,7 @@ fn lists_of_names() {
 fn mixed_words() {
     let refused = |name: &str, tensor| Builder::new().mixed().tensor(TABLES, name, tensor).refusal();
     expect_words(&refused("word_rows", counts(&[1, 2, 2])), &["word", "[6, 8]", "[5, 8]", "adds up to 5"]);
-    expect_words(&refused("word_rows", counts(&[0, 3, 3])), &["word_rows", "text 0 0 rows", "1 to 77"]);
+    expect_words(&refused("word_rows", counts(&[0, 3, 3])), &["word_rows", "word_rows[0] is 0", "1 to 77"]);
     expect_words(&refused("word_rows", counts(&[u32::MAX, 3, 3])), &["word_rows", "4294967295"]);
     expect_words(&refused("word_rows", counts(&[3, 3])), &["word_rows", "[2]", "[3]"]);
     expect_words(&refused("word_rows", numbers(&[3], &[2.0; 3])), &["word_rows is F32", "U32"]);
@@ -179,8 +179,8 @@ fn mixed_words() {
     );
     expect_words(&refused("position_word", numbers(&[5, DIM], &[2.0; 5 * DIM])), &["position_word row 0", "1.1"]);
     expect_words(&refused("position_word", unit_f32(&[78, DIM], 1)), &["position_word has 78 rows", "1 to 77"]);
-    expect_words(&refused("word_weight", numbers(&[3, 2], &[1.0; 6])), &["word_weight", "beside word_mix"]);
-    expect_words(&refused("shared_weight", numbers(&[1], &[-1.0])), &["shared_weight 0", "negative"]);
+    expect_words(&refused("word_weight", numbers(&[3, 2], &[1.0; 6])), &["word_weight", "together with word_mix"]);
+    expect_words(&refused("shared_weight", numbers(&[1], &[-1.0])), &["shared_weight[0] is -1", "negative"]);
     let without = |name| Builder::new().mixed().without_tensor(TABLES, name).refusal();
     expect_words(&without("word_rows"), &["`word_rows` is missing"]);
     expect_words(&without("position_word"), &["`position_word` is missing"]);
@@ -245,8 +245,8 @@ fn table_files_with_false_headers() {
     expect_words(&refused(u64::MAX.to_le_bytes().to_vec()), &[TABLES, "header claims"]);
     expect_words(&refused([&100u64.to_le_bytes()[..], b"{}"].concat()), &[TABLES, "not a readable safetensors file"]);
     let claim = br#"{"category":{"dtype":"F32","shape":[18446744073709551615,8],"data_offsets":[0,32]}}"#;
-    let lying = [&(claim.len() as u64).to_le_bytes()[..], claim, &[0; 32]].concat();
-    expect_words(&refused(lying), &[TABLES, "not a readable safetensors file"]);
+    let wrong = [&(claim.len() as u64).to_le_bytes()[..], claim, &[0; 32]].concat();
+    expect_words(&refused(wrong), &[TABLES, "not a readable safetensors file"]);
     // A header whose length is not a multiple of the element size leaves tables misaligned.
     let head = br#"{"category":{"dtype":"F32","shape":[3,8],"data_offsets":[0,96]}}"#;
     let odd = [&(head.len() as u64 + 1).to_le_bytes()[..], head, b" ", &[0; 96]].concat();

@@ -1,4 +1,4 @@
-//! `check-config`: mistakes are reported with file, line and key, and every effective setting is listed with its origin.
+//! `check-config`: mistakes are reported with file, line and key, and every effective setting with its origin.
 
 use std::process::Output;
 

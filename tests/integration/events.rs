@@ -175,7 +175,7 @@ fn a_gap_ends_open_events_at_the_last_frame_before_it() {
 #[test]
 fn settings_of_unknown_categories_are_refused() {
     let spec = EventSpec { background: Some(vec!["categry 1".into()]), ..plain() };
-    let problem = Tracker::new(&spec, &names(3), "hall", BoundaryRule::Saliency).err().expect("refused").to_string();
+    let problem = Tracker::new(&spec, &names(3), "hall", BoundaryRule::Saliency).expect_err("refused").to_string();
     assert!(problem.contains("\"categry 1\"") && problem.contains("nearest: \"category 1\""), "{problem}");
 }
 
@@ -201,7 +201,7 @@ fn steps_allocate_nothing_and_open_events_are_bounded() {
 
 proptest! {
     /// For any scores: each id is reported as new, update..., end; its times are in order; no two events of a category
-    /// overlap or are closer than the cool-down; the background is never reported; the same steps give the same events.
+    /// overlap or are closer than the cool-down; the background is never reported; equal steps give equal events.
     #[test]
     fn any_scores_make_complete_events(
         steps in prop::collection::vec((0.0f64..4.0, prop::collection::vec(0.0f32..1.0, 4), 0u8..8), 1..120),

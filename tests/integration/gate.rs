@@ -155,7 +155,7 @@ fn a_session_does_not_allocate_more_with_time() {
         Session::new(&engine, &spec).expect("a session")
     };
     let picture = formula(640, 360);
-    let (mut still, mut moving) = (session(1e6), session(0.0));
+    let (mut still, mut moving) = (session(86_400.0), session(0.0));
     let mut process = |session: &mut Session, i: u64| {
         let frame = Frame { index: i, time: i as f64 * 0.5, picture: picture.picture(Rotation::None) };
         let allocated = count(|| assert!(session.process(&mut engine, &frame).expect("a step").is_some()));

@@ -329,8 +329,8 @@ fn is_in_a_command_line(text: &str) -> bool {
     all.filter_map(|path| fs::read(path).ok()).any(|line| String::from_utf8_lossy(&line).contains(text))
 }
 
-/// The cameras are silent from the start: one is a pipe without a writer, the other an address that accepts a connection
-/// and sends nothing.
+/// The cameras are silent from the start: one is a pipe without a writer, the other an address that accepts a
+/// connection and sends nothing.
 #[test]
 fn silent_cameras_delay_neither_the_others_nor_the_stop() {
     let scene = Scene::new();
@@ -371,7 +371,8 @@ fn silent_cameras_delay_neither_the_others_nor_the_stop() {
     for round in 1..=2 {
         let (pipe, playing) = (scene.path("unfed"), Arc::new(AtomicBool::new(true)));
         let play_more = playing.clone();
-        // The player opens the pipe again if the reader is still at the end of the last stream, as a restarted writer does.
+        // The player opens the pipe again if the reader is still at the end of the last stream, like a restarted
+        // writer.
         let player = std::thread::spawn(move || play_to_each_reader(&pipe, &play_more));
         service.until("frames", |_| {
             let metrics = fs::read_to_string(scene.path("metrics.prom")).unwrap_or_default();

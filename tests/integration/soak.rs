@@ -78,7 +78,7 @@ impl Soak {
     }
 }
 
-/// A frame encoder that costs almost nothing. Its bias keeps the embeddings of dark and bright frames from cancelling out.
+/// A frame encoder that costs almost nothing. Its bias keeps embeddings of dark and bright frames from cancelling out.
 fn stub() -> Onnx {
     let (size, dim) = (SIZE as i64, DIM as i64);
     Onnx::new(&[1, 3, size, size], &[1, dim])

@@ -187,7 +187,26 @@ fn a_named_pipe_is_streamed_or_spooled() {
             ..without_ffmpeg()
         };
         let error = open_clip(path.as_os_str(), &small).err().expect("refused").to_string();
-        assert!(error.contains("--spool-limit"), "{error}");
+        assert!(error.contains("raise `spool_limit`"), "{error}");
         feeder.join().expect("joined").ok();
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_silent_pipe_is_refused_with_the_key_of_its_timeout() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("pipe");
+    let c_path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).expect("no zeros");
+    // SAFETY: the path is a valid C string.
+    assert_eq!(unsafe { libc::mkfifo(c_path.as_ptr(), 0o600) }, 0);
+    // Open for reading and writing, so that the open does not wait for a reader.
+    let writer = std::fs::OpenOptions::new().read(true).write(true).open(&path).expect("opens");
+    let options = SourceOptions { read: ReadSpec { timeout_s: 0.2, ..ReadSpec::default() }, ..without_ffmpeg() };
+    let result =
+        open_stream(path.as_os_str(), &options).and_then(|mut s| s.first_at_or_after(0.0).map(|f| f.is_some()));
+    let sentence = result.expect_err("refused").to_string();
+    drop(writer);
+    assert!(sentence.contains("no data arrived for 0.2 s") && sentence.contains("raise `timeout_s`"), "{sentence}");
+    assert!(!sentence.contains("--"), "a library message names no flag: {sentence}");
 }

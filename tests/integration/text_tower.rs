@@ -127,7 +127,7 @@ fn texts_are_limited_in_number_length_and_characters() {
         vocabulary.expect_err("should have been refused").to_string()
     };
     let many: Vec<String> = (0..1025).map(|i| format!("text {i}")).collect();
-    assert!(refusal(&many).contains("1024 are the most"));
+    assert!(refusal(&many).contains("at most 1024"));
     assert!(refusal(&["x".repeat(513)]).contains("512 bytes"));
     assert!(refusal(&["a\u{1b}[31m".into()]).contains("control character"));
     assert!(refusal(&["a".into(), "A ".into()]).contains("named twice"));
@@ -266,8 +266,8 @@ fn towers_that_cannot_be_used_are_named() {
             assert!(problem.contains(word), "`{word}` is not in: {problem}");
         }
     };
-    refused(&gathering(600, 64, 8), &["[1, 77] was expected"]);
-    refused(&gathering(600, 77, 9), &["[1, 77, 8] was expected"]);
+    refused(&gathering(600, 64, 8), &["is [1, 64], but must be [1, 77]"]);
+    refused(&gathering(600, 77, 9), &["[1, 77, 9]", "must be [1, 77, 8]"]);
     refused(&gathering(100, 77, 8), &["cannot be run"]);
     let floats = Onnx::new(&[1, 77], &[1, 77, 8])
         .tensor(i64_tensor("axes", &[2]))
@@ -302,7 +302,7 @@ fn parts_that_do_not_fit_the_tower_are_named() {
     refused(&with_tower().manifest(PROMPTS, "prompts = [\"a video\"]"), &["model.prompts[0] needs {} once"]);
     refused(&with_tower().manifest(PROMPTS, "prompts = [\"{} and {}\"]"), &["model.prompts[0] needs {} once"]);
     let many = format!("prompts = [{}]", "\"{}\", ".repeat(129));
-    refused(&with_tower().manifest(PROMPTS, &many), &["129 prompts, and 128 are the most"]);
+    refused(&with_tower().manifest(PROMPTS, &many), &["129 prompts, but at most 128 are allowed"]);
     refused(&with_tower().file("query_head.onnx", data("query_head.onnx")), &["sentence_head.onnx is not listed"]);
     let mut no_query = with_heads();
     no_query.files.remove("query_head.onnx");

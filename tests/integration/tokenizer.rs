@@ -63,8 +63,8 @@ fn damaged_merges_are_refused_with_their_line() {
     assert!(refusal("t h\nth e</w>\nq\n").contains("line 3, `q`, is not two pieces"));
     assert!(refusal("t h e\n").contains("line 1"));
     assert!(refusal("t  h\n").contains("line 1"));
-    assert!(refusal("th e\n").contains("line 1 merges `th`, which no line before it makes"));
-    assert!(refusal("t h\nt h\n").contains("line 2 makes `t h`, which is there already"));
+    assert!(refusal("th e\n").contains("line 1 merges `th`, which no earlier line produces"));
+    assert!(refusal("t h\nt h\n").contains("line 2 produces `t h` again"));
     assert!(refusal(&format!("{} a\n", "x".repeat(2000))).contains("line 1 has 2002 bytes"));
     assert!(Tokenizer::parse(b"t h\n\xff\xfe\n").err().expect("refused").contains("line 2 is not UTF-8"));
     // The number of merges is limited.

@@ -85,8 +85,8 @@ fn mixed(count: usize, positions: usize, seed: u64) -> WordTable {
     WordTable { own, layout: WordLayout::Mixed(Mixture { mix, common, first }), shared: None }
 }
 
-/// Selects some categories and phrases in any order, with words mixed at other positions or not at all. Each has the same
-/// score and saliency as among all of its kind. Frames are pushed one by one, more than fit into the window.
+/// Selects some categories and phrases in any order, with words mixed at other positions or not at all. Each has the
+/// same score and saliency as among all of its kind. Frames are pushed one by one, more than fit into the window.
 #[test]
 fn chosen_mixed_words_score_as_they_do_among_all() {
     let (mut set, mut phrases) = (categories(6, 1, D, 1), lexicon(9, D, 3));

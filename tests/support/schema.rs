@@ -1,4 +1,4 @@
-//! Checks JSON against a schema of docs/schemas. It supports the keywords that those use; any other keyword is a failure.
+//! Checks JSON against a schema of docs/schemas. Supports the keywords that those use; any other keyword is a failure.
 
 use serde_json::Value;
 

@@ -31,7 +31,7 @@ struct Errors {
 }
 
 /// Has the kernel kill the child when the thread that starts it (and reads its output) ends. A process that is killed
-/// drops nothing, and without this `ffmpeg` would go on waiting for a silent URL.
+/// drops nothing, and without this `ffmpeg` would keep waiting for a silent URL.
 #[cfg(target_os = "linux")]
 fn kill_with_parent(command: &mut Command) {
     use std::os::unix::process::CommandExt;

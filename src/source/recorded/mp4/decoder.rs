@@ -86,7 +86,7 @@ impl Decoder {
         let mut planes = [null_mut::<u8>(); 3];
         let mut info = SBufferInfo { uiInBsTimeStamp: tag, ..SBufferInfo::default() };
         let Ok(length) = i32::try_from(annex_b.len()) else { return Step { output: None, faulty: true } };
-        // A call without data tells the decoder to finish the current picture.
+        // A call without data makes the decoder finish the current picture.
         let source = if length == 0 { std::ptr::null() } else { annex_b.as_ptr() };
         // SAFETY: `source` holds `length` bytes that are only read during the call; the call writes three plane
         // pointers and one `SBufferInfo`, both of which are owned here and of that size.

@@ -31,7 +31,7 @@ use crate::{Error, Result};
 /// The result of opening a file.
 pub(in crate::source) enum OpenedMp4 {
     Supported(Box<Mp4File>),
-    /// Not decoded here; describes the video, for a sentence that goes on with "needs ffmpeg".
+    /// Not decoded here; describes the video, for a sentence that ends in "needs ffmpeg".
     Unsupported(String),
 }
 

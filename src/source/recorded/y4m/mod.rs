@@ -97,6 +97,7 @@ mod tests {
 
     use super::*;
     use crate::picture::Pixels;
+    use crate::source::recorded::{Reader, Recording};
 
     /// A 4 x 2 clip; each frame is filled with its number.
     fn clip(header: &str, frames: u8) -> Vec<u8> {
