@@ -292,12 +292,19 @@ pub fn flag_of(setting: &str) -> Option<String> {
     Some(format!("--{}", flag.name))
 }
 
-/// Replaces the keys of settings in backticks by their flags: `` `timeout_s` `` becomes `--io-timeout`.
+/// Replaces settings in backticks by their flags: `` `timeout_s` `` becomes `--io-timeout`, and `` `size = 1x1` `` becomes
+/// `--camera-size 1x1`.
 pub fn name_flags(text: &str) -> String {
-    // Keys without an underscore are words that may mean something else.
     let keys = ALL_GROUPS.iter().flat_map(|group| group.flags).filter_map(|flag| flag.key.rsplit_once('.'));
-    keys.filter(|(_, key)| key.contains('_')).fold(text.to_owned(), |text, (_, key)| {
-        flag_of(key).map_or(text.clone(), |flag| text.replace(&format!("`{key}`"), &flag))
+    keys.fold(text.to_owned(), |text, (_, key)| {
+        let Some(flag) = flag_of(key) else { return text };
+        // A key without an underscore and without a value is a word that may mean something else.
+        let text = if key.contains('_') { text.replace(&format!("`{key}`"), &flag) } else { text };
+        let assignment = format!("`{key} = ");
+        match text.split_once(&assignment).and_then(|(before, rest)| Some((before, rest.split_once('`')?))) {
+            Some((before, (value, after))) => format!("{before}{flag} {value}{after}"),
+            None => text,
+        }
     })
 }
 
@@ -453,6 +460,10 @@ mod tests {
     fn keys_in_backticks_become_flags() {
         assert_eq!(name_flags("no data; raise `timeout_s`"), "no data; raise --io-timeout");
         assert_eq!(name_flags("the line `on` has no name"), "the line `on` has no name");
+        assert_eq!(
+            name_flags("no `format = mjpeg` `size = 1x1`; see `list`"),
+            "no --camera-format mjpeg --camera-size 1x1; see `list`"
+        );
     }
 
     #[test]

@@ -133,7 +133,7 @@ pub(super) struct ModeChoice {
 /// camera's name in messages.
 ///
 /// # Errors
-/// [`Error::Setting`] of `format` or `size` for a request that the camera does not offer.
+/// [`Error::Input`] for a request that the camera does not offer.
 pub(super) fn choose(name: &str, modes: &[ModeInfo], request: &CaptureRequest) -> Result<ModeChoice> {
     let size = request.size.map(|FrameSize { width, height }| (width, height));
     let candidates = modes.iter().flat_map(|mode| {
@@ -159,11 +159,9 @@ pub(super) fn choose(name: &str, modes: &[ModeInfo], request: &CaptureRequest) -
         (!enough, if enough { area } else { u64::MAX - area }, slow, choice.format)
     };
     candidates.filter(requested).min_by_key(cost).ok_or_else(|| {
-        let offered = |format| modes.iter().any(|mode| mode.format == format);
-        let key = if request.format.is_some_and(|format| !offered(format)) { "format" } else { "size" };
-        let format = request.format.map(|format| format!(" {format}")).unwrap_or_default();
-        let size = request.size.map(|size| format!(" {size}")).unwrap_or_default();
-        Error::setting(key, format!("{name} does not offer{format}{size}"), "see `bike-edge camera list`")
+        let format = request.format.map(|format| format!(" `format = {format}`")).unwrap_or_default();
+        let size = request.size.map(|size| format!(" `size = {size}`")).unwrap_or_default();
+        Error::input(name, format!("does not offer{format}{size}; see `bike-edge camera list`"))
     })
 }
 
@@ -242,10 +240,10 @@ mod tests {
             |format, size| choose("cam", &webcam(), &request(format, size, None)).expect_err("refused").to_string();
         assert_eq!(
             refused(Some(CameraFormat::Nv12), Some("1x1")),
-            "format: cam does not offer nv12 1x1; see `bike-edge camera list`"
+            "cam: does not offer `format = nv12` `size = 1x1`; see `bike-edge camera list`"
         );
         assert!(
-            refused(Some(CameraFormat::Yuyv), Some("1920x1080")).starts_with("size: cam does not offer yuyv 1920x")
+            refused(Some(CameraFormat::Yuyv), Some("1920x1080")).contains("does not offer `format = yuyv` `size = 1920x")
         );
         let unlisted = [ModeInfo { format: CameraFormat::Rgb3, sizes: Vec::new() }];
         assert_eq!(chosen(&unlisted, request(None, Some("800x600"), None)).size, (800, 600));
