@@ -17,10 +17,10 @@ clip=tests/data/clip.mp4
 # Parts of the names of numeric tests: kernels, operators and encoder goldens, retrieval, spotting, preprocessing,
 # tokens, frame sampling. The others do not depend on the processor and are slow under emulation: reading files and
 # streams, the command line, refusals of bad bundles. Each part must match at least one test.
-numeric_unit=(encoder:: table:: recognition:: preprocess:: text:: source::sampling::)
-numeric_integration=(a_crop_is_ network_goldens:: spotting_ attributes:: tables:: tokens:: any_picture_is_prepared)
+numeric_unit=(encoder:: table:: recognition:: preprocess:: text:: source::recorded::sampling::)
+numeric_integration=(crop_matches_ network_goldens:: spotting_ attributes:: tables:: tokenizer:: preprocess_any_picture::)
 
-program_starters=(--skip command_line:: --skip any_text:: --skip service:: --skip stopping:: --skip watching:: --skip ffmpeg)
+program_starters=(--skip command_line:: --skip text_tower:: --skip service:: --skip signals:: --skip watch:: --skip schemas:: --skip check_config:: --skip ffmpeg)
 
 die() { echo "board/test-arm.sh: $*" >&2; exit 1; }
 

@@ -54,8 +54,11 @@ install -m644 board/profiles/*.toml "$root/usr/share/bike-edge/profiles/"
 board/install-pages.sh "$host" "$root/usr/share" zsh/vendor-completions
 gzip -9n "$root/usr/share/man/man1/"*.1
 doc="$root/usr/share/doc/bike-edge"
-install -d "$doc"
-install -m644 docs/service.md docs/configuration.md docs/reliability.md docs/cameras.md docs/events.md docs/events.schema.json docs/output.md "$doc/"
+install -d "$doc/schemas"
+for page in service configuration reliability security cameras sources events output devices text bundle glossary; do
+    install -m644 "docs/$page.md" "$doc/"
+done
+install -m644 docs/schemas/*.schema.json "$doc/schemas/"
 {
     printf 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\nCopyright: the bike-edge authors\n'
     printf 'License: Apache-2.0 or MIT\n\nFiles: usr/share/bike-edge/models/*\nCopyright: see README.md in that folder\nLicense: see bundle.toml in that folder\n\n'

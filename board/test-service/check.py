@@ -6,7 +6,7 @@ from pathlib import Path
 
 from console import run_checks
 
-SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "docs/events.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "docs/schemas/events.schema.json").read_text())
 
 # The names of checks in guest.sh, with what each one shows.
 CHECKS = {

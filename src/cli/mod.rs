@@ -104,6 +104,7 @@ pub fn name_flag(error: Error) -> Error {
     match error {
         Error::Setting { setting, problem, remedy } => {
             let setting = flags::flag_of(&setting).unwrap_or(setting);
+            let (problem, remedy) = (flags::name_flags(&problem), flags::name_flags(&remedy));
             Error::Setting { setting, problem, remedy }
         }
         // A remedy may name a setting that is not the cause, such as `timeout_s` for a silent pipe.

@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use bike_edge::Result;
 use bike_edge::bundle::{Bundle, BundleRef};
 use bike_edge::encoder::{Device, int8_kernel_name};
 use bike_edge::health::{GovernorSpec, Machine};
 use bike_edge::output::{JsonLines, output_error};
 use bike_edge::table;
+use bike_edge::{Error, Result};
 use serde::Serialize;
 
 use crate::cli::DoctorArgs;
@@ -44,7 +44,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
         version: env!("CARGO_PKG_VERSION"),
         int8_kernel: int8_kernel_name(),
         table_kernels: table::instruction_set(),
-        fit: ProfileFit::new(&args.profile, &machine)?,
+        fit: ProfileFit::new(&args.profile, &machine).map_err(name_profile)?,
         machine,
         h264: cfg!(feature = "h264"),
         devices: usable.map(Device::name).collect(),
@@ -58,6 +58,14 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     // A profile that was given is a requirement; the detected one is only a hint.
     let fits = args.profile == "auto" || report.fit.is_met();
     Ok(if bundle_works && fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The profile is a flag here, and a key in a configuration.
+fn name_profile(error: Error) -> Error {
+    match error {
+        Error::Setting { problem, remedy, .. } => Error::setting("--profile", problem, remedy),
+        other => other,
+    }
 }
 
 fn print(report: &Report) -> std::io::Result<()> {

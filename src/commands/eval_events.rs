@@ -38,12 +38,12 @@ pub fn run(args: &EvalEventsArgs, verbosity: Verbosity) -> Result<ExitCode> {
     let clips = read_labelled_clips(&args.clips.list, args.clips.root.as_deref(), engine.categories())?;
     let evaluation = EventEvaluation {
         session: settings.session_spec("concatenated"),
-        source: settings.source,
+        source: settings.source.clone(),
         concatenation: ConcatenationSpec { max_clip_s: args.max_clip, hold_s: args.hold, noise: args.noise },
         rounds: args.rounds,
         seed: args.seed,
     };
-    let mut figures = evaluate_events(&mut engine, &clips, &evaluation)?;
+    let mut figures = evaluate_events(&mut engine, &clips, &evaluation).map_err(|e| settings.layers.locate(e))?;
     figures.stream_s = rounded_time(figures.stream_s);
     if verbosity == Verbosity::Normal {
         figures.warnings.iter().for_each(|warning| log::warn!("{warning}"));

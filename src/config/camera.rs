@@ -1,9 +1,7 @@
 //! One camera of the configuration.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use bike_edge::io::redact;
 use bike_edge::picture::ViewSpec;
 use bike_edge::preprocess::RegionSpec;
 use bike_edge::source::{CaptureRequest, LiveOptions, ReadSpec, SourceOptions, is_camera};
@@ -118,12 +116,13 @@ fn check_name(name: &str) -> Result<()> {
 fn find_address(identity: &CameraIdentity, credentials: &Credentials) -> Result<Address> {
     let CameraIdentity { source, url_file, url_credential, .. } = identity;
     match (source, url_file, url_credential) {
-        (Some(source), None, None) => {
-            check_source(source)?;
-            Ok(Address::new(source))
-        }
-        (None, Some(path), None) => read_address(path),
-        (None, None, Some(name)) => read_credential(name, credentials),
+        (Some(source), None, None) => check_address("source", Address::new(source)),
+        (None, Some(path), None) => check_address("url_file", read_address(path)?),
+        (None, None, Some(name)) => match credentials {
+            // The placeholder is no address.
+            Credentials::Placeholder => read_credential(name, credentials),
+            Credentials::Folder(_) => check_address("url_credential", read_credential(name, credentials)?),
+        },
         (None, None, None) => {
             Err(Error::setting("source", "the camera has no source", "give one of source, url_file and url_credential"))
         }
@@ -137,13 +136,13 @@ fn find_address(identity: &CameraIdentity, credentials: &Credentials) -> Result<
 
 /// The service reads cameras, which produce frames by themselves; a recorded clip would end, and a bare number is a device
 /// only to other programs.
-fn check_source(source: &str) -> Result<()> {
+fn check_address(key: &str, address: Address) -> Result<Address> {
     let remedy = "give a device such as camera:ID or /dev/video0, an address such as rtsp://..., or the whole path of a \
                   named pipe; recorded clips are for `bike-edge watch`";
-    let refuse = |problem: &str| Err(Error::setting("source", format!("`{}` {problem}", redact(source)), remedy));
-    let path = Path::new(source);
-    if is_camera(OsStr::new(source)) || source.contains("://") {
-        return Ok(());
+    let refuse = |problem: &str| Err(Error::setting(key, format!("`{address}` {problem}"), remedy));
+    let path = Path::new(address.reveal());
+    if is_camera(address.reveal()) || address.reveal().to_string_lossy().contains("://") {
+        return Ok(address);
     }
     if path.is_file() || path.is_dir() {
         return refuse("is a file or folder");
@@ -151,7 +150,7 @@ fn check_source(source: &str) -> Result<()> {
     if !path.is_absolute() {
         return refuse("is not a camera, an address or a whole path");
     }
-    Ok(())
+    Ok(address)
 }
 
 #[cfg(test)]
@@ -161,10 +160,10 @@ mod tests {
     #[test]
     fn clips_and_numbers_are_no_cameras() {
         for source in ["clip.mp4", "0", "", " ", "/etc/hostname", "/tmp"] {
-            assert!(check_source(source).is_err(), "{source}");
+            assert!(check_address("source", Address::new(source)).is_err(), "{source}");
         }
         for source in ["/dev/video0", "camera:046d", "rtsp://cam/1", "/run/no/pipe/yet"] {
-            assert!(check_source(source).is_ok(), "{source}");
+            assert!(check_address("source", Address::new(source)).is_ok(), "{source}");
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct CommandSettings {
     pub region: RegionSpec,
     /// How inputs are opened.
     pub source: SourceOptions,
+    /// Where each value comes from.
+    pub layers: Layers,
 }
 
 impl CommandSettings {
@@ -45,7 +47,8 @@ impl CommandSettings {
             layers.push_file(thresholds, Some("events"))?;
         }
         layers.push(Origin::Flags, flags);
-        Self::read(layers.merged()).map_err(|e| layers.locate(e))
+        let settings = Self::read(layers.merged()).map_err(|e| layers.locate(e))?;
+        Ok(Self { layers, ..settings })
     }
 
     fn read(mut all: Table) -> Result<Self> {
@@ -60,6 +63,7 @@ impl CommandSettings {
             capture: take_spec("camera", &mut camera)?,
             region: take_spec("camera", &mut camera)?,
             source: SourceOptions { read, view, ..SourceOptions::default() },
+            layers: Layers::default(),
         };
         // No flag may get lost between the tables.
         if let Some(key) = camera.keys().chain(all.keys()).next() {
@@ -85,7 +89,7 @@ impl CommandSettings {
             camera: camera.to_owned(),
             region: self.region.clone(),
             events: self.events.clone(),
-            gate: self.gate.clone(),
+            gate: self.gate,
             ..SessionSpec::default()
         }
     }

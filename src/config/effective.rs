@@ -36,6 +36,9 @@ pub fn effective_settings(settings: &ServiceSettings, engine: &Engine) -> Result
     let events = settings.events.resolve(&engine.background(), stride)?;
     let mut list = Listing { settings, lines: Vec::new() };
     list.add("", &keys_of::<TopSpec>(), &top(settings), &|_| "default");
+    if let Some(profile) = list.lines.first_mut().filter(|_| settings.layers.profile_is_detected()) {
+        profile.origin = "detected".into();
+    }
     for (section, keys) in sections() {
         match section {
             "log" => list.add(section, &keys, &table(&LogSpec { level: settings.log })?, &|_| "default"),
@@ -176,6 +179,11 @@ fn display(value: &Value) -> String {
             let short = *number as f32;
             if f64::from(short) == *number { format!("{short:?}") } else { format!("{number:?}") }
         }
+        Value::Table(table) => {
+            let entries: Vec<_> = table.iter().map(|(key, value)| format!("{key:?} = {}", display(value))).collect();
+            format!("{{ {} }}", entries.join(", "))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(display).collect::<Vec<_>>().join(", ")),
         other => other.to_string(),
     }
 }

@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
+use super::profile::AUTO;
 use super::spec_table::HELP;
 
 /// Longest configuration file that is read, in bytes.
@@ -98,6 +99,12 @@ impl Layers {
     pub fn origin(&self, path: &str) -> Option<String> {
         let (origin, _) = self.layers.iter().rev().find(|(_, table)| contains(table, path))?;
         Some(origin.place(path))
+    }
+
+    /// Whether the profile was chosen by the board and not by a file.
+    pub fn profile_is_detected(&self) -> bool {
+        let named = |table: &Table| table.get("profile").and_then(Value::as_str).is_some_and(|name| name != AUTO);
+        !self.layers.iter().any(|(_, table)| named(table))
     }
 
     /// Turns an [`Error::Setting`] into an error at the file and line that gave the value. Errors about the command line

@@ -1,6 +1,6 @@
 //! One stream made of many labelled clips, for measuring events.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::labels::LabelledClip;
 use super::matching::Segment;
@@ -144,7 +144,7 @@ impl ConcatenatedStream {
     }
 
     /// Opens a clip; false, with a warning, if it cannot be read.
-    fn open(&mut self, path: &PathBuf) -> Result<bool> {
+    fn open(&mut self, path: &Path) -> Result<bool> {
         match open_stream(path.as_os_str(), &self.options) {
             Ok(stream) => {
                 self.part = Part::Clip(stream);

@@ -123,7 +123,7 @@ impl Observer for Recorder {
 }
 
 fn run(engine: &mut Engine, stream: &mut ConcatenatedStream, spec: &SessionSpec, gated: bool) -> Result<Recorder> {
-    let gate = GateSpec { enabled: gated, ..spec.gate.clone() };
+    let gate = GateSpec { enabled: gated, ..spec.gate };
     let session = Session::new(engine, &SessionSpec { gate, ..spec.clone() })?;
     let mut recorder = Recorder::default();
     drive(&mut Runner::new(session, Feed::Recorded(Box::new(stream))), engine, &mut recorder)?;

@@ -49,7 +49,7 @@ impl ClipSampling {
         match self.crops {
             1 => Ok(()),
             3 if fit == Fit::Crop => Ok(()),
-            3 => Err(Error::setting("crops", "3 crops need `fit` to be crop", "leave one of the two out")),
+            3 => Err(Error::setting("crops", "3 crops need `fit = crop`", "leave one of the two out")),
             n => Err(Error::setting(
                 "crops",
                 format!("{n} is not offered"),

@@ -176,7 +176,10 @@ impl ModelSpec {
             attribute_scores: self.attribute_scores(manifest)?,
         };
         if self.device != Device::Auto {
-            let unusable = |problem| Error::setting("device", format!("{}: {problem}", self.device.name()), "use auto");
+            let unusable = |message: String| {
+                let (problem, remedy) = message.split_once("; ").unwrap_or((&message, "use auto"));
+                Error::setting("device", problem, remedy)
+            };
             self.device.check().map_err(unusable)?;
         }
         let categories = match &self.categories_file {

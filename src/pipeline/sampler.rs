@@ -186,7 +186,7 @@ impl TraceWriter {
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> Error {
-    Error::Output(format!("the trace {} cannot be written: {error}", path.display()))
+    Error::Output(format!("{}: the trace cannot be written: {error}", path.display()))
 }
 
 /// Reads a trace line by line.

@@ -138,7 +138,7 @@ impl Session {
             sampler,
             preprocessor: engine.preprocessor(spec.region)?,
             grid: LumaGrid::default(),
-            gate: Gate::new(spec.gate.clone()),
+            gate: Gate::new(spec.gate),
             embedding: Embedding::default(),
             tracker,
             recognizer,

@@ -44,11 +44,8 @@ impl StreamSettings {
     /// # Errors
     /// Event settings that do not fit the bundle, at their line.
     pub fn new(settings: &ServiceSettings, engine: &Engine) -> Result<Self> {
-        let spec = SharedSpec {
-            events: settings.events.clone(),
-            gate: settings.gate.clone(),
-            max_stretch: settings.max_stretch(),
-        };
+        let spec =
+            SharedSpec { events: settings.events.clone(), gate: settings.gate, max_stretch: settings.max_stretch() };
         let streams = Self {
             stride: engine.model.stride_s,
             spec,

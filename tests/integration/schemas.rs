@@ -113,3 +113,10 @@ fn eval_events_fits_its_schema() {
 fn bench_fits_its_schema() {
     check_all("bench", &lines_of(&["bench", CLIP, "--json", "--runs", "2"]));
 }
+
+#[test]
+fn what_this_machine_has_fits_its_schema() {
+    // Exits with 1 if a check of the profile fails, which depends on the machine.
+    check_all("doctor", &json_lines(&bike_edge(&["doctor", "--json"])));
+    check_all("camera-list", &lines_of(&["camera", "list", "--json"]));
+}

@@ -3,6 +3,7 @@
 mod reporter;
 mod step_line;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use bike_edge::io::redact_input;
@@ -26,8 +27,13 @@ pub fn run(args: &WatchArgs, verbosity: Verbosity) -> Result<ExitCode> {
     let settings = CommandSettings::resolve(args.settings.table()?, args.thresholds.as_deref())?;
     let mut engine = load_engine(&settings.model, verbosity)?;
     let sampling = args.replay_trace.clone().map_or(Sampling::Stride, Sampling::Trace);
-    let session = Session::new(&engine, &SessionSpec { sampling, ..settings.session_spec(&args.camera) })?;
+    let spec = SessionSpec { sampling, ..settings.session_spec(&args.camera) };
+    let session = Session::new(&engine, &spec).map_err(|e| settings.layers.locate(e))?;
     let input = redact_input(&args.input);
+    if args.live && Path::new(&args.input).is_file() {
+        let problem = "is a file, which cannot be read live; leave out --live, or give a camera, a pipe or a URL";
+        return Err(Error::input(input, problem));
+    }
     let feed = if args.live || is_camera(&args.input) {
         Feed::Live(open_live(&args.input, &settings.live_options())?)
     } else {

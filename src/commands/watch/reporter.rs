@@ -1,11 +1,12 @@
 //! Writes what `watch` reports: events or steps on stdout, statistics on stderr, a trace in its file.
 
 use std::io::StdoutLock;
+use std::path::Path;
 
-use bike_edge::Result;
 use bike_edge::events::Event;
 use bike_edge::output::{EventLine, EventSource, JsonLines};
 use bike_edge::pipeline::{Captured, Engine, Observer, Runner, Stats, Step, TracePoint, TraceWriter, Update};
+use bike_edge::{Error, Result};
 
 use super::step_line::StepLine;
 use crate::cli::WatchArgs;
@@ -36,7 +37,7 @@ impl<'a> EventReporter<'a> {
             categories: engine.categories().to_vec(),
             phrases: engine.phrases().to_vec(),
             lines: JsonLines::new(std::io::stdout().lock()),
-            trace: args.record_trace.as_deref().map(TraceWriter::create).transpose()?,
+            trace: args.record_trace.as_deref().map(create_trace).transpose()?,
             stats: Stats::new(engine),
             stats_printed: 0.0,
         })
@@ -81,6 +82,13 @@ impl<'a> EventReporter<'a> {
         let report = self.stats.report(engine, runner.session(), runner.counts());
         JsonLines::new(std::io::stderr().lock()).write(&report)
     }
+}
+
+fn create_trace(path: &Path) -> Result<TraceWriter> {
+    TraceWriter::create(path).map_err(|error| match error {
+        Error::Output(problem) => Error::Output(format!("--record-trace {problem}")),
+        other => other,
+    })
 }
 
 impl Observer for EventReporter<'_> {

@@ -243,7 +243,8 @@ mod tests {
             "cam: does not offer `format = nv12` `size = 1x1`; see `bike-edge camera list`"
         );
         assert!(
-            refused(Some(CameraFormat::Yuyv), Some("1920x1080")).contains("does not offer `format = yuyv` `size = 1920x")
+            refused(Some(CameraFormat::Yuyv), Some("1920x1080"))
+                .contains("does not offer `format = yuyv` `size = 1920x")
         );
         let unlisted = [ModeInfo { format: CameraFormat::Rgb3, sizes: Vec::new() }];
         assert_eq!(chosen(&unlisted, request(None, Some("800x600"), None)).size, (800, 600));
