@@ -34,6 +34,26 @@ impl ParseError {
     }
 }
 
+/// Lets serde read and write a type as its text, for `#[serde(try_from = "String", into = "String")]`.
+macro_rules! serde_as_text {
+    ($type:ident) => {
+        impl TryFrom<String> for $type {
+            type Error = $crate::units::ParseError;
+
+            fn try_from(text: String) -> Result<Self, $crate::units::ParseError> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.to_string()
+            }
+        }
+    };
+}
+pub(crate) use serde_as_text;
+
 /// A frame rate as an exact fraction, such as 30000/1001. As text `25` or `30000/1001`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -86,19 +106,7 @@ impl fmt::Display for Rate {
     }
 }
 
-impl TryFrom<String> for Rate {
-    type Error = ParseError;
-
-    fn try_from(text: String) -> Result<Self, ParseError> {
-        text.parse()
-    }
-}
-
-impl From<Rate> for String {
-    fn from(rate: Rate) -> Self {
-        rate.to_string()
-    }
-}
+serde_as_text!(Rate);
 
 /// A size in bytes, at least 1. As text `500000`, `512M` or `2G` (powers of 1024).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -156,19 +164,7 @@ impl fmt::Display for ByteSize {
     }
 }
 
-impl TryFrom<String> for ByteSize {
-    type Error = ParseError;
-
-    fn try_from(text: String) -> Result<Self, ParseError> {
-        text.parse()
-    }
-}
-
-impl From<ByteSize> for String {
-    fn from(size: ByteSize) -> Self {
-        size.to_string()
-    }
-}
+serde_as_text!(ByteSize);
 
 /// Returns the value below which `share` (0..=1) of a sorted list lies, by the nearest rank; `None` for an empty list.
 pub fn percentile<T: Copy>(sorted: &[T], share: f64) -> Option<T> {

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::archive::is_plain_name;
 use super::limits;
 use crate::recognition::{AttributeScores, Interaction, RecognitionSpec};
+use crate::units::Seconds;
+
+/// The length of the clips that BIKE's models were trained on.
+const CLIP_S: Seconds = 10.0;
 
 /// The format version that this build reads.
 pub const FORMAT: u32 = 1;
@@ -133,7 +137,7 @@ pub struct Preprocess {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
-    /// Seconds between sampled frames of a stream; [`Manifest::stride_s`] gives the default.
+    /// Seconds between sampled frames of a stream; [`Manifest::default_stride`] gives the default.
     pub stride_s: Option<f64>,
     /// Categories that mean "nothing of interest".
     #[serde(default)]
@@ -193,10 +197,11 @@ impl Manifest {
         self.model.attribute_dim.unwrap_or(self.model.embedding_dim)
     }
 
-    /// Returns the seconds between sampled frames of a stream. By default a window spans 10 s, the length of the clips
-    /// that BIKE's models were trained on.
-    pub fn stride_s(&self) -> f64 {
-        self.defaults.stride_s.unwrap_or(10.0 / self.model.window as f64)
+    /// Returns the default of the seconds between sampled frames, for windows of `window` frames. A bundle's own stride
+    /// fits its own window only; otherwise a window spans 10 s, the length of the clips that BIKE's models were trained on.
+    pub fn default_stride(&self, window: usize) -> Seconds {
+        let own = self.defaults.stride_s.filter(|_| window == self.model.window);
+        own.unwrap_or(CLIP_S / window as Seconds)
     }
 
     /// Returns how attribute sentences are embedded. The default is the composer if there is one, or else the mean.

@@ -33,7 +33,10 @@ pub fn describe(bundle: &Bundle, out: &mut dyn Write) -> io::Result<()> {
         Interaction::Vcs => format!("video concept spotting, tau {}", model.tau),
         Interaction::Dp => "dot product".to_owned(),
     };
-    line("window", format!("T = {}, {header}, {interaction}, stride {:.3} s", model.window, manifest.stride_s()))?;
+    line(
+        "window",
+        format!("T = {}, {header}, {interaction}, stride {:.3} s", model.window, manifest.default_stride(model.window)),
+    )?;
     line("scores", format!("lambda {}, logit scale {}", model.lambda, model.logit_scale))?;
     let categories = bundle.categories();
     line(

@@ -446,6 +446,7 @@ impl<S: FlagSet> FromArgMatches for Overrides<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::CommandSettings;
 
     #[test]
     fn settings_are_found_by_key_and_path() {
@@ -471,6 +472,26 @@ mod tests {
         for group in ALL_GROUPS {
             for flag in group.flags.iter().filter(|flag| !matches!(flag.value, Form::Switch(_) | Form::Several(_))) {
                 assert!(flag.help_text().contains("[default: "), "--{}", flag.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_choices_of_a_flag_are_those_of_its_setting() {
+        for flag in ALL_GROUPS.iter().flat_map(|group| group.flags) {
+            let Form::OneOf(_, choices) = flag.value else { continue };
+            let resolve = |choice: &str| {
+                let (section, key) = flag.key.split_once('.').unwrap();
+                let table = Table::from_iter([(key.to_owned(), number_or_text(choice))]);
+                let flags = Table::from_iter([(section.to_owned(), Value::Table(table))]);
+                CommandSettings::resolve(flags, None)
+            };
+            for choice in choices {
+                assert!(resolve(choice).is_ok(), "--{} {choice}", flag.name);
+            }
+            let problem = resolve("none of them").unwrap_err().to_string();
+            for choice in choices {
+                assert!(problem.contains(choice), "--{}: {choice} is not in: {problem}", flag.name);
             }
         }
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Rotation;
-use crate::units::ParseError;
+use crate::units::{ParseError, serde_as_text};
 use crate::{Error, Result};
 
 /// A rectangle in whole pixels. In settings it refers to the upright picture (after rotation). As text `x,y,w,h`.
@@ -83,19 +83,7 @@ impl fmt::Display for Rect {
     }
 }
 
-impl TryFrom<String> for Rect {
-    type Error = ParseError;
-
-    fn try_from(text: String) -> Result<Self, ParseError> {
-        text.parse()
-    }
-}
-
-impl From<Rect> for String {
-    fn from(rect: Rect) -> Self {
-        rect.to_string()
-    }
-}
+serde_as_text!(Rect);
 
 #[cfg(test)]
 mod tests {

@@ -15,9 +15,6 @@ use crate::units::{Seconds, check_range};
 /// Largest default for [`ModelSpec::threads`]; more threads gain little when frames are encoded one at a time.
 const DEFAULT_MAX_THREADS: usize = 4;
 
-/// Seconds that a window spans by default: the models were trained on clips of this length.
-const CLIP_S: Seconds = 10.0;
-
 /// Which model runs and how: the section `[model]` of a configuration. What is not set comes from the bundle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -144,14 +141,12 @@ impl ModelSpec {
         let own = &manifest.model;
         let window = self.window.unwrap_or(own.window);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        // A bundle's stride fits its own window only.
-        let stride = self.stride_s.or(manifest.defaults.stride_s.filter(|_| window == own.window));
         Self {
             window: Some(window),
             lambda: Some(self.lambda.unwrap_or(own.lambda)),
             tau: Some(self.tau.unwrap_or(own.tau)),
             threads: Some(self.threads.unwrap_or(cores.min(DEFAULT_MAX_THREADS))),
-            stride_s: Some(stride.unwrap_or(CLIP_S / window as Seconds)),
+            stride_s: Some(self.stride_s.unwrap_or_else(|| manifest.default_stride(window))),
             ..self.clone()
         }
     }

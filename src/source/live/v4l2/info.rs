@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::picture::{MAX_VIDEO_PIXELS, check_size};
-use crate::units::ParseError;
+use crate::units::{ParseError, serde_as_text};
 use crate::{Error, Result};
 
 /// A pixel format, in order of preference: formats that cost less to decode come first.
@@ -103,19 +103,7 @@ impl fmt::Display for FrameSize {
     }
 }
 
-impl TryFrom<String> for FrameSize {
-    type Error = ParseError;
-
-    fn try_from(text: String) -> Result<Self, ParseError> {
-        text.parse()
-    }
-}
-
-impl From<FrameSize> for String {
-    fn from(size: FrameSize) -> Self {
-        size.to_string()
-    }
-}
+serde_as_text!(FrameSize);
 
 /// The requested mode of a camera. What is not requested is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
