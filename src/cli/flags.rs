@@ -489,7 +489,8 @@ mod tests {
             for choice in choices {
                 assert!(resolve(choice).is_ok(), "--{} {choice}", flag.name);
             }
-            let problem = resolve("none of them").unwrap_err().to_string();
+            let other = if choices.iter().all(|choice| choice.parse::<u32>().is_ok()) { "7" } else { "none of them" };
+            let problem = resolve(other).unwrap_err().to_string();
             for choice in choices {
                 assert!(problem.contains(choice), "--{}: {choice} is not in: {problem}", flag.name);
             }
