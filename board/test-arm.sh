@@ -18,7 +18,7 @@ clip=tests/data/clip.mp4
 # tokens, frame sampling. The others do not depend on the processor and are slow under emulation: reading files and
 # streams, the command line, refusals of bad bundles. Each part must match at least one test.
 numeric_unit=(encoder:: table:: recognition:: preprocess:: text:: source::recorded::sampling::)
-numeric_integration=(crop_matches_ network_goldens:: spotting_ attributes:: tables:: tokenizer:: preprocess_any_picture::)
+numeric_integration=(crop_matches_ network_goldens:: spotting_ attributes:: tokenizer:: preprocess_any_picture::)
 
 program_starters=(--skip command_line:: --skip text_tower:: --skip service:: --skip signals:: --skip watch:: --skip schemas:: --skip check_config:: --skip ffmpeg)
 
@@ -56,7 +56,7 @@ run_tests() {
 check_kernel() {
     local cpu=$1 kernel=$2 program=$3 out
     out=$(NONCE=$nonce BIKE_EDGE_EXPECTED_KERNEL=$kernel ./board/toolchain.sh run "$cpu" "$program" --exact --nocapture \
-        encoder::ops::chosen::the_chosen_kernel_answers_as_the_portable_one_to_the_bit 2>&1) || { echo "$out"; die "the test of kernel $kernel failed on $cpu"; }
+        encoder::ops::tests::the_chosen_kernel_equals_the_portable_one_bit_for_bit 2>&1) || { echo "$out"; die "the test of kernel $kernel failed on $cpu"; }
     echo "$cpu"
     grep -E "^(kernel|binary-sha256|nonce)=" <<<"$out"
     grep -q "^kernel=$kernel .* ok\$" <<<"$out" || die "$cpu ran another kernel than $kernel"

@@ -99,7 +99,7 @@ impl CameraSettings {
     /// Returns how its source is opened. A camera that is missing when the service starts is waited for.
     pub fn live_options(&self) -> LiveOptions {
         let source = SourceOptions { read: self.read.clone(), view: self.view.clone(), ..SourceOptions::default() };
-        LiveOptions { source, capture: self.capture.clone(), wait_for_source: true }
+        LiveOptions { source, capture: self.capture, wait_for_source: true }
     }
 }
 

@@ -80,14 +80,14 @@ impl CommandSettings {
 
     /// How clips are read and sampled.
     pub fn clip_spec(&self) -> ClipSpec {
-        ClipSpec { source: self.source.clone(), region: self.region.clone(), sampling: self.sampling.clone() }
+        ClipSpec { source: self.source.clone(), region: self.region, sampling: self.sampling.clone() }
     }
 
     /// The settings of the stream of a camera of this name.
     pub fn session_spec(&self, camera: &str) -> SessionSpec {
         SessionSpec {
             camera: camera.to_owned(),
-            region: self.region.clone(),
+            region: self.region,
             events: self.events.clone(),
             gate: self.gate,
             ..SessionSpec::default()
@@ -96,7 +96,7 @@ impl CommandSettings {
 
     /// How live sources are opened.
     pub fn live_options(&self) -> LiveOptions {
-        LiveOptions { source: self.source.clone(), capture: self.capture.clone(), ..LiveOptions::default() }
+        LiveOptions { source: self.source.clone(), capture: self.capture, ..LiveOptions::default() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Puts the stages together: a loaded bundle, one loop from frames to events, and BIKE's protocol for clips.
 //!
 //! An [`Engine`] holds what is large: the bundle and its encoders. A [`Session`] holds the state of one stream: the
-//! sampler, the [`Gate`], the window and the event tracker. A [`Runner`] joins a session with its source and [`drive`] is
+//! sampler, the [`Gate`], the window and the event tracker. A [`Runner`] joins a session with its source and [`drive()`] is
 //! the loop over its frames. Results depend on frames and their timestamps only, never on the clock of this machine, so
 //! the same frames always give the same events. A [`ClipClassifier`] scores whole clips as the paper does.
 

@@ -68,7 +68,7 @@ impl RecognitionSpec {
     /// Checks the range of every number.
     ///
     /// # Errors
-    /// Returns [`Error::Setting`] for the first number that is out of its range.
+    /// Returns [`Error::Setting`](crate::Error::Setting) for the first number that is out of its range.
     pub fn check(&self) -> Result<()> {
         check_range("window", self.window, Self::WINDOW, "a number of frames")?;
         check_range("tau", self.tau, Self::TAU, "a temperature")?;

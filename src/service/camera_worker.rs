@@ -62,7 +62,7 @@ impl StreamSettings {
             &SessionSpec {
                 // Stream time starts at 0 each time a camera is opened, so the events of each time need ids of their own.
                 camera: format!("{}@{}", settings.name, unique_opening()),
-                region: settings.region.clone(),
+                region: settings.region,
                 events,
                 gate,
                 max_stretch,
