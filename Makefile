@@ -58,7 +58,7 @@ lint-python: $(LINT)/.stamp ## Run ruff on all Python code (ruff.toml)
 lint-words:      ## Check comments, messages and docs for words that docs/glossary.md replaces
 	tools/check-words.sh
 
-check-structure: ## Check import circles, clap outside the command line, file sizes and the library's dependencies
+check-structure: ## Check import cycles, clap outside the command line, file sizes and the library's dependencies
 	@python3 -c '' 2>/dev/null || board/install-packages.sh python3
 	python3 tools/check-structure.py
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Counts the instructions per frame on ARM (aarch64) under qemu-user: the difference between two runs of a network and
-# one. Needs no board. Instructions are not time, because some take longer than others.
+# Counts the instructions per frame on ARM (aarch64) under qemu-user: the difference between running a network
+# twice and once. Needs no board. Instructions are not time, because some take longer than others.
 #
 #   board/arm-instructions.sh [FRAME_ENCODER.onnx ...]    default: the demo model, ViT-B/32 in f32 and int8 (random
 #                                                         weights, created in the build folder; needs make export-env)

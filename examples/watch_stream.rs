@@ -1,7 +1,9 @@
 //! Prints the events of a stream as they start and end: `cargo run --release --example watch_stream -- clip.mp4`
 
 use bike_edge::events::{EventKind, EventSpec};
-use bike_edge::pipeline::{Engine, Feed, ModelSpec, Observer, Runner, Session, SessionSpec, Update, drive};
+use bike_edge::pipeline::{
+    Engine, ModelSpec, Observer, Session, SessionSpec, StreamRunner, StreamSource, Update, drive,
+};
 use bike_edge::source::{SourceOptions, open_stream};
 
 /// Receives what the loop produces.
@@ -31,5 +33,5 @@ fn main() -> bike_edge::Result<()> {
     let session = Session::new(&engine, &SessionSpec { events, ..SessionSpec::default() })?;
     let stream = open_stream(&input, &SourceOptions::default())?;
     let mut printer = Printer { categories: engine.categories().to_vec() };
-    drive(&mut Runner::new(session, Feed::Recorded(stream)), &mut engine, &mut printer)
+    drive(&mut StreamRunner::new(session, StreamSource::Recorded(stream)), &mut engine, &mut printer)
 }

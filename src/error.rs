@@ -1,28 +1,28 @@
-//! Errors: one clear sentence each, which names the file, field or setting and the remedy.
+//! Errors. Each message is one sentence that names the file, field or setting and the remedy.
 
-/// What went wrong, grouped by who can fix it.
+/// All errors, by cause.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An argument that cannot be used.
+    /// An invalid argument.
     #[error("{0}")]
     Usage(String),
-    /// A setting whose value cannot be used. The library names the setting by its key; the program shows it as the flag
-    /// or the line of the configuration that gave the value.
+    /// An invalid value of a setting. The library names the setting by its key; the program names the flag or the line
+    /// of the configuration.
     #[error("{setting}: {problem}; {remedy}")]
     Setting {
         /// The key, such as `tau`, or a path to it, such as `camera[0].roi`.
         setting: String,
-        /// What is wrong with the value; names the value.
+        /// The problem with the value; names the value.
         problem: String,
-        /// What to give instead.
+        /// The remedy.
         remedy: String,
     },
     /// A clip, stream or list that cannot be read.
     #[error("{input}: {problem}")]
     Input {
-        /// The file, address or device as it was given, credentials removed.
+        /// The file, URL or device as given, without credentials.
         input: String,
-        /// What is wrong with it and what would help.
+        /// The problem and the remedy.
         problem: String,
     },
     /// A bundle that cannot be used.
@@ -30,16 +30,16 @@ pub enum Error {
     Bundle {
         /// The bundle's folder or file.
         bundle: String,
-        /// The file or field, what is wrong with it and what would help.
+        /// The file or field, the problem and the remedy.
         problem: String,
     },
-    /// Something that could not be written.
+    /// Output that cannot be written.
     #[error("{0}")]
     Output(String),
     /// The reader of the output closed the pipe, as `| head` does. Nothing is printed about it.
     #[error("the reader of the output closed the pipe")]
     PipeClosed,
-    /// A defect of this crate or of a library, which no input should be able to cause.
+    /// A bug in this crate or in a library; no input should cause it.
     #[error("internal error: {0}; please report it with the command that led to it")]
     Internal(String),
 }

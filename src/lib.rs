@@ -2,9 +2,9 @@
 //!
 //! # Tutorial
 //!
-//! An [`Engine`](pipeline::Engine) is a loaded model. It holds a bundle (networks and tables, exported from a checkpoint);
-//! `embedded` is the small one inside this crate. A [`ClipClassifier`](pipeline::ClipClassifier) scores a whole clip as the
-//! paper does:
+//! An [`Engine`](pipeline::Engine) is a loaded model. It holds a bundle (networks and tables, exported from a
+//! checkpoint); `embedded` is the small bundle inside this crate. A [`ClipClassifier`](pipeline::ClipClassifier) scores
+//! a whole clip as the paper does:
 //!
 //! ```
 //! use bike_edge::pipeline::{ClipClassifier, ClipSpec, Engine, ModelSpec};
@@ -22,12 +22,14 @@
 //! # Ok::<(), bike_edge::Error>(())
 //! ```
 //!
-//! For a stream, a [`Session`](pipeline::Session) follows the frames and reports events with their start and end.
+//! For a stream, a [`Session`](pipeline::Session) processes the frames and reports events with their start and end.
 //! [`drive`](pipeline::drive) is the loop over the frames of a recording or a camera, and an
 //! [`Observer`](pipeline::Observer) receives what it produces:
 //!
 //! ```
-//! use bike_edge::pipeline::{Engine, Feed, ModelSpec, Observer, Runner, Session, SessionSpec, Update, drive};
+//! use bike_edge::pipeline::{
+//!     Engine, ModelSpec, Observer, Session, SessionSpec, StreamRunner, StreamSource, Update, drive,
+//! };
 //! use bike_edge::source::{SourceOptions, open_stream};
 //!
 //! #[derive(Default)]
@@ -54,18 +56,18 @@
 //! let session = Session::new(&engine, &SessionSpec::default())?;
 //! let stream = open_stream("tests/data/clip.mp4".as_ref(), &SourceOptions::default())?;
 //! let mut counter = Counter::default();
-//! drive(&mut Runner::new(session, Feed::Recorded(stream)), &mut engine, &mut counter)?;
+//! drive(&mut StreamRunner::new(session, StreamSource::Recorded(stream)), &mut engine, &mut counter)?;
 //! assert!(counter.steps > 0);
 //! # Ok::<(), bike_edge::Error>(())
 //! ```
 //!
-//! The programs in `examples/` classify a clip, watch a stream, and score embeddings that come from elsewhere. A crate that
-//! depends on this one with `default-features = false` gets the library without the command line; the features `h264` and
-//! `camera` add the decoder and V4L2 cameras.
+//! The programs in `examples/` classify a clip, watch a stream, and score embeddings from other software. A crate that
+//! depends on this one with `default-features = false` gets the library without the command line; the features `h264`
+//! and `camera` add the H.264 decoder and V4L2 cameras.
 //!
 //! # Modules
 //!
-//! Data flows one way, and each module knows only those before it:
+//! Data flows one way. Each module uses only the modules before it:
 //!
 //! - [`source`]: clips, streams and cameras become frames
 //! - [`preprocess`]: a picture becomes a normalised crop `[3, S, S]`
@@ -74,8 +76,8 @@
 //! - [`events`]: scores over time become events
 //! - [`output`]: answers and events become tables, JSON Lines and files
 //!
-//! [`pipeline`] puts them together and [`evaluation`] measures them. They stand on [`picture`] (pixels in memory), [`table`]
-//! (embedding tables), [`text`] (any text as embeddings), [`bundle`] (the model's files), [`health`] (this machine),
+//! [`pipeline`] joins them and [`evaluation`] measures the results. They use [`picture`] (pixels in memory), [`table`]
+//! (embedding tables), [`text`] (texts as embeddings), [`bundle`] (the model's files), [`health`] (this machine),
 //! [`units`], [`io`] and [`error`].
 
 pub mod bundle;

@@ -1,4 +1,4 @@
-//! Log lines on stderr: `level: message`, as compilers print them. Times are left to the journal, which gets the level in
+//! Log lines on stderr: `level: message`, as compilers print them. The journal adds timestamps and gets the level in
 //! its own form.
 
 use std::io::Write;
@@ -18,7 +18,7 @@ pub fn set_level(level: LevelFilter) {
     }
 }
 
-/// What the command line says about log lines.
+/// Logging options of the command line.
 pub struct LogOptions {
     /// The level if -q or -v was given.
     pub given: Option<LevelFilter>,
@@ -37,10 +37,13 @@ pub fn start(options: &LogOptions) {
     options.colors.write_global();
     let journal = stderr_is_the_journal();
     let mut builder = env_logger::Builder::new();
-    builder.filter_level(if options.runtime { LevelFilter::Info } else { LevelFilter::Error });
-    // Everything that a configuration may ask for later; the maximum below is what counts.
-    builder.filter_module("bike_edge", LevelFilter::Debug);
-    builder.parse_default_env();
+    if from_environment {
+        builder.parse_default_env();
+    } else {
+        builder.filter_level(if options.runtime { LevelFilter::Info } else { LevelFilter::Error });
+        // Everything that a configuration may request later; the maximum below decides.
+        builder.filter_module("bike_edge", LevelFilter::Debug);
+    }
     builder.format(move |_, record| {
         let (name, style) = match record.level() {
             Level::Error => ("error", AnsiColor::Red.on_default().bold()),
@@ -48,7 +51,7 @@ pub fn start(options: &LogOptions) {
             Level::Info => ("info", Style::new()),
             Level::Debug | Level::Trace => ("debug", Style::new().dimmed()),
         };
-        // Names of files and streams may contain anything: print one line without control characters.
+        // Names of files and streams may contain any character: print one line without control characters.
         let line = printable(&record.args().to_string());
         if journal {
             return writeln!(std::io::stderr(), "<{}>{line}", priority(record.level()));
@@ -61,7 +64,7 @@ pub fn start(options: &LogOptions) {
     }
 }
 
-/// Returns the level as syslog numbers it; the journal reads `<N>` at the start of a line.
+/// Returns the number of the level in syslog; the journal reads `<N>` at the start of a line.
 fn priority(level: Level) -> u8 {
     match level {
         Level::Error => 3,
@@ -71,8 +74,8 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// Returns whether stderr is the journal. systemd identifies the journal's stream by device and inode, so that a redirected
-/// stderr is not mistaken for it.
+/// Returns whether stderr is the journal. systemd identifies the journal's stream by device and inode, so that a
+/// redirected stderr is not mistaken for it.
 #[cfg(unix)]
 fn stderr_is_the_journal() -> bool {
     use std::os::unix::fs::MetadataExt;

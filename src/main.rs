@@ -1,4 +1,4 @@
-//! The program: parses the command line, sets up logging, runs the command, reports how it ended.
+//! The program: parses the command line, sets up logging, runs the command and reports the outcome.
 
 mod cli;
 mod commands;
@@ -17,9 +17,11 @@ use cli::Cli;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start(&cli.log_options());
-    match commands::run(cli).map_err(cli::name_flag) {
+    // A configuration has keys and no flags.
+    let name = if cli.reads_configuration() { |error| error } else { cli::name_flag };
+    match commands::run(cli).map_err(name) {
         Ok(code) => code,
-        // A reader such as `head` that has seen enough is not an error.
+        // A reader such as `head` that closes the pipe is not an error.
         Err(error @ Error::PipeClosed) => ExitCode::from(error.exit_code()),
         Err(error) => {
             log::error!("{error}");

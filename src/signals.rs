@@ -1,4 +1,4 @@
-//! Requests that the system makes by signals.
+//! Handles signals: SIGINT, SIGTERM and SIGHUP.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,10 +10,10 @@ use signal_hook::flag;
 /// Exit code if a second signal ends the program before it has stopped.
 const SECOND_SIGNAL: i32 = 130;
 
-/// Shells add this to a signal's number for the exit code of a program that it ended.
+/// Exit codes of programs ended by a signal are this plus the number of the signal.
 const SIGNAL_BASE: usize = 128;
 
-/// Receives SIGINT (Ctrl-C) and SIGTERM, which then no longer end the program.
+/// Receives SIGINT (Ctrl-C) and SIGTERM, which then do not end the program at once.
 #[derive(Clone, Debug)]
 pub struct StopSignal {
     requested: Arc<AtomicBool>,
@@ -28,7 +28,7 @@ impl StopSignal {
     pub fn register() -> Result<Self> {
         let stop = Self { requested: Arc::default(), signal: Arc::default() };
         let registered = [SIGTERM, SIGINT].into_iter().try_for_each(|signal| {
-            // In this order: at the first signal the flag is not set yet, and is set last.
+            // This order matters: at the first signal the flag is not set yet, and it is set last.
             flag::register_conditional_shutdown(signal, SECOND_SIGNAL, stop.requested.clone())?;
             flag::register_usize(signal, stop.signal.clone(), signal as usize)?;
             flag::register(signal, stop.requested.clone()).map(drop)
@@ -37,7 +37,7 @@ impl StopSignal {
         Ok(stop)
     }
 
-    /// Whether a signal has asked the program to stop.
+    /// Returns whether a signal has asked the program to stop.
     pub fn is_requested(&self) -> bool {
         self.requested.load(Ordering::Relaxed)
     }
@@ -49,7 +49,7 @@ impl StopSignal {
     }
 }
 
-/// What a signal asks of the service.
+/// The request of a signal to the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// SIGTERM or SIGINT: end the open events and stop.

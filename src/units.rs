@@ -12,13 +12,16 @@ use crate::{Error, Result};
 /// Stream time in seconds: since the first frame of a source, from the source's own timestamps.
 pub type Seconds = f64;
 
+/// Tolerance when times are compared: half a millisecond, because containers often round times to milliseconds.
+pub const TIME_TOLERANCE_S: Seconds = 0.0005;
+
 /// A text that is not a value of the expected type. Has no key; [`ParseError::setting`] adds one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}; {remedy}")]
 pub struct ParseError {
-    /// What is wrong with the text; names the text.
+    /// The problem with the text; names the text.
     pub problem: String,
-    /// What to give instead.
+    /// The remedy.
     pub remedy: String,
 }
 
@@ -28,7 +31,7 @@ impl ParseError {
         Self { problem: problem.into(), remedy: remedy.into() }
     }
 
-    /// The same as an [`Error::Setting`] of `key`.
+    /// Converts this to an [`Error::Setting`] of `key`.
     pub fn setting(self, key: &str) -> Error {
         Error::setting(key, self.problem, self.remedy)
     }
@@ -60,13 +63,13 @@ pub(crate) use serde_as_text;
 pub struct Rate {
     /// Frames.
     pub num: u32,
-    /// In this many seconds; never 0.
+    /// Seconds in which these frames are shown; never 0.
     pub den: u32,
 }
 
 impl Rate {
-    /// When frame `index` is shown. Rounded once, so that the same instant in another time base (ticks of a container)
-    /// is the same number.
+    /// Returns the time of frame `index`. Rounded once, so that the same instant in another time base (ticks of a
+    /// container) is the same number.
     pub fn time_of(self, index: u64) -> Seconds {
         ticks_to_seconds(i128::from(index) * i128::from(self.den), self.num)
     }
@@ -77,7 +80,7 @@ impl Rate {
     }
 }
 
-/// `ticks / per_second`, rounded once for anything below 2^53 ticks.
+/// Returns `ticks / per_second`, rounded once for less than 2^53 ticks.
 pub(crate) fn ticks_to_seconds(ticks: i128, per_second: u32) -> Seconds {
     ticks as f64 / f64::from(per_second.max(1))
 }
@@ -189,7 +192,7 @@ pub fn rounded(number: f64, decimals: u32) -> f64 {
     (number * scale).round() / scale
 }
 
-/// Rounds a score, a confidence or a share to four decimals, which is finer than any of them is meaningful.
+/// Rounds a score, a confidence or a share to four decimals, more than their accuracy.
 pub fn rounded_score(score: f32) -> f64 {
     rounded(f64::from(score), 4)
 }
@@ -214,7 +217,7 @@ pub fn megabytes(bytes: u64) -> f64 {
 /// or a quantity with an article, such as "seconds" or "a share".
 ///
 /// # Errors
-/// [`Error::Setting`] naming `key` and the value. NaN lies in no range.
+/// [`Error::Setting`] naming `key` and the value. NaN is always out of range.
 pub fn check_range<T: PartialOrd + Display>(key: &str, value: T, range: RangeInclusive<T>, what: &str) -> Result<()> {
     if range.contains(&value) {
         return Ok(());
@@ -223,7 +226,7 @@ pub fn check_range<T: PartialOrd + Display>(key: &str, value: T, range: RangeInc
     Err(Error::setting(key, format!("{value} is out of range"), remedy))
 }
 
-/// Exact for the small exponents in use, as every power of ten up to 10^22 is an `f64`.
+/// Returns a power of ten. Exact, because every power of ten up to 10^22 is an `f64`.
 fn power_of_ten(exponent: u32) -> f64 {
     10_u64.pow(exponent) as f64
 }

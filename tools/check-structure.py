@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Checks the structure of src.
 
-    tools/check-structure.py [circles] [cli] [sizes] [dependencies]     default: all
+    tools/check-structure.py [cycles] [cli] [sizes] [dependencies]     default: all
 
-circles       no circle of imports between the folders of src, or between files. An import counts for the file that
+cycles        no import cycle between the folders of src, or between files. An import counts for the file that
               defines the item, so a mod.rs may re-export its children. Test modules do not count.
 cli           only src/main.rs, src/cli and src/commands mention clap or cli::
 sizes         at most 200 files, none over 500 lines, and a median over 110 lines
@@ -166,8 +166,8 @@ def graph(src, of):
     return edges
 
 
-def circles(edges):
-    """Returns, for every node on a circle, a shortest one through it, without repetitions."""
+def cycles(edges):
+    """Returns, for every node on a cycle, a shortest one through it, without repetitions."""
     found = {}
     for start in sorted(edges):
         paths, queue = {start: [start]}, [start]
@@ -183,16 +183,16 @@ def circles(edges):
     return sorted(found.values(), key=lambda path: (len(path), path))
 
 
-def check_circles(src=ROOT / "src"):
+def check_cycles(src=ROOT / "src"):
     def folder(file):
         first = file.relative_to(src).parts[0]
         return None if first in ("lib.rs", "main.rs") else first.removesuffix(".rs")
 
     for kind, node in (("folders", folder), ("files", lambda file: str(file.relative_to(src)))):
         edges = graph(src, node)
-        for path in circles(edges):
+        for path in cycles(edges):
             steps = (f"-> {b} ({', '.join(sorted(edges[a][b])[:4])})" for a, b in zip(path, path[1:], strict=False))
-            yield f"circle of {kind}: {path[0]} {' '.join(steps)}"
+            yield f"cycle of {kind}: {path[0]} {' '.join(steps)}"
 
 
 def check_cli():
@@ -224,7 +224,7 @@ def check_dependencies():
 
 
 def self_test():
-    """Fails unless check_circles finds a circle through a re-export, and nothing without one."""
+    """Fails unless check_cycles finds a cycle through a re-export, and nothing without one."""
     for back, expected in (("use super::b::make;\n", 1), ("#[cfg(test)]\nuse super::b::make;\n", 0)):
         with tempfile.TemporaryDirectory() as folder:
             src = Path(folder)
@@ -233,10 +233,10 @@ def self_test():
             (src / "x/mod.rs").write_text("mod a;\nmod b;\npub use a::Thing;\npub use b::make;\n")
             (src / "x/a.rs").write_text(back + "pub struct Thing;\n")
             (src / "x/b.rs").write_text("use super::Thing;\npub fn make() -> Thing { Thing }\n")
-            assert len(found := list(check_circles(src))) == expected, found
+            assert len(found := list(check_cycles(src))) == expected, found
 
 
-CHECKS = {"circles": check_circles, "cli": check_cli, "sizes": check_sizes, "dependencies": check_dependencies}
+CHECKS = {"cycles": check_cycles, "cli": check_cli, "sizes": check_sizes, "dependencies": check_dependencies}
 
 if __name__ == "__main__":
     if unknown := set(sys.argv[1:]) - set(CHECKS):

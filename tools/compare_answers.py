@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Records what a binary answers, and compares two records.
+"""Records the outputs of a binary, and compares two records.
 
     tools/compare_answers.py record BINARY OUT CLIPS...     CLIPS: clips, or a folder with a clips.csv
     tools/compare_answers.py diff OLD NEW
 
 Records `classify --json --raw`, `watch` and `watch --steps` of every clip, and `eval --json` and `calibrate` of every
-folder, without times of day and durations. `diff` exits with 1 if any answer differs.
+folder, without times of day and durations. `diff` exits with 1 if any output differs.
 """
 
 import concurrent.futures
@@ -29,7 +29,7 @@ def stable(value):
     return value
 
 
-def answer(binary, *arguments):
+def output(binary, *arguments):
     """Runs a command and returns its exit code and its stable output lines."""
     done = subprocess.run([binary, *arguments], capture_output=True, text=True, check=False)
     lines = []
@@ -41,7 +41,7 @@ def answer(binary, *arguments):
     return {"exit": done.returncode, "lines": lines}
 
 
-def file_answer(binary, suffix, *arguments):
+def file_output(binary, suffix, *arguments):
     """Runs a command that writes a file, `{}` among its arguments, and returns the file's stable text."""
     with tempfile.NamedTemporaryFile(suffix=suffix) as file:
         command = [binary, *(argument.format(file.name) for argument in arguments)]
@@ -76,9 +76,9 @@ def record(binary, out, inputs):
     def run(name, kind, what):
         if kind == "clip":
             result = {
-                "classify": answer(binary, "classify", "--json", "--raw", "--threads", "1", what),
-                "watch": answer(binary, "watch", "--threads", "1", what),
-                "steps": answer(binary, "watch", "--steps", "--threads", "1", what),
+                "classify": output(binary, "classify", "--json", "--raw", "--threads", "1", what),
+                "watch": output(binary, "watch", "--threads", "1", what),
+                "steps": output(binary, "watch", "--steps", "--threads", "1", what),
             }
         else:
             result = labelled(binary, what)
@@ -104,9 +104,9 @@ def labelled(binary, labels):
                 if known:
                     first.write(f"{path.resolve()},{known[0]}\n")
                 second.write(f"{path.resolve()},{';'.join(known)}\n")
-        report = file_answer(binary, ".json", "eval", str(one), "--json", "{}")
+        report = file_output(binary, ".json", "eval", str(one), "--json", "{}")
         report["lines"] = [line.replace(folder, "") for line in report["lines"]]
-        thresholds = file_answer(binary, ".toml", "calibrate", str(many), "--min-positives", "1", "--out", "{}")
+        thresholds = file_output(binary, ".toml", "calibrate", str(many), "--min-positives", "1", "--out", "{}")
         return {"eval": report, "calibrate": thresholds}
 
 

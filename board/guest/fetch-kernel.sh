@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Downloads from Debian what a guest with a virtual camera needs: a kernel with its vivid driver, a shell, libraries, and
-# v4l2-ctl, which makes the camera misbehave. Unpacks it below FOLDER and installs nothing:
+# v4l2-ctl, which injects camera faults. Unpacks it below FOLDER and installs nothing:
 #
 #   board/guest/fetch-kernel.sh FOLDER ARCHITECTURE
 set -euo pipefail

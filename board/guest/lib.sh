@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2034  # sourced: the test that sources it uses the variables set here
 # Boots Debian's kernel in an emulator for test-camera/run.sh and test-service/run.sh, which set test_name and source this.
 #
-# $BIKE_EDGE_TOOLS (default /opt/bike-edge-tools) caches what is downloaded, KEEP=FILE keeps the guest's console, and the
-# guest prints NONCE, which shows that the console is this run's.
+# $BIKE_EDGE_TOOLS (default /opt/bike-edge-tools) caches downloads, KEEP=FILE stores the guest's console, and the
+# guest prints NONCE, a value that is new in each run, which shows that the console is not an old one.
 
 : "${test_name:?}"
 guest=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -106,7 +106,8 @@ for name in busy faults_0 faults_1 faults_3; do
     sed "s/^/T err $name /" $name.err
 done
 
-# A camera in use is unplugged and returns under another number, because something else still holds the old one.
+# A camera in use is unplugged and returns under another number, because another process keeps the old
+# number open.
 bike-edge -v camera test /dev/video2 --camera-size 320x180 --seconds 7 --json >replug.out 2>replug.err &
 sleep 2
 exec 3</dev/video2

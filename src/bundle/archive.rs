@@ -1,13 +1,13 @@
 //! Reads and writes packed bundles: uncompressed tar files without folders.
 //!
 //! The data of a tar entry starts at a multiple of 512 bytes, so that tables can be read in place from a mapped file.
-//! Equal bundles pack to equal bytes, because entries keep the given order and have no times or owners.
+//! Equal bundles pack to equal bytes, because entries are in the given order and have no times or owners.
 //! The build script includes this file by its path, so it may use only std and `tar`.
 
 use std::io::{self, Cursor, Read, Write};
 use std::ops::Range;
 
-/// Returns true for file names that a bundle may use: without folders, not hidden, and safe in a shell or terminal.
+/// Returns whether a bundle may use a file name: without folders, not hidden, and safe in a shell or terminal.
 pub fn is_plain_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     (1..=64).contains(&name.len()) && name.chars().all(allowed) && !name.starts_with(['.', '-'])
@@ -53,7 +53,8 @@ impl<W: Write> Writer<W> {
 /// Returns the names of a packed bundle's files and the ranges of their data in `packed`.
 ///
 /// # Errors
-/// Returns a sentence, without the file's name, for anything but at most `max_files` regular files with plain names.
+/// Returns a sentence, without the file's name, for anything other than at most `max_files` regular files with plain
+/// names.
 pub fn list(packed: &[u8], max_files: usize) -> Result<Vec<(String, Range<usize>)>, String> {
     let mut archive = tar::Archive::new(Cursor::new(packed));
     let broken = |e: io::Error| format!("it is not a packed bundle ({e}); make one with `bike-edge bundle pack`");

@@ -13,7 +13,7 @@ use super::manifest::{FileEntry, Manifest};
 use super::{archive, limits};
 use crate::table::Bytes;
 
-/// Bytes aligned as in a mapped file, so that tables can be read in place.
+/// Bytes with the alignment of a mapped file, so that tables can be read in place.
 #[repr(C, align(64))]
 struct Aligned<T: ?Sized>(T);
 
@@ -76,7 +76,7 @@ impl Container {
         let files = archive::list(bytes, limits::FILES)?;
         let part = |(name, range)| Some((name, bytes.slice(range)?));
         let files = files.into_iter().map(part).collect::<Option<_>>();
-        files.map(Self::Packed).ok_or_else(|| "it is cut short; copy or download it again".into())
+        files.map(Self::Packed).ok_or_else(|| "it is truncated; copy or download it again".into())
     }
 
     /// Returns a file's bytes, or `Ok(None)` if there is no such file. `name` must be a plain name.
@@ -115,7 +115,7 @@ fn check_size(size: u64, limit: u64) -> Result<(), String> {
 /// Maps a regular file into memory.
 fn map(path: &Path, limit: u64) -> Result<Bytes, String> {
     let unreadable = |e: std::io::Error| format!("it cannot be read ({e})");
-    // Checked before opening, because opening a pipe or a device can block for ever.
+    // Checked before opening, because opening a pipe or a device can block forever.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err("it is not a regular file".into());
     }

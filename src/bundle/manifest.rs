@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::archive::is_plain_name;
 use super::limits;
+use crate::preprocess::PreprocessSpec;
 use crate::recognition::{AttributeScores, Interaction, RecognitionSpec};
 use crate::units::Seconds;
 
@@ -29,17 +30,17 @@ pub struct Manifest {
     pub version: String,
     /// SPDX expression of the weights' licence.
     pub licence: String,
-    /// One line on what it was made from, with what and when.
+    /// One line about its origin: sources, tools and date.
     #[serde(default)]
     pub provenance: String,
     /// How the model computes.
     pub model: Model,
     /// How frames are prepared for the model.
     pub preprocess: Preprocess,
-    /// Values for settings that the user does not give.
+    /// Defaults for settings that the user does not set.
     #[serde(default)]
     pub defaults: Defaults,
-    /// Figures measured when the bundle was made.
+    /// Quality figures, measured when the bundle was made.
     #[serde(default)]
     pub quality: BTreeMap<String, f64>,
     /// Every file except bundle.toml.
@@ -62,7 +63,7 @@ pub struct Model {
     pub interaction: Interaction,
     /// Temperature of concept spotting.
     pub tau: f32,
-    /// Scale of cosines in the softmax that gives confidences.
+    /// Scale of cosines in the softmax of the confidences.
     pub logit_scale: f32,
     /// Weight of the video branch when fused with attributes; 1 means without attributes.
     pub lambda: f32,
@@ -72,7 +73,7 @@ pub struct Model {
     /// Which encoder embeds frames for attributes.
     #[serde(default)]
     pub attribute_encoder: AttributeEncoder,
-    /// What that encoder is, if it is the frame encoder.
+    /// The kind of that encoder, if it is the frame encoder.
     #[serde(default)]
     pub attribute_source: AttributeSource,
     /// How the attribute sentence is embedded; [`Manifest::attribute_scores`] gives the default.
@@ -108,7 +109,7 @@ pub enum AttributeEncoder {
     Own,
 }
 
-/// What the attribute encoder is, if it is the frame encoder.
+/// The kind of the attribute encoder, if it is the frame encoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AttributeSource {
@@ -133,7 +134,7 @@ pub struct Preprocess {
     pub std: [f32; 3],
 }
 
-/// Values for settings that the user does not give.
+/// Defaults for settings that the user does not set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
@@ -163,9 +164,9 @@ impl Manifest {
     /// Parses and checks bundle.toml. The files that it lists are not read.
     ///
     /// # Errors
-    /// Returns a sentence that names the field, what is wrong with it and the remedy.
+    /// Returns a sentence with the field, the problem and the remedy.
     pub fn parse(text: &str) -> Result<Self, String> {
-        // The version is checked first, because the fields of a later format would be reported as mistakes.
+        // The version is checked first, because the fields of a later format would be reported as errors.
         let version: FormatOnly = toml::from_str(text).map_err(|e| describe(&e, text))?;
         match version.format {
             Some(FORMAT) => {}
@@ -182,12 +183,12 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Returns true if the file is listed.
+    /// Returns whether the file is listed.
     pub fn lists(&self, file: &str) -> bool {
         self.files.contains_key(file)
     }
 
-    /// Returns true if the bundle has a lexicon.
+    /// Returns whether the bundle has a lexicon.
     pub fn has_lexicon(&self) -> bool {
         self.lists("lexicon.safetensors")
     }
@@ -197,8 +198,9 @@ impl Manifest {
         self.model.attribute_dim.unwrap_or(self.model.embedding_dim)
     }
 
-    /// Returns the default of the seconds between sampled frames, for windows of `window` frames. A bundle's own stride
-    /// fits its own window only; otherwise a window spans 10 s, the length of the clips that BIKE's models were trained on.
+    /// Returns the default of the seconds between sampled frames, for windows of `window` frames. The stride in the
+    /// manifest applies only to the bundle's own window; otherwise a window spans 10 s, the length of the clips that
+    /// BIKE's models were trained on.
     pub fn default_stride(&self, window: usize) -> Seconds {
         let own = self.defaults.stride_s.filter(|_| window == self.model.window);
         own.unwrap_or(CLIP_S / window as Seconds)
@@ -277,7 +279,7 @@ impl Manifest {
     fn check_preprocess(&self) -> Result<(), String> {
         let preprocess = &self.preprocess;
         check_range("preprocess.crop", preprocess.crop, 16..=1024)?;
-        check_range("preprocess.resize", preprocess.resize, 16..=2048)?;
+        check_range("preprocess.resize", preprocess.resize, 16..=PreprocessSpec::MAX_RESIZE)?;
         if preprocess.resize < preprocess.crop {
             return Err(format!(
                 "preprocess.resize is {}, less than preprocess.crop = {}; it must be at least that",
@@ -323,7 +325,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Checks that the files and fields that require each other are there.
+    /// Checks that files and fields that require each other are present.
     fn check_parts(&self) -> Result<(), String> {
         let model = &self.model;
         let require = |file: &str, why: &str| match self.lists(file) {

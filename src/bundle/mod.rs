@@ -16,5 +16,5 @@ mod vocabulary;
 pub use files::BundleRef;
 pub use manifest::Manifest;
 pub use open::Bundle;
-pub use pack::{Overwrite, pack, unpack};
+pub use pack::{pack, unpack};
 pub use report::{describe, verify};

@@ -28,17 +28,17 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Opens a bundle and makes every check of docs/bundle.md, except those of graphs. A graph is checked when it is
+    /// Opens a bundle and performs every check of docs/bundle.md, except those of graphs. A graph is checked when it is
     /// loaded (see [`Bundle::load_visual`]), because the check takes as long as loading.
     ///
     /// # Errors
-    /// Returns [`Error::Bundle`] with the file or field, what is wrong with it and the remedy.
+    /// Returns [`Error::Bundle`] with the file or field, the problem and the remedy.
     pub fn open(location: &BundleRef) -> Result<Self> {
         Self::open_with(location, |_| Ok(())).map(|(bundle, ())| bundle)
     }
 
-    /// Opens a bundle and runs `load` while the files' hashes are computed, because both take about as long. If a hash
-    /// is wrong, that is the error, whatever `load` returns.
+    /// Opens a bundle and runs `load` while the files' hashes are computed, because both take about as long. A wrong
+    /// hash takes precedence over the result of `load`.
     ///
     /// # Errors
     /// Returns an error as [`Bundle::open`] does, or the error of `load`.
@@ -95,12 +95,12 @@ impl Bundle {
         self.readme.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok())
     }
 
-    /// Returns true if the bundle has a text tower.
+    /// Returns whether the bundle has a text tower.
     pub fn has_text_tower(&self) -> bool {
         self.file("text.onnx").is_some()
     }
 
-    /// Returns true if the bundle has a separate frame encoder for attributes.
+    /// Returns whether the bundle has a separate frame encoder for attributes.
     pub fn has_attribute_encoder(&self) -> bool {
         self.file("attribute_visual.onnx").is_some()
     }
@@ -108,7 +108,7 @@ impl Bundle {
     /// Loads the frame encoder and checks that its sizes are those of the manifest.
     ///
     /// # Errors
-    /// Returns [`Error::Bundle`] with what is wrong with the graph and the remedy.
+    /// Returns [`Error::Bundle`] with the problem of the graph and the remedy.
     pub fn load_visual(&self, on: impl Into<Compute>) -> Result<FrameEncoder> {
         let model = &self.manifest.model;
         let onnx = self.file("visual.onnx").map_or(&[][..], |bytes| bytes);
@@ -151,8 +151,8 @@ impl Bundle {
     /// Loads the text tower with its tokenizer and heads, if there is one.
     ///
     /// # Errors
-    /// Returns an error as [`Bundle::load_visual`] does, also for a tokenizer that cannot be used, and if the bundle
-    /// has trained attribute rows for its categories without the heads that make them, or heads without such rows.
+    /// Returns an error as [`Bundle::load_visual`] does, also for an invalid tokenizer, and if the bundle
+    /// has trained attribute rows for its categories without the heads that compute them, or heads without such rows.
     pub fn load_text(&self, threads: usize) -> Result<Option<TextEncoder>> {
         let Some(onnx) = self.file("text.onnx") else { return Ok(None) };
         let problem = |problem: String| Error::bundle(self.location().to_string(), problem);

@@ -2,77 +2,69 @@
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::archive;
 use super::files::BundleRef;
 use super::open::Bundle;
 use crate::error::{Error, Result};
-
-/// What to do if the destination exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overwrite {
-    /// Fail and leave it unchanged.
-    Never,
-    /// Replace it.
-    Replace,
-}
+use crate::io::{IfExists, folder_of};
 
 /// Packs bundle `from` into the file `to`. Equal bundles give equal files.
 ///
 /// # Errors
 /// Returns [`Error::Bundle`] if the bundle fails a check, and [`Error::Output`] if `to` exists and must not be
 /// replaced, or cannot be written.
-pub fn pack(from: &BundleRef, to: &Path, overwrite: Overwrite) -> Result<()> {
+pub fn pack(from: &BundleRef, to: &Path, if_exists: IfExists) -> Result<()> {
     let bundle = Bundle::open(from)?;
     let failed = |e: io::Error| Error::Output(format!("{}: it cannot be written ({e})", to.display()));
-    if overwrite == Overwrite::Never && to.symlink_metadata().is_ok() {
+    if if_exists == IfExists::Fail && to.symlink_metadata().is_ok() {
         return Err(already_exists(to));
     }
-    let mut file = tempfile::NamedTempFile::new_in(parent(to)).map_err(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder_of(to)).map_err(failed)?;
     let mut writer = archive::Writer::new(BufWriter::new(file.as_file_mut()));
     for (name, bytes) in bundle.all_files() {
         writer.append(name, bytes.len() as u64, bytes).map_err(failed)?;
     }
     writer.finish().and_then(|mut out| out.flush()).map_err(failed)?;
     set_mode(file.path(), 0o644).map_err(failed)?;
-    match overwrite {
-        Overwrite::Replace => file.persist(to).map(drop).map_err(|e| failed(e.error)),
-        Overwrite::Never => file.persist_noclobber(to).map(drop).map_err(|e| match e.error.kind() {
+    match if_exists {
+        IfExists::Replace => file.persist(to).map(drop).map_err(|e| failed(e.error)),
+        IfExists::Fail => file.persist_noclobber(to).map(drop).map_err(|e| match e.error.kind() {
             io::ErrorKind::AlreadyExists => already_exists(to),
             _ => failed(e.error),
         }),
     }
 }
 
-/// Unpacks a bundle's files into the folder `to`. [`Overwrite::Replace`] replaces a bundle or an empty folder, but no
+/// Unpacks a bundle's files into the folder `to`. [`IfExists::Replace`] replaces a bundle or an empty folder, but no
 /// other folder.
 ///
 /// # Errors
 /// Returns an error as [`pack`] does.
-pub fn unpack(from: &BundleRef, to: &Path, overwrite: Overwrite) -> Result<()> {
+pub fn unpack(from: &BundleRef, to: &Path, if_exists: IfExists) -> Result<()> {
     let bundle = Bundle::open(from)?;
     let failed = |e: io::Error| Error::Output(format!("{}: it cannot be written ({e})", to.display()));
-    check_replaceable(to, overwrite)?;
-    let staging = tempfile::Builder::new().prefix(".bundle-").tempdir_in(parent(to)).map_err(failed)?;
-    let fresh = staging.path().join("new");
-    fs::create_dir(&fresh).map_err(failed)?;
+    check_replaceable(to, if_exists)?;
+    let staging = tempfile::Builder::new().prefix(".bundle-").tempdir_in(folder_of(to)).map_err(failed)?;
+    let unpacked = staging.path().join("new");
+    fs::create_dir(&unpacked).map_err(failed)?;
     for (name, bytes) in bundle.all_files() {
-        fs::write(fresh.join(name), bytes).map_err(failed)?;
+        fs::write(unpacked.join(name), bytes).map_err(failed)?;
     }
-    set_mode(&fresh, 0o755).map_err(failed)?;
+    set_mode(&unpacked, 0o755).map_err(failed)?;
     // The old folder is moved into the staging folder, which is removed at the end, so that `to` never has parts of
     // both.
     if to.symlink_metadata().is_ok() {
         fs::rename(to, staging.path().join("old")).map_err(failed)?;
     }
-    fs::rename(&fresh, to).map_err(failed)
+    fs::rename(&unpacked, to).map_err(failed)
 }
 
 /// Checks that `to` does not exist or may be replaced.
-fn check_replaceable(to: &Path, overwrite: Overwrite) -> Result<()> {
+fn check_replaceable(to: &Path, if_exists: IfExists) -> Result<()> {
     let Ok(kind) = to.symlink_metadata() else { return Ok(()) };
-    if overwrite == Overwrite::Never {
+    if if_exists == IfExists::Fail {
         return Err(already_exists(to));
     }
     let empty = || fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_none());
@@ -90,14 +82,6 @@ fn already_exists(to: &Path) -> Error {
         "{}: it exists already; remove it or give another path (`bike-edge bundle pack --force` replaces a file)",
         to.display()
     ))
-}
-
-/// Returns the folder that contains a path.
-fn parent(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }
 
 /// Sets permissions. Temporary files are readable only by their owner, but bundles should be readable by everyone.

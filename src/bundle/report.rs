@@ -91,8 +91,8 @@ fn dtype(table: &Table) -> &'static str {
     }
 }
 
-/// Makes every check of docs/bundle.md and reports each with its name and outcome. Continues after a failure if later
-/// checks can still be made. Loads every graph and runs it once. Returns true if all checks passed.
+/// Performs every check of docs/bundle.md and reports each with its name and outcome. Continues after a failure if
+/// later checks can still be made. Loads every graph and runs it once. Returns whether all checks passed.
 pub fn verify(location: &BundleRef, report: &mut dyn FnMut(&str, Result<(), String>)) -> bool {
     let mut report = Report { sink: report, passed: true };
     let complete = report.check_parts(location);
@@ -180,7 +180,7 @@ fn optional<T>(report: &mut Report<'_>, name: &str, outcome: Result<Option<T>, S
     if matches!(outcome, Ok(None)) { None } else { report.check(name, outcome) }
 }
 
-/// Encodes a grey picture.
+/// Encodes a gray picture.
 fn run_encoder(mut encoder: FrameEncoder) -> Result<(), String> {
     let pixels = vec![0.1; 3 * encoder.size() * encoder.size()];
     let mut out = vec![0.0; encoder.dim()];

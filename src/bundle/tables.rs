@@ -31,7 +31,7 @@ impl<'a> Tables<'a> {
                 let max = limits::TABLES_HEADER_BYTES;
                 return Err(format!("its header claims {length} bytes, but at most {max} are allowed"));
             }
-            None => return Err("it is cut short; copy or download it again".into()),
+            None => return Err("it is truncated; copy or download it again".into()),
         }
         let broken = |e| format!("it is not a readable safetensors file ({e}); export or download it again");
         let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
@@ -44,7 +44,7 @@ impl<'a> Tables<'a> {
         Ok(Self { bytes, tensors })
     }
 
-    /// Returns true if the file has tensor `name`.
+    /// Returns whether the file has tensor `name`.
     pub fn has(&self, name: &str) -> bool {
         self.tensors.tensor(name).is_ok()
     }

@@ -8,9 +8,8 @@ use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
-use super::flags::{
-    CAMERA, EVENTS, FlagGroup, FlagSet, GATE, MODEL, Overrides, PICTURE, SAMPLING, SMOOTHED_LEVELS, STRIDE,
-};
+use super::flag_groups::{CAMERA, EVENTS, FlagGroup, GATE, MODEL, PICTURE, SAMPLING, SMOOTHED_LEVELS, STRIDE};
+use super::flags::{FlagSet, Overrides};
 
 /// The service's configuration file, unless another one is given.
 pub const CONFIG_PATH: &str = "/etc/bike-edge/bike-edge.toml";
@@ -18,8 +17,8 @@ pub const CONFIG_PATH: &str = "/etc/bike-edge/bike-edge.toml";
 /// The forms of a list of labelled clips, for the end of help texts.
 const LISTS: &str = "\
 LIST is one of:
-  a CSV file with the columns path,label; label is a category's name or number, several separated
-  by `;` (any is right), or nothing or `-` for a clip that shows none of them
+  a CSV file with the columns path,label; label is the name or number of a category, several of
+  them separated by `;` (any is correct), or empty or `-` for a clip that shows none of them
   lines `path frames label` or `path label`, as in BIKE's lists
   a folder that contains such a list named clips.csv, or one folder of clips per category";
 
@@ -40,7 +39,7 @@ pub enum Command {
     },
     /// Measure top-1 and top-5 accuracy over a list of labelled clips
     Eval(EvalArgs),
-    /// Measure how well events fit, on streams concatenated from labelled clips
+    /// Measure precision and recall of events, on streams concatenated from labelled clips
     EvalEvents(EvalEventsArgs),
     /// Find event thresholds from a list of labelled clips
     Calibrate(CalibrateArgs),
@@ -52,7 +51,7 @@ pub enum Command {
     /// List cameras, test them, take a picture
     #[command(subcommand)]
     Camera(CameraCommand),
-    /// Show what this machine has: CPU, memory, ffmpeg, cameras, GPU
+    /// Show the CPU, memory, ffmpeg, cameras and GPU of this machine
     Doctor(DoctorArgs),
     /// Print shell completions
     #[command(
@@ -65,8 +64,9 @@ pub enum Command {
     /// Print the man page of the program or of a command
     #[command(after_help = "Example:\n  bike-edge man classify | man -l -")]
     Man {
-        /// A command, such as `watch`
-        command: Option<String>,
+        /// A command, such as `watch` or `camera list`
+        #[arg(value_name = "COMMAND", num_args = 0..=2)]
+        command: Vec<String>,
     },
 }
 
@@ -100,8 +100,8 @@ flag_set!(CameraFlags: CAMERA, PICTURE);
 /// `classify`
 #[derive(Args, Debug)]
 pub struct ClassifyArgs {
-    /// Clips: MP4/MOV (H.264), GIF, a folder of stills, a still, y4m, or `-` for a pipe; other files are read through an
-    /// installed ffmpeg. Use `watch` for network addresses
+    /// Clips: MP4/MOV (H.264), GIF, a folder of stills, a still, y4m, or `-` for a pipe; other files are read through
+    /// an installed ffmpeg. Use `watch` for URLs
     #[arg(required = true, value_name = "INPUT", value_hint = ValueHint::AnyPath)]
     pub inputs: Vec<OsString>,
 
@@ -109,7 +109,7 @@ pub struct ClassifyArgs {
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub top: usize,
 
-    /// Print one JSON object per input and line instead of a table
+    /// Print one JSON line per input instead of a table
     #[arg(long)]
     pub json: bool,
 
@@ -133,16 +133,16 @@ Examples:
   bike-edge watch clip.mp4 --steps                          the scores of the window at every step
   ffmpeg -i rtsp://camera/1 -pix_fmt yuv420p -f yuv4mpegpipe - | bike-edge watch - --camera hall --stats")]
 pub struct WatchArgs {
-    /// A clip, a camera (`/dev/video0`, `camera:ID`), an address for ffmpeg, or `-` for y4m from a pipe
+    /// A clip, a camera (`/dev/video0`, `camera:ID`), a URL for ffmpeg, or `-` for y4m from a pipe
     #[arg(value_name = "INPUT", value_hint = ValueHint::AnyPath)]
     pub input: OsString,
 
-    /// Read a pipe or address like a camera: always use the newest frame, drop late ones, and reconnect to an address
-    /// that breaks off
+    /// Read a pipe or URL like a camera: always use the newest frame, drop late ones, and reconnect to a URL whose
+    /// connection is lost
     #[arg(long)]
     pub live: bool,
 
-    /// The camera's name in events, a part of their ids
+    /// The camera's name in events and in their ids
     #[arg(long, value_name = "NAME", default_value = "camera")]
     pub camera: String,
 
@@ -194,7 +194,7 @@ pub struct ListArgs {
     #[arg(value_name = "LIST", value_hint = ValueHint::AnyPath)]
     pub list: PathBuf,
 
-    /// Folder that the list's paths start from [default: the list's own folder]
+    /// Folder that the paths in the list are relative to [default: the list's own folder]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub root: Option<PathBuf>,
 }
@@ -211,7 +211,8 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub json: Option<PathBuf>,
 
-    /// What ranks categories: the `reference` score of BIKE's test script, or the `confidence` that classify shows
+    /// The score that ranks categories: the `reference` score of BIKE's test script, or the `confidence` that classify
+    /// shows
     #[arg(long, value_name = "WHICH", default_value = "reference",
           value_parser = PossibleValuesParser::new(["reference", "confidence"]).map(|which| match which.as_str() {
               "confidence" => RankBy::Confidence,
@@ -232,15 +233,15 @@ pub struct EvalEventsArgs {
     #[command(flatten)]
     pub clips: ListArgs,
 
-    /// Streams to make, each of all clips in an order of its own
+    /// Streams to make, each of all clips in a different order
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub rounds: u64,
 
-    /// Seed of the orders
+    /// Seed of the random orders
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
-    /// Seconds after which a clip is cut off
+    /// Seconds after which a clip is truncated
     #[arg(long, value_name = "SECONDS", default_value_t = 20.0, allow_negative_numbers = true)]
     pub max_clip: f64,
 
@@ -285,11 +286,11 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub out: PathBuf,
 
-    /// Clips that must show a category before it gets a threshold of its own
+    /// Minimum number of clips that must show a category before it gets its own threshold
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub min_positives: usize,
 
-    /// Seconds after which a clip is cut off
+    /// Seconds after which a clip is truncated
     #[arg(long, value_name = "SECONDS", default_value_t = 20.0, allow_negative_numbers = true)]
     pub max_clip: f64,
 
@@ -384,8 +385,8 @@ pub enum BundleCommand {
   bike-edge camera test /dev/video0 --seconds 30
   bike-edge camera snapshot camera:046d_C920 hall.png --mask 0,0,200,120
 
-CAMERA is a device file (/dev/video0), camera:ID with an id that `camera list` shows or a part of it that fits only one
-camera, an address for ffmpeg (rtsp://...), or `-` for y4m from a pipe.")]
+CAMERA is a device file (/dev/video0), camera:ID with an id that `camera list` shows, or a part of it that matches only one
+camera, a URL for ffmpeg (rtsp://...), or `-` for y4m from a pipe.")]
 pub enum CameraCommand {
     /// List the cameras and their modes
     List {
@@ -393,7 +394,7 @@ pub enum CameraCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Write one picture to a file: what `watch` would analyse, with masks in black
+    /// Write one picture to a file, as `watch` would analyse it, with masks in black
     Snapshot {
         /// The camera
         #[arg(value_name = "CAMERA", value_hint = ValueHint::AnyPath)]

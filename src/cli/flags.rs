@@ -1,5 +1,4 @@
-//! Flags that override settings. Each one names the key of its setting; ranges and defaults are those of the spec that
-//! defines the setting.
+//! Parses the flags that override settings into a table of the configuration's keys.
 
 use std::ffi::OsString;
 use std::marker::PhantomData;
@@ -9,278 +8,8 @@ use bike_edge::{Error, Result};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint, value_parser};
 use toml::{Table, Value};
 
+use super::flag_groups::{ALL_GROUPS, Flag, FlagGroup, Form};
 use crate::config::builtin_default;
-
-/// A flag that gives the value of a setting.
-#[derive(Debug)]
-pub struct Flag {
-    /// The path of the setting's key. The section `camera` is that of the input.
-    key: &'static str,
-    /// Without `--`.
-    name: &'static str,
-    value: Form,
-    help: &'static str,
-}
-
-/// What a flag takes.
-#[derive(Clone, Copy, Debug)]
-enum Form {
-    /// A number, shown under this name.
-    Number(&'static str),
-    /// A text, shown under this name.
-    Text(&'static str),
-    /// A path.
-    Path(&'static str),
-    /// A number or text out of a list.
-    OneOf(&'static str, &'static [&'static str]),
-    /// Names separated by commas.
-    Names,
-    /// Names separated by commas, or a file.
-    NamesOrFile,
-    /// Texts; the flag may be given several times.
-    Several(&'static str),
-    /// Nothing: the flag sets this value.
-    Switch(bool),
-}
-
-/// Flags under a common heading.
-#[derive(Debug)]
-pub struct FlagGroup {
-    heading: &'static str,
-    flags: &'static [Flag],
-}
-
-const fn flag(key: &'static str, name: &'static str, value: Form, help: &'static str) -> Flag {
-    Flag { key, name, value, help }
-}
-
-/// The model and its categories.
-pub const MODEL: FlagGroup = FlagGroup {
-    heading: "Model",
-    flags: &[
-        flag(
-            "model.bundle",
-            "bundle",
-            Form::Path("BUNDLE"),
-            "Bundle folder or packed file; `embedded` is the one inside this program",
-        ),
-        flag(
-            "model.categories",
-            "categories",
-            Form::NamesOrFile,
-            "Categories to choose from instead of the bundle's: names separated by commas, or a file with one name per \
-             line, or a CSV file with the columns id,name. A name can be any phrase of the bundle's lexicon, or any text \
-             if the bundle has a text tower (see `bundle inspect`) [default: the bundle's]",
-        ),
-        flag(
-            "model.window",
-            "window",
-            Form::Number("T"),
-            "Frames in a window (T). A bundle with a temporal header may support only one value [default: the bundle's]",
-        ),
-        flag(
-            "model.lambda",
-            "lambda",
-            Form::Number("X"),
-            "Weight of the video branch against the attribute branch, 0 to 1; 1 ignores attributes [default: the bundle's]",
-        ),
-        flag(
-            "model.attributes",
-            "attributes",
-            Form::OneOf("HOW", &["auto", "tower", "composer", "mean"]),
-            "What makes the sentence of a window's attributes: the bundle's text `tower` (exact; runs for each new set of \
-             phrases), its `composer` or the `mean` of the phrases (fast approximations), or what the bundle names (`auto`)",
-        ),
-        flag(
-            "model.tau",
-            "tau",
-            Form::Number("X"),
-            "Temperature of concept spotting; a smaller value trusts fewer frames [default: the bundle's]",
-        ),
-        flag(
-            "model.threads",
-            "threads",
-            Form::Number("N"),
-            "CPU threads for the model [default: one per core, at most 4]",
-        ),
-        flag(
-            "model.device",
-            "device",
-            Form::OneOf("DEVICE", &["auto", "cpu", "cuda", "metal"]),
-            "What encodes frames. `auto` uses a GPU if this build supports it and it works, else the CPU. Builds support \
-             the CPU only unless made with a GPU feature (docs/devices.md)",
-        ),
-    ],
-};
-
-/// How often a stream is sampled.
-pub const STRIDE: FlagGroup = FlagGroup {
-    heading: "Sampling",
-    flags: &[flag(
-        "model.stride_s",
-        "stride",
-        Form::Number("SECONDS"),
-        "Seconds between sampled frames [default: the bundle's, else 10 / T]",
-    )],
-};
-
-/// How the frames of a clip are sampled.
-pub const SAMPLING: FlagGroup = FlagGroup {
-    heading: "Sampling",
-    flags: &[
-        flag(
-            "sampling.views",
-            "views",
-            Form::Number("V"),
-            "Temporal views: the clip is sampled this many times and the scores are averaged",
-        ),
-        flag("sampling.crops", "crops", Form::Number("1|3"), "Crops per view: 1 (centre) or 3 (left, right, centre)"),
-        flag(
-            "sampling.dense",
-            "dense",
-            Form::Switch(true),
-            "Sample densely, T frames out of 128, instead of over the whole clip",
-        ),
-    ],
-};
-
-/// How pictures are read and cut.
-pub const PICTURE: FlagGroup = FlagGroup {
-    heading: "Picture",
-    flags: &[
-        flag(
-            "camera.roi",
-            "roi",
-            Form::Text("X,Y,W,H"),
-            "Analyse only this region, in pixels of the upright picture [default: all of it]",
-        ),
-        flag(
-            "camera.masks",
-            "mask",
-            Form::Several("X,Y,W,H"),
-            "Paint this rectangle black before anything else reads the picture, in pixels of the upright picture. Can be \
-             given several times",
-        ),
-        flag(
-            "camera.rotate",
-            "rotate",
-            Form::OneOf("DEGREES", &["0", "90", "180", "270"]),
-            "Rotate the picture clockwise",
-        ),
-        flag(
-            "camera.fit",
-            "fit",
-            Form::OneOf("HOW", &["crop", "pad", "stretch"]),
-            "How a picture becomes square: `crop` the centre as BIKE does, `pad` it, or `stretch` it",
-        ),
-        flag(
-            "camera.spool_limit",
-            "spool-limit",
-            Form::Text("SIZE"),
-            "Largest temporary file for a clip from a pipe, such as 512M or 2G",
-        ),
-        flag(
-            "camera.matrix",
-            "matrix",
-            Form::OneOf("MATRIX", &["bt601", "bt709", "bt2020"]),
-            "Matrix from YUV to RGB, for files without a tag or with a wrong one; y4m has none [default: as tagged, else \
-             bt601]",
-        ),
-        flag(
-            "camera.timeout_s",
-            "io-timeout",
-            Form::Number("SECONDS"),
-            "Seconds without a byte or frame after which a pipe, an address or ffmpeg counts as failed",
-        ),
-    ],
-};
-
-/// The mode of a camera.
-pub const CAMERA: FlagGroup = FlagGroup {
-    heading: "Camera",
-    flags: &[
-        flag(
-            "camera.format",
-            "camera-format",
-            Form::OneOf("FORMAT", &["mjpeg", "yuyv", "nv12", "yu12", "rgb3", "bgr3"]),
-            "Pixel format [default: the cheapest to read]",
-        ),
-        flag(
-            "camera.size",
-            "camera-size",
-            Form::Text("WxH"),
-            "Picture size [default: the smallest of at least 480 lines]",
-        ),
-        flag(
-            "camera.rate",
-            "camera-rate",
-            Form::Number("N"),
-            "Frames per second; the nearest rate is used [default: the lowest of at least 15]",
-        ),
-    ],
-};
-
-/// When a category becomes an event.
-pub const EVENTS: FlagGroup = FlagGroup {
-    heading: "Events",
-    flags: &[
-        flag("events.on", "on", Form::Number("X"), "Smoothed confidence at which an event starts, 0 to 1"),
-        flag("events.off", "off", Form::Number("X"), "Smoothed confidence below which it ends [default: 0.7 of --on]"),
-        SMOOTHING,
-        flag(
-            "events.min_length_s",
-            "min-length",
-            Form::Number("SECONDS"),
-            "How long an event must last before it is reported",
-        ),
-        flag(
-            "events.cool_down_s",
-            "cool-down",
-            Form::Number("SECONDS"),
-            "Time after an event in which no other event of its category starts",
-        ),
-        flag(
-            "events.update_s",
-            "update",
-            Form::Number("SECONDS"),
-            "Seconds between updates of an open event; 0 for none",
-        ),
-        flag(
-            "events.gap_s",
-            "gap",
-            Form::Number("SECONDS"),
-            "Seconds without a frame after which open events end [default: 10, or 4 strides if that is longer]",
-        ),
-        BACKGROUND,
-    ],
-};
-
-/// The event settings that matter for calibration.
-pub const SMOOTHED_LEVELS: FlagGroup = FlagGroup { heading: "Events", flags: &[SMOOTHING, BACKGROUND] };
-
-const SMOOTHING: Flag =
-    flag("events.smoothing_s", "smoothing", Form::Number("SECONDS"), "Time constant of the smoothing of confidences");
-
-const BACKGROUND: Flag = flag(
-    "events.background",
-    "background",
-    Form::Names,
-    "Categories that mean \"nothing of interest\", separated by commas: they never start an event, and they end others \
-     [default: the bundle's, those among the categories]",
-);
-
-/// When a frame is not encoded.
-pub const GATE: FlagGroup = FlagGroup {
-    heading: "Gate",
-    flags: &[flag(
-        "gate.enabled",
-        "no-gate",
-        Form::Switch(false),
-        "Encode every frame, even if the picture has not changed, or is dark or of one colour",
-    )],
-};
-
-const ALL_GROUPS: [&FlagGroup; 7] = [&MODEL, &STRIDE, &SAMPLING, &PICTURE, &CAMERA, &EVENTS, &GATE];
 
 /// Returns the flag of a setting, such as `--tau` for `tau` or `model.tau`.
 pub fn flag_of(setting: &str) -> Option<String> {
@@ -292,11 +21,13 @@ pub fn flag_of(setting: &str) -> Option<String> {
     Some(format!("--{}", flag.name))
 }
 
-/// Replaces settings in backticks by their flags: `` `timeout_s` `` becomes `--io-timeout`, and `` `size = 1x1` `` becomes
-/// `--camera-size 1x1`.
+/// Replaces settings in backticks by their flags: `` `timeout_s` `` becomes `--io-timeout`, and `` `size = 1x1` ``
+/// becomes `--camera-size 1x1`.
 pub fn name_flags(text: &str) -> String {
-    let keys = ALL_GROUPS.iter().flat_map(|group| group.flags).filter_map(|flag| flag.key.rsplit_once('.'));
-    keys.fold(text.to_owned(), |text, (_, key)| {
+    // Keys of other sections appear in messages about files, which have no flags.
+    let flags = ALL_GROUPS.iter().flat_map(|group| group.flags);
+    let keys = flags.filter_map(|flag| flag.key.strip_prefix("camera."));
+    keys.fold(text.to_owned(), |text, key| {
         let Some(flag) = flag_of(key) else { return text };
         // A key without an underscore and without a value is a word that may mean something else.
         let text = if key.contains('_') { text.replace(&format!("`{key}`"), &flag) } else { text };
@@ -325,7 +56,7 @@ impl<S: FlagSet> Overrides<S> {
     /// Returns the given values as a table of the configuration's keys.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a value that is not UTF-8, or names that are not there.
+    /// [`Error::Setting`] for a value that is not UTF-8, or names that are missing.
     pub fn table(&self) -> Result<Table> {
         let mut table = Table::new();
         for (flag, values) in &self.given {

@@ -1,6 +1,7 @@
-//! The command line: what was typed, and how errors name it.
+//! The command line: its arguments, and the names of flags in errors.
 
 mod args;
+mod flag_groups;
 mod flags;
 
 use bike_edge::Error;
@@ -18,13 +19,13 @@ pub use flags::Overrides;
 const EXAMPLES: &str = "\
 Examples:
   bike-edge classify clip.mp4                          the action in this clip, when, and why
-  bike-edge classify *.mp4 --json > answers.jsonl      one JSON object per clip
+  bike-edge classify *.mp4 --json > answers.jsonl      one JSON line per clip
   bike-edge classify clip.mp4 --categories 'riding a bicycle,driving a car'
   bike-edge watch clip.mp4                             events in the clip, with start and end
   ffmpeg -i rtsp://camera/1 -pix_fmt yuv420p -f yuv4mpegpipe - | bike-edge watch -
   bike-edge run --config bike-edge.toml                report events of many cameras, as a service
   bike-edge bundle inspect embedded --lexicon bicycle  phrases that can be used as categories
-  bike-edge doctor                                     what this machine has
+  bike-edge doctor                                     CPU, cameras and programs of this machine
 
 Exit codes: 0 success, 1 finished with failures (such as some of several inputs), 2 wrong usage,
 3 an input cannot be read, 4 a bundle cannot be used or fails a check, 5 output cannot be written,
@@ -62,7 +63,7 @@ pub enum ColorWhen {
     Never,
 }
 
-/// How much is printed on stderr besides log lines.
+/// How much is printed on stderr in addition to log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
     /// No progress.
@@ -93,13 +94,18 @@ impl Cli {
         }
     }
 
+    /// Returns whether the settings come from a configuration file instead of flags.
+    pub fn reads_configuration(&self) -> bool {
+        matches!(self.command, Command::Run(_) | Command::CheckConfig { .. })
+    }
+
     /// How much is printed on stderr.
     pub fn verbosity(&self) -> Verbosity {
         if self.quiet { Verbosity::Quiet } else { Verbosity::Normal }
     }
 }
 
-/// Names the flag that gave a setting, where there is one: `tau: ...` becomes `--tau: ...`.
+/// Replaces the name of a setting by its flag, if it has one: `tau: ...` becomes `--tau: ...`.
 pub fn name_flag(error: Error) -> Error {
     match error {
         Error::Setting { setting, problem, remedy } => {
@@ -107,7 +113,7 @@ pub fn name_flag(error: Error) -> Error {
             let (problem, remedy) = (flags::name_flags(&problem), flags::name_flags(&remedy));
             Error::Setting { setting, problem, remedy }
         }
-        // A remedy may name a setting that is not the cause, such as `timeout_s` for a silent pipe.
+        // A remedy may name a setting other than the cause, such as `timeout_s` for a silent pipe.
         Error::Input { input, problem } => Error::Input { input, problem: flags::name_flags(&problem) },
         other => other,
     }

@@ -20,10 +20,10 @@ use super::support::load_engine;
 use crate::cli::{BenchArgs, Verbosity};
 use crate::config::CommandSettings;
 
-/// The clip that is decoded if none is named.
+/// The default clip.
 const EMBEDDED_CLIP: &[u8] = include_bytes!("../../tests/data/clip.mp4");
 
-/// Runs before anything is counted, in which caches fill and clock rates rise.
+/// Minimum number of warm-up runs, in which caches fill and clock rates rise.
 const WARM_UP: usize = 3;
 
 /// Speed of this machine; the JSON of `bench --json`, schema 1 (docs/output.md).
@@ -36,7 +36,7 @@ struct Report {
     categories: usize,
     runs: usize,
     stages: Stages,
-    /// Frames per second through all stages, one after the other.
+    /// Frames per second if all stages run in sequence.
     fps: f64,
     /// Peak memory, MB.
     rss_mb: Option<f64>,
@@ -78,7 +78,7 @@ struct Times {
     attributes: Vec<Duration>,
 }
 
-/// Decodes, cuts, encodes and scores frame after frame, timing each stage.
+/// Decodes, crops, encodes and scores frames, and measures the time of each stage.
 pub fn run(args: &BenchArgs, verbosity: Verbosity) -> Result<ExitCode> {
     check_range("--runs", args.runs, 1..=100_000, "a number")?;
     let settings = CommandSettings::resolve(args.settings.table()?, None)?;
@@ -100,7 +100,7 @@ pub fn run(args: &BenchArgs, verbosity: Verbosity) -> Result<ExitCode> {
             Some(frame) => frame,
             None => {
                 stream = clip.open(&settings.source)?;
-                let empty = || Error::input(clip.name(), "no frame in it can be decoded");
+                let empty = || Error::input(clip.name(), "no frame can be decoded");
                 stream.first_at_or_after(0.0)?.ok_or_else(empty)?
             }
         };
@@ -129,7 +129,7 @@ pub fn run(args: &BenchArgs, verbosity: Verbosity) -> Result<ExitCode> {
 
 fn step(recognizer: &mut Recognizer, stamp: FrameStamp, embedding: &Embedding) -> Result<Duration> {
     let started = Instant::now();
-    recognizer.push(stamp, &embedding.video, embedding.own_attribute())?;
+    recognizer.push(stamp, &embedding.video, embedding.separate_attribute())?;
     recognizer.scores()?;
     Ok(started.elapsed())
 }
@@ -158,7 +158,7 @@ fn report(engine: &Engine, times: Times, runs: usize, load: Duration) -> Report 
     }
 }
 
-/// The clip that is decoded again and again.
+/// The clip, which is decoded repeatedly.
 enum Clip<'a> {
     Named(&'a OsStr),
     Embedded(tempfile::NamedTempFile),

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use bike_edge::Result;
-use bike_edge::bundle::{self, Bundle, BundleRef, Overwrite};
+use bike_edge::bundle::{self, Bundle, BundleRef};
+use bike_edge::io::IfExists;
 use bike_edge::output::{JsonLines, output_error};
 
 use crate::cli::BundleCommand;
@@ -24,12 +25,12 @@ pub fn run(command: &BundleCommand) -> Result<ExitCode> {
         }
         BundleCommand::Verify { bundle } => verify(&BundleRef::from(bundle.as_os_str())),
         BundleCommand::Pack { dir, file, force } => {
-            let overwrite = if *force { Overwrite::Replace } else { Overwrite::Never };
-            bundle::pack(&BundleRef::from(dir.as_os_str()), file, overwrite)?;
+            let if_exists = if *force { IfExists::Replace } else { IfExists::Fail };
+            bundle::pack(&BundleRef::from(dir.as_os_str()), file, if_exists)?;
             Ok(ExitCode::SUCCESS)
         }
         BundleCommand::Unpack { file, dir } => {
-            bundle::unpack(&BundleRef::from(file.as_os_str()), dir, Overwrite::Never)?;
+            bundle::unpack(&BundleRef::from(file.as_os_str()), dir, IfExists::Fail)?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -10,7 +10,8 @@ use super::support::{ReportFile, load_engine};
 use crate::cli::{CalibrateArgs, Verbosity};
 use crate::config::CommandSettings;
 
-/// Runs every clip by itself, and sets thresholds between those that show a category and those that do not.
+/// Runs every clip as a separate stream. Sets thresholds between the clips that show a category and the clips that do
+/// not.
 pub fn run(args: &CalibrateArgs, verbosity: Verbosity) -> Result<ExitCode> {
     check_range("--max-clip", args.max_clip, 0.1..=3600.0, "seconds")?;
     let output = ReportFile::create("--out", &args.out)?;

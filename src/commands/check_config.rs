@@ -10,8 +10,8 @@ use bike_edge::{Error, Result};
 use crate::config::{Credentials, effective_settings, read_service_settings};
 use crate::service;
 
-/// Reads a configuration as the service does, with its bundle, categories and events, and prints the settings with the
-/// place that each value comes from.
+/// Checks a configuration as the service does, with its bundle, categories and events, and prints the settings with the
+/// origin of each value.
 pub fn run(file: &Path) -> Result<ExitCode> {
     if !file.exists() {
         let problem = "there is no such file; name one: bike-edge check-config FILE";

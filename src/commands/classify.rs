@@ -17,10 +17,10 @@ use super::support::{ProgressBar, load_engine};
 use crate::cli::{ClassifyArgs, Verbosity};
 use crate::config::CommandSettings;
 
-/// Crops to encode from which on a progress bar is shown.
+/// Minimum number of crops for a progress bar.
 const MANY_CROPS: usize = 24;
 
-/// Answers each input in turn. An input that fails is reported, and the others continue.
+/// Classifies one input after another. If an input fails, the error is logged and the next input follows.
 pub fn run(args: &ClassifyArgs, verbosity: Verbosity) -> Result<ExitCode> {
     if args.top == 0 {
         return Err(Error::Usage("--top 0: give the number of categories to show, 1 or more".into()));
@@ -48,7 +48,7 @@ pub fn run(args: &ClassifyArgs, verbosity: Verbosity) -> Result<ExitCode> {
             }
             Err(error) => return Err(error),
         }
-        // Only the first answer includes the time of loading.
+        // Only the first answer includes the loading time.
         load_ms = 0.0;
     }
     Ok(match failed.len() {
@@ -91,7 +91,7 @@ fn classify(
     answer(classifier, &scores, input, args, load_ms)
 }
 
-/// Turns the scores of a clip into an answer: the best categories, the winner's saliency, attributes.
+/// Converts the scores of a clip to an answer: the best categories, the saliency of the winner, attributes.
 fn answer(
     classifier: &mut ClipClassifier,
     scores: &ClipScores,

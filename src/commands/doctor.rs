@@ -1,4 +1,4 @@
-//! `doctor`: shows what this machine has, and compares it with a board profile.
+//! `doctor`: shows the hardware and software of this machine, and compares it with a board profile.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -32,7 +32,7 @@ struct Report {
     bundle: std::result::Result<String, String>,
 }
 
-/// Prints what there is, and what is missing.
+/// Prints what was found and what is missing.
 pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let bundle = Bundle::open(&BundleRef::Embedded);
     let bundle = bundle.map(|b| format!("{} {}", b.manifest.name, b.manifest.version)).map_err(|e| e.to_string());
@@ -55,12 +55,12 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     } else {
         print(&report).map_err(output_error)?;
     }
-    // A profile that was given is a requirement; the detected one is only a hint.
+    // A profile from the command line is a requirement; the detected one is only informative.
     let fits = args.profile == "auto" || report.fit.is_met();
     Ok(if bundle_works && fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The profile is a flag here, and a key in a configuration.
+/// Names the flag: in a configuration the profile is a key.
 fn name_profile(error: Error) -> Error {
     match error {
         Error::Setting { problem, remedy, .. } => Error::setting("--profile", problem, remedy),
@@ -148,7 +148,7 @@ impl ProfileFit {
         Ok(Self { profile: name, checks: checks(&needs, threads, hot_c, machine), title: needs.title })
     }
 
-    /// Whether all requirements are met.
+    /// Returns whether all requirements are met.
     fn is_met(&self) -> bool {
         self.checks.iter().all(|check| check.met)
     }
@@ -187,7 +187,7 @@ fn checks(needs: &MachineNeeds, threads: Option<usize>, hot_c: Option<f64>, mach
         None => check(
             "heat",
             needs.throttles_c.is_none(),
-            "there is no thermal zone; the governor can use the load only".into(),
+            "there is no thermal zone; the governor can use only the load".into(),
         ),
         Some(now) => {
             let limit = hot_c.unwrap_or(GovernorSpec::default().hot_c);

@@ -16,7 +16,7 @@ use super::support::{ProgressBar, ReportFile, load_engine};
 use crate::cli::{EvalArgs, Verbosity};
 use crate::config::CommandSettings;
 
-/// Figures over a list; the JSON of `eval --json`, schema 1 (docs/output.md).
+/// Results for a list; the JSON of `eval --json`, schema 1 (docs/output.md).
 #[derive(Serialize)]
 struct Report {
     schema: u32,
@@ -27,7 +27,8 @@ struct Report {
     seconds: f64,
 }
 
-/// Ranks every clip of the list. Clips that cannot be read are counted and listed, and do not stop the run.
+/// Ranks every clip of the list. Clips that cannot be read are counted and listed; they do not stop the
+/// command.
 pub fn run(args: &EvalArgs, verbosity: Verbosity) -> Result<ExitCode> {
     let started = Instant::now();
     let settings = CommandSettings::resolve(args.settings.table()?, None)?;

@@ -1,4 +1,5 @@
-//! `eval-events`: measures how well events fit, and what the gate changes, on streams concatenated from labelled clips.
+//! `eval-events`: measures precision and recall of events, and the effect of the gate, on streams concatenated from
+//! labelled clips.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use super::support::{ReportFile, load_engine};
 use crate::cli::{EvalEventsArgs, Verbosity};
 use crate::config::CommandSettings;
 
-/// Figures over all streams; the JSON of `eval-events --json`, schema 1 (docs/output.md).
+/// Results for all streams; the JSON of `eval-events --json`, schema 1 (docs/output.md).
 #[derive(Serialize)]
 struct Report {
     schema: u32,
@@ -27,7 +28,7 @@ struct Report {
     figures: EventEvaluationReport,
 }
 
-/// Concatenates streams, runs them with the gate and without it, and compares.
+/// Concatenates streams, runs them with and without the gate, and compares the results.
 pub fn run(args: &EvalEventsArgs, verbosity: Verbosity) -> Result<ExitCode> {
     check_range("--max-clip", args.max_clip, 0.1..=3600.0, "seconds")?;
     check_range("--hold", args.hold, 0.0..=3600.0, "seconds")?;
@@ -63,7 +64,7 @@ pub fn run(args: &EvalEventsArgs, verbosity: Verbosity) -> Result<ExitCode> {
     Ok(if is_good_enough(args, &report.figures.events) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Checks the minimum figures, and logs each one that is missed.
+/// Checks the required precision and recall. Logs an error for each that is not reached.
 fn is_good_enough(args: &EvalEventsArgs, measures: &Measures) -> bool {
     let reaches = |name: &str, min: Option<f64>, reached: Option<f64>| {
         let enough = min.is_none_or(|min| reached.is_some_and(|reached| reached >= min));

@@ -1,4 +1,4 @@
-//! `completions` and `man`: generated from the definition of the command line.
+//! `completions` and `man`: generate shell completions and man pages from the definition of the command line.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -20,16 +20,23 @@ pub fn print_completions(shell: Shell) -> Result<ExitCode> {
     };
     let mut text = Vec::new();
     clap_complete::generate(generator, &mut Cli::command(), "bike-edge", &mut text);
-    print(&text)
+    print(&bash_labels(text))
+}
+
+/// Makes the labels of the bash completions consistent: clap_complete writes the hyphen of the program's name in two
+/// ways.
+fn bash_labels(text: Vec<u8>) -> Vec<u8> {
+    String::from_utf8(text)
+        .map_or_else(|e| e.into_bytes(), |text| text.replace("bike__subcmd__edge", "bike__edge").into())
 }
 
 /// Prints the man page of the program or of one of its commands.
-pub fn print_page(command: Option<&str>) -> Result<ExitCode> {
-    let mut program = Cli::command();
+pub fn print_page(command: &str) -> Result<ExitCode> {
+    let mut program = Cli::command().disable_help_subcommand(true);
     program.build();
     let named = match command {
-        None => program,
-        Some(name) => find(&program, name)?.clone(),
+        "" => program,
+        name => find(&program, name)?.clone(),
     };
     let text = page(named).map_err(|e| Error::Internal(format!("the man page cannot be generated: {e}")))?;
     print(&text)
@@ -67,7 +74,7 @@ fn page(command: Command) -> std::io::Result<Vec<u8>> {
     if let Some(examples) = examples {
         writeln!(text, ".SH NOTES\n.nf")?;
         for line in examples.lines() {
-            // A dot or quote at the start of a line, and every backslash and hyphen, mean something to roff.
+            // A dot or quote at the start of a line, and every backslash and hyphen, are special in roff.
             writeln!(text, "\\&{}", line.replace('\\', "\\e").replace('-', "\\-"))?;
         }
         writeln!(text, ".fi")?;
@@ -84,6 +91,18 @@ fn print(text: &[u8]) -> Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_state_of_the_bash_completions_has_its_case() {
+        let mut text = Vec::new();
+        clap_complete::generate(Generator::Bash, &mut Cli::command(), "bike-edge", &mut text);
+        let text = String::from_utf8(bash_labels(text)).unwrap();
+        let states: Vec<_> = text.lines().filter_map(|line| line.trim().strip_prefix("cmd=\"")).collect();
+        assert!(states.len() > 10);
+        for state in states.iter().map(|state| state.trim_end_matches('"')).filter(|state| !state.is_empty()) {
+            assert!(text.lines().any(|line| line.trim() == format!("{state})")), "{state} has no case");
+        }
+    }
 
     #[test]
     fn every_command_has_a_page_with_its_examples_line_by_line() {

@@ -21,14 +21,14 @@ use bike_edge::{Error, Result};
 use crate::cli::{Cli, Command};
 use crate::service;
 
-/// The environment variable that names the integer kernel to use instead of the best one for this processor, for tests and
+/// The environment variable that selects the int8 kernel instead of the best one for this processor, for tests and
 /// comparisons.
 const KERNEL_VARIABLE: &str = "BIKE_EDGE_KERNEL";
 
-/// Runs the command that was typed.
+/// Runs the given command.
 ///
 /// # Errors
-/// What the command could not do, as one sentence.
+/// The error of the command.
 pub fn run(cli: Cli) -> Result<ExitCode> {
     let verbosity = cli.verbosity();
     if let Some(kernel) = std::env::var_os(KERNEL_VARIABLE) {
@@ -48,6 +48,6 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Camera(command) => camera::run(&command),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions { shell } => man::print_completions(shell),
-        Command::Man { command } => man::print_page(command.as_deref()),
+        Command::Man { command } => man::print_page(&command.join("-")),
     }
 }

@@ -1,9 +1,9 @@
-//! What several commands share: progress bars, loading the model, and the file that a command writes at its end.
+//! Shared by several commands: progress bars, loading the model, and the file that a command writes at its end.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::path::Path;
 
-use bike_edge::io::{AtomicFile, Durability, Existing, folder_of};
+use bike_edge::io::{AtomicFile, Durability, IfExists, folder_of};
 use bike_edge::pipeline::{Engine, ModelSpec};
 use bike_edge::{Error, Result};
 use indicatif::ProgressStyle;
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::cli::Verbosity;
 
-/// Category texts from which on encoding them shows a progress bar.
+/// Minimum number of category texts for a progress bar.
 const MANY_TEXTS: usize = 8;
 
 /// Loads the model, with a progress bar if many categories are encoded.
@@ -20,8 +20,8 @@ pub(super) fn load_engine(model: &ModelSpec, verbosity: Verbosity) -> Result<Eng
     Engine::load_with_progress(model, &mut |done, all| bar.set(done, all))
 }
 
-/// A file named by a flag. It is created before the work, so that a place that cannot be written is reported before hours
-/// are spent.
+/// A file named by a flag. It is created before the work, so that a path that is not writable is reported at once and
+/// not after hours of work.
 pub(super) struct ReportFile<'a> {
     flag: &'static str,
     path: &'a Path,
@@ -37,19 +37,19 @@ impl<'a> ReportFile<'a> {
         }
         let failed = |e: std::io::Error| {
             let (folder, kind) = (folder_of(path).display(), e.kind());
-            Error::Output(format!("{flag} {}: {folder} cannot be written to ({kind})", path.display()))
+            Error::Output(format!("{flag} {}: {folder} is not writable ({kind})", path.display()))
         };
         Ok(Self { flag, path, file: AtomicFile::create(path).map_err(failed)? })
     }
 
-    /// Writes the text and moves the file to its place.
+    /// Writes the text and renames the temporary file.
     ///
     /// # Errors
-    /// [`Error::Output`] if the disk is full or gone.
+    /// [`Error::Output`] for any I/O error.
     pub fn write(mut self, text: &[u8]) -> Result<()> {
         let failed = |e: std::io::Error| Error::Output(format!("{} {}: {e}", self.flag, self.path.display()));
         self.file.write_all(text).map_err(failed)?;
-        self.file.commit(Existing::Replace, Durability::PowerCuts).map_err(failed)
+        self.file.commit(IfExists::Replace, Durability::PowerCuts).map_err(failed)
     }
 
     /// Writes an object as JSON.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bike_edge::picture::ViewSpec;
+use bike_edge::picture::PictureTransform;
 use bike_edge::preprocess::RegionSpec;
 use bike_edge::source::{CaptureRequest, LiveOptions, ReadSpec, SourceOptions, is_camera};
 use bike_edge::{Error, Result};
@@ -12,51 +12,51 @@ use toml::Table;
 use super::secret::{Address, Credentials, read_address, read_credential};
 use super::spec_table::{check_keys, keys_of, take_spec};
 
-/// Which camera is meant.
+/// Name and address of a camera.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct CameraIdentity {
     /// Its name in events, metrics and logs.
     pub name: String,
-    /// A device, an address or a named pipe.
+    /// A device, a URL or a named pipe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// A file that contains the address.
+    /// A file that contains the URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url_file: Option<PathBuf>,
-    /// A systemd credential that contains the address.
+    /// A systemd credential that contains the URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url_credential: Option<String>,
 }
 
-/// A camera and how it is read: one `[[camera]]` of the configuration, `[camera_defaults]` under it.
+/// A camera and how it is read: one `[[camera]]` of the configuration, merged over `[camera_defaults]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CameraSettings {
     /// Its name in events, metrics and logs.
     pub name: String,
-    /// Where it is.
+    /// Its device, named pipe or URL.
     pub address: Address,
     /// The file that the address was read from.
     pub address_from: Option<PathBuf>,
     /// The mode that is requested from its driver.
     pub capture: CaptureRequest,
     /// Masks and rotation, applied before anything else reads the picture.
-    pub view: ViewSpec,
+    pub transform: PictureTransform,
     /// The region that is analysed, and how it becomes square.
     pub region: RegionSpec,
     /// How it is read.
     pub read: ReadSpec,
 }
 
-/// The keys that `[camera_defaults]` may have too; the others belong to one camera.
-const OWN_KEYS: [&str; 6] = ["name", "source", "url_file", "url_credential", "roi", "masks"];
+/// Keys that belong to one camera and may not be in `[camera_defaults]`.
+const PER_CAMERA_KEYS: [&str; 6] = ["name", "source", "url_file", "url_credential", "roi", "masks"];
 
 /// Returns all keys of `[[camera]]`.
 pub(super) fn camera_keys() -> Vec<&'static str> {
     let parts = [
         keys_of::<CameraIdentity>(),
         keys_of::<CaptureRequest>(),
-        keys_of::<ViewSpec>(),
+        keys_of::<PictureTransform>(),
         keys_of::<RegionSpec>(),
         keys_of::<ReadSpec>(),
     ];
@@ -66,7 +66,7 @@ pub(super) fn camera_keys() -> Vec<&'static str> {
 
 /// Returns the keys of `[camera_defaults]`.
 pub(super) fn camera_default_keys() -> Vec<&'static str> {
-    camera_keys().into_iter().filter(|key| !OWN_KEYS.contains(key)).collect()
+    camera_keys().into_iter().filter(|key| !PER_CAMERA_KEYS.contains(key)).collect()
 }
 
 impl CameraSettings {
@@ -79,7 +79,7 @@ impl CameraSettings {
         let identity: CameraIdentity = take_spec(section, &mut table)?;
         let camera = Self {
             capture: take_spec(section, &mut table)?,
-            view: take_spec(section, &mut table)?,
+            transform: take_spec(section, &mut table)?,
             region: take_spec(section, &mut table)?,
             read: take_spec(section, &mut table)?,
             name: identity.name.clone(),
@@ -96,9 +96,11 @@ impl CameraSettings {
         Ok(Self { address, ..camera })
     }
 
-    /// Returns how its source is opened. A camera that is missing when the service starts is waited for.
+    /// Returns how its source is opened. If a camera is missing when the service starts, the
+    /// service waits for it.
     pub fn live_options(&self) -> LiveOptions {
-        let source = SourceOptions { read: self.read.clone(), view: self.view.clone(), ..SourceOptions::default() };
+        let source =
+            SourceOptions { read: self.read.clone(), transform: self.transform.clone(), ..SourceOptions::default() };
         LiveOptions { source, capture: self.capture, wait_for_source: true }
     }
 }
@@ -109,8 +111,11 @@ fn check_name(name: &str) -> Result<()> {
     if (1..=64).contains(&name.chars().count()) && name.chars().all(allowed) && name.trim() == name {
         return Ok(());
     }
-    let problem = format!("`{}` is not a name", name.escape_debug());
-    Err(Error::setting("name", problem, "give 1 to 64 letters, digits, and - _ . or spaces within"))
+    let problem = match name {
+        "" => "the camera has no name".to_owned(),
+        name => format!("`{}` is not a name", name.escape_debug()),
+    };
+    Err(Error::setting("name", problem, "give 1 to 64 letters, digits, - _ . and spaces (not at either end)"))
 }
 
 fn find_address(identity: &CameraIdentity, credentials: &Credentials) -> Result<Address> {
@@ -119,7 +124,7 @@ fn find_address(identity: &CameraIdentity, credentials: &Credentials) -> Result<
         (Some(source), None, None) => check_address("source", Address::new(source)),
         (None, Some(path), None) => check_address("url_file", read_address(path)?),
         (None, None, Some(name)) => match credentials {
-            // The placeholder is no address.
+            // The placeholder is not an address.
             Credentials::Placeholder => read_credential(name, credentials),
             Credentials::Folder(_) => check_address("url_credential", read_credential(name, credentials)?),
         },
@@ -134,10 +139,9 @@ fn find_address(identity: &CameraIdentity, credentials: &Credentials) -> Result<
     }
 }
 
-/// The service reads cameras, which produce frames by themselves; a recorded clip would end, and a bare number is a device
-/// only to other programs.
+/// Refuses inputs that are not live: a recorded clip would end. A bare number names a device only in other programs.
 fn check_address(key: &str, address: Address) -> Result<Address> {
-    let remedy = "give a device such as camera:ID or /dev/video0, an address such as rtsp://..., or the whole path of a \
+    let remedy = "give a device such as camera:ID or /dev/video0, a URL such as rtsp://..., or the absolute path of a \
                   named pipe; recorded clips are for `bike-edge watch`";
     let refuse = |problem: &str| Err(Error::setting(key, format!("`{address}` {problem}"), remedy));
     let path = Path::new(address.reveal());
@@ -148,7 +152,7 @@ fn check_address(key: &str, address: Address) -> Result<Address> {
         return refuse("is a file or folder");
     }
     if !path.is_absolute() {
-        return refuse("is not a camera, an address or a whole path");
+        return refuse("is not a camera, a URL or an absolute path");
     }
     Ok(address)
 }
@@ -158,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clips_and_numbers_are_no_cameras() {
+    fn clips_and_numbers_are_not_cameras() {
         for source in ["clip.mp4", "0", "", " ", "/etc/hostname", "/tmp"] {
             assert!(check_address("source", Address::new(source)).is_err(), "{source}");
         }

@@ -1,9 +1,9 @@
-//! The settings of one command: its flags, over a thresholds file.
+//! The settings of one command: its flags, which override a thresholds file.
 
 use std::path::Path;
 
 use bike_edge::events::EventSpec;
-use bike_edge::picture::ViewSpec;
+use bike_edge::picture::PictureTransform;
 use bike_edge::pipeline::{ClipSampling, ClipSpec, GateSpec, ModelSpec, SessionSpec};
 use bike_edge::preprocess::RegionSpec;
 use bike_edge::source::{CaptureRequest, LiveOptions, ReadSpec, SourceOptions};
@@ -11,9 +11,9 @@ use bike_edge::{Error, Result};
 use toml::{Table, Value};
 
 use super::layers::{Layers, Origin};
-use super::spec_table::{read_spec, take_spec};
+use super::spec_table::{check_events, read_spec, take_spec};
 
-/// What the flags of a command set.
+/// The settings of a command.
 #[derive(Clone, Debug)]
 pub struct CommandSettings {
     /// The model.
@@ -35,12 +35,12 @@ pub struct CommandSettings {
 }
 
 impl CommandSettings {
-    /// Resolves the flags, a table of the configuration's keys, over a thresholds file. The section `camera` is that of
-    /// the input.
+    /// Merges the flags, a table of the configuration's keys, with a thresholds file, which they override. The section
+    /// `camera` holds the settings of the input.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the path of a value that a flag gave, [`Error::Input`] with the line of the thresholds
-    /// file.
+    /// [`Error::Setting`] with the path of an invalid value from a flag, [`Error::Input`] with the line of an invalid
+    /// value in the thresholds file.
     pub fn resolve(flags: Table, thresholds: Option<&Path>) -> Result<Self> {
         let mut layers = Layers::default();
         if let Some(thresholds) = thresholds {
@@ -52,9 +52,12 @@ impl CommandSettings {
     }
 
     fn read(mut all: Table) -> Result<Self> {
+        if let Some(Value::Table(events)) = all.get("events") {
+            check_events("events", events)?;
+        }
         let mut camera = remove(&mut all, "camera");
         let read: ReadSpec = take_spec("camera", &mut camera)?;
-        let view: ViewSpec = take_spec("camera", &mut camera)?;
+        let transform: PictureTransform = take_spec("camera", &mut camera)?;
         let settings = Self {
             model: read_spec("model", &remove(&mut all, "model"))?,
             events: read_spec("events", &remove(&mut all, "events"))?,
@@ -62,10 +65,10 @@ impl CommandSettings {
             sampling: read_spec("sampling", &remove(&mut all, "sampling"))?,
             capture: take_spec("camera", &mut camera)?,
             region: take_spec("camera", &mut camera)?,
-            source: SourceOptions { read, view, ..SourceOptions::default() },
+            source: SourceOptions { read, transform, ..SourceOptions::default() },
             layers: Layers::default(),
         };
-        // No flag may get lost between the tables.
+        // Every flag must belong to a spec.
         if let Some(key) = camera.keys().chain(all.keys()).next() {
             return Err(Error::Internal(format!("the setting {key} has no spec")));
         }
@@ -83,7 +86,7 @@ impl CommandSettings {
         ClipSpec { source: self.source.clone(), region: self.region, sampling: self.sampling.clone() }
     }
 
-    /// The settings of the stream of a camera of this name.
+    /// The settings of the stream of the camera with this name.
     pub fn session_spec(&self, camera: &str) -> SessionSpec {
         SessionSpec {
             camera: camera.to_owned(),

@@ -34,7 +34,7 @@ pub fn effective_settings(settings: &ServiceSettings, engine: &Engine) -> Result
     let model = settings.model.effective(manifest);
     let stride = engine.model.stride_s * settings.max_stretch();
     let events = settings.events.resolve(&engine.background(), stride)?;
-    let mut list = Listing { settings, lines: Vec::new() };
+    let mut list = SettingList { settings, lines: Vec::new() };
     list.add("", &keys_of::<TopSpec>(), &top(settings), &|_| "default");
     if let Some(profile) = list.lines.first_mut().filter(|_| settings.layers.profile_is_detected()) {
         profile.origin = "detected".into();
@@ -87,12 +87,12 @@ fn model_origin(key: &str, bundle_stride: Option<f64>) -> &'static str {
     }
 }
 
-struct Listing<'a> {
+struct SettingList<'a> {
     settings: &'a ServiceSettings,
     lines: Vec<EffectiveSetting>,
 }
 
-impl Listing<'_> {
+impl SettingList<'_> {
     fn add(&mut self, section: &str, keys: &[&str], values: &Table, default: &dyn Fn(&str) -> &'static str) {
         for key in keys {
             let path = if section.is_empty() { (*key).to_owned() } else { format!("{section}.{key}") };
@@ -101,7 +101,7 @@ impl Listing<'_> {
         }
     }
 
-    /// Replaces an empty list of categories by the number of the bundle's.
+    /// Replaces an empty list of categories by a note with the number of the bundle's categories.
     fn describe_categories(&mut self, engine: &Engine) {
         let all = engine.categories().len();
         if let Some(line) =
@@ -113,7 +113,7 @@ impl Listing<'_> {
 
     fn add_camera(&mut self, section: &str, keys: &[&str], camera: &CameraSettings) -> Result<()> {
         let mut values = table(&camera.capture)?;
-        values.extend(table(&camera.view)?);
+        values.extend(table(&camera.transform)?);
         values.extend(table(&camera.region)?);
         values.extend(table(&camera.read)?);
         values.insert("name".into(), camera.name.clone().into());
@@ -135,7 +135,7 @@ fn value_or_note(values: &Table, key: &str) -> Result<String, String> {
     values.get(key).map(display).ok_or_else(|| "is not set".into())
 }
 
-/// Returns the built-in default of a key, as text for people; `None` if it has no fixed default.
+/// Returns the built-in default of a key, as readable text; `None` if it has no fixed default.
 pub fn builtin_default(path: &str) -> Option<String> {
     let (section, key) = path.rsplit_once('.')?;
     let values = match section {
@@ -162,14 +162,14 @@ pub fn builtin_default(path: &str) -> Option<String> {
 /// Returns the defaults of all keys of a camera.
 pub(super) fn camera_defaults() -> Result<Table> {
     let mut values = table(&CaptureRequest::default())?;
-    values.extend(table(&bike_edge::picture::ViewSpec::default())?);
+    values.extend(table(&bike_edge::picture::PictureTransform::default())?);
     values.extend(table(&RegionSpec::default())?);
     values.extend(table(&ReadSpec::default())?);
     Ok(values)
 }
 
 fn table(spec: &impl Serialize) -> Result<Table> {
-    Table::try_from(spec).map_err(|e| Error::Internal(format!("a setting is no TOML: {e}")))
+    Table::try_from(spec).map_err(|e| Error::Internal(format!("a setting cannot be written as TOML: {e}")))
 }
 
 /// Writes a value as TOML. Numbers that were single precision get the shortest text that reads back as the same number.

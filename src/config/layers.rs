@@ -21,38 +21,39 @@ const MAX_BYTES: u64 = 4 << 20;
 pub enum Origin {
     /// A board profile inside the program.
     Profile(&'static str),
-    /// A file, with its name and text. `section` is the section that all of the file belongs to, if it is a part of one.
+    /// A file. If `section` is given, the whole file belongs to that section.
     File {
         /// Its name in messages.
         name: String,
         /// Its text.
         text: String,
-        /// Such as `events` for a thresholds file.
+        /// The section, such as `events` for a thresholds file.
         section: Option<&'static str>,
     },
     /// The command line.
     Flags,
 }
 
-/// Tables of settings that lie one over another.
+/// Tables of settings that are layered.
 #[derive(Clone, Default)]
 pub struct Layers {
-    /// The lowest first.
+    /// Lowest layer first.
     layers: Vec<(Origin, Table)>,
 }
 
 impl Layers {
-    /// Lays a table over the others.
+    /// Adds a table that overrides the others.
     pub fn push(&mut self, origin: Origin, table: Table) {
         self.layers.push((origin, table));
     }
 
-    /// Lays other layers over these.
+    /// Adds layers that override these.
     pub fn extend(&mut self, others: Self) {
         self.layers.extend(others.layers);
     }
 
-    /// Reads a TOML file and lays it over the others; all of it belongs to `section`, if one is given.
+    /// Reads a TOML file and adds it as a layer that overrides the others. If `section` is given, the whole file
+    /// belongs to that section.
     ///
     /// # Errors
     /// [`Error::Input`] for a file that cannot be read, or is not TOML.
@@ -61,7 +62,7 @@ impl Layers {
         self.push_text(path.display().to_string(), text, section)
     }
 
-    /// Lays the text of a TOML file over the others.
+    /// Adds the text of a TOML file as a layer that overrides the others.
     ///
     /// # Errors
     /// [`Error::Input`] with the line that is not TOML.
@@ -69,7 +70,10 @@ impl Layers {
         let table: Table = toml::from_str(&text).map_err(|e| {
             let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
-            Error::input(format!("{name}:{line}"), redact(&format!("{}; {HELP}", e.message().replace('\n', " "))))
+            Error::input(
+                format!("{name}:{line}"),
+                redact(&format!("{}; check the TOML syntax of this line", e.message().replace('\n', " "))),
+            )
         })?;
         let table = match section {
             Some(section) => Table::from_iter([(section.to_owned(), Value::Table(table))]),
@@ -79,7 +83,7 @@ impl Layers {
         Ok(())
     }
 
-    /// Merges all layers. Tables are joined; other values of an upper layer replace those below.
+    /// Merges all layers. Tables are merged; other values of an upper layer replace those of lower layers.
     pub fn merged(&self) -> Table {
         self.layers.iter().fold(Table::new(), |mut merged, (_, table)| {
             for (section, value) in table.clone() {
@@ -95,20 +99,21 @@ impl Layers {
         })
     }
 
-    /// Returns where the value at a path comes from: `file:line`, a profile or the command line. `None` if no layer has it.
+    /// Returns where the value at a path comes from: `file:line`, a profile or the command line. `None` if no layer has
+    /// it.
     pub fn origin(&self, path: &str) -> Option<String> {
         let (origin, _) = self.layers.iter().rev().find(|(_, table)| contains(table, path))?;
         Some(origin.place(path))
     }
 
-    /// Whether the profile was chosen by the board and not by a file.
+    /// Returns whether the profile was chosen by the board and not by a file.
     pub fn profile_is_detected(&self) -> bool {
         let named = |table: &Table| table.get("profile").and_then(Value::as_str).is_some_and(|name| name != AUTO);
         !self.layers.iter().any(|(_, table)| named(table))
     }
 
-    /// Turns an [`Error::Setting`] into an error at the file and line that gave the value. Errors about the command line
-    /// stay, so that the program can name the flag; so do all other errors.
+    /// Turns an [`Error::Setting`] into an error at the file and line that gave the value. Errors about the command
+    /// line and all other errors are returned unchanged, so that the program can name the flag.
     pub fn locate(&self, error: Error) -> Error {
         let Error::Setting { setting, problem, remedy } = error else { return error };
         let mut layers = self.layers.iter().rev();
@@ -118,13 +123,14 @@ impl Layers {
         match own.or_else(file) {
             Some((Origin::Flags, _)) | None => Error::setting(setting, problem, remedy),
             Some((origin, _)) => {
-                Error::input(origin.place(&setting), redact(&format!("{setting}: {problem}; {remedy}")))
+                let key = origin.own_key(&setting);
+                Error::input(origin.place(&setting), redact(&format!("{key}: {problem}; {remedy}")))
             }
         }
     }
 }
 
-/// Prints the origins only, as the text of a file may contain passwords.
+/// Prints only the origins, because the text of a file may contain passwords.
 impl fmt::Debug for Layers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.layers.iter().map(|(origin, _)| origin.to_string())).finish()
@@ -132,12 +138,20 @@ impl fmt::Debug for Layers {
 }
 
 impl Origin {
+    /// Returns the path of a key within the file: a thresholds file has no `events` section.
+    fn own_key<'a>(&self, path: &'a str) -> &'a str {
+        match self {
+            Self::File { section: Some(section), .. } => {
+                path.strip_prefix(section).and_then(|path| path.strip_prefix('.')).unwrap_or(path)
+            }
+            _ => path,
+        }
+    }
+
     fn place(&self, path: &str) -> String {
         match self {
-            Self::File { name, text, section } => {
-                let prefix = section.map(|section| format!("{section}."));
-                let path = prefix.and_then(|prefix| path.strip_prefix(prefix.as_str())).unwrap_or(path);
-                line_of(text, path).map_or_else(|| name.clone(), |line| format!("{name}:{line}"))
+            Self::File { name, text, .. } => {
+                line_of(text, self.own_key(path)).map_or_else(|| name.clone(), |line| format!("{name}:{line}"))
             }
             other => other.to_string(),
         }
@@ -174,8 +188,8 @@ fn contains(table: &Table, path: &str) -> bool {
     }
 }
 
-/// Returns the line, from 1, of the value at a path such as `camera[0].rate`, or of the closest part of the path that the
-/// file contains. `None` if it contains no part of it.
+/// Returns the line, from 1, of the value at a path such as `camera[0].rate`, or of the closest part of the path that
+/// the file contains. `None` if the file contains no part of the path.
 pub(super) fn line_of(text: &str, path: &str) -> Option<usize> {
     let table = DeTable::parse(text).ok()?;
     let start = find(table.get_ref(), &split(path))?;
@@ -184,26 +198,26 @@ pub(super) fn line_of(text: &str, path: &str) -> Option<usize> {
 
 /// A part of a path.
 #[derive(Debug, PartialEq, Eq)]
-enum Part {
+enum PathPart {
     Key(String),
     Index(usize),
 }
 
 /// Splits `a.b[0]."c d"` into its parts.
-fn split(path: &str) -> Vec<Part> {
+fn split(path: &str) -> Vec<PathPart> {
     let (mut parts, mut rest) = (Vec::new(), path);
     while !rest.is_empty() {
         let end = if let Some(quoted) = rest.strip_prefix('"') {
             let end = quoted.find('"').unwrap_or(quoted.len());
-            parts.push(Part::Key(quoted[..end].to_owned()));
+            parts.push(PathPart::Key(quoted[..end].to_owned()));
             (end + 2).min(rest.len())
         } else if let Some(index) = rest.strip_prefix('[') {
             let end = index.find(']').unwrap_or(index.len());
-            parts.extend(index[..end].parse().ok().map(Part::Index));
+            parts.extend(index[..end].parse().ok().map(PathPart::Index));
             (end + 2).min(rest.len())
         } else {
             let end = rest.find(['.', '[']).unwrap_or(rest.len());
-            parts.push(Part::Key(rest[..end].to_owned()));
+            parts.push(PathPart::Key(rest[..end].to_owned()));
             end
         };
         rest = rest[end..].trim_start_matches('.');
@@ -212,16 +226,16 @@ fn split(path: &str) -> Vec<Part> {
 }
 
 /// Returns where the value begins, or the closest part of its path.
-fn find(table: &DeTable<'_>, path: &[Part]) -> Option<usize> {
-    let (Part::Key(name), rest) = path.split_first()? else { return None };
+fn find(table: &DeTable<'_>, path: &[PathPart]) -> Option<usize> {
+    let (PathPart::Key(name), rest) = path.split_first()? else { return None };
     let (key, value) = table.iter().find(|(key, _)| key.get_ref() == name.as_str())?;
     Some(within(value, rest).unwrap_or(key.span().start))
 }
 
-fn within(value: &Spanned<DeValue<'_>>, path: &[Part]) -> Option<usize> {
+fn within(value: &Spanned<DeValue<'_>>, path: &[PathPart]) -> Option<usize> {
     match path {
         [] => None,
-        [Part::Index(at), rest @ ..] => {
+        [PathPart::Index(at), rest @ ..] => {
             let item = value.get_ref().as_array()?.get(*at)?;
             Some(within(item, rest).unwrap_or(item.span().start))
         }
@@ -242,11 +256,11 @@ mod tests {
     }
 
     #[test]
-    fn upper_layers_replace_values_and_origins_are_known() {
+    fn upper_layers_replace_values_and_origins_are_returned() {
         let layers = layers("[model]\ntau = 0.1\n[events]\non = 0.5\n");
         let merged = layers.merged();
         assert_eq!(merged["model"]["threads"].as_integer(), Some(4));
-        assert_eq!(merged["events"].get("off"), None, "an `off` below belongs to another `on`");
+        assert_eq!(merged["events"].get("off"), None, "a lower `off` belongs to another `on`");
         assert_eq!(layers.origin("model.tau").as_deref(), Some("f.toml:2"));
         assert_eq!(layers.origin("model.threads").as_deref(), Some("profile rpi4"));
         assert_eq!(layers.origin("model.window"), None);

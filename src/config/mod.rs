@@ -1,9 +1,9 @@
-//! Settings: layers of TOML tables, resolved into the library's own specs.
+//! Settings: layers of TOML tables, resolved into the specs of the library.
 //!
-//! Each setting is defined once, in the spec of the library module that uses it, with its default and its range. A board
-//! profile, the service's configuration file, a thresholds file and the flags of a command are tables of the same keys,
-//! which lie one over another ([`Layers`]). The merged table is read into the specs, and a value that cannot be used is
-//! reported at the flag or the line that gave it.
+//! Each setting is defined once, in the spec of the library module that uses it, with its default and its range. A
+//! board profile, the service's configuration file, a thresholds file and the flags of a command are tables of the same
+//! keys, which are layered ([`Layers`](layers::Layers)). The merged table is read into the specs, and an invalid value
+//! is reported with the flag or the line that gave it.
 
 mod camera;
 mod command;

@@ -4,7 +4,7 @@ use bike_edge::{Error, Result};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-/// The profiles in this program, from board/profiles/; `generic` comes last, as it fits every machine.
+/// The profiles in this program, from board/profiles/; `generic` comes last, because it matches every machine.
 const PROFILES: [(&str, &str); 5] = [
     ("rpi4", include_str!("../../board/profiles/rpi4.toml")),
     ("rpi5", include_str!("../../board/profiles/rpi5.toml")),
@@ -13,7 +13,7 @@ const PROFILES: [(&str, &str); 5] = [
     ("generic", include_str!("../../board/profiles/generic.toml")),
 ];
 
-/// Chooses the profile by the name of the board in the device tree.
+/// Selects the profile by the name of the board in the device tree.
 pub(super) const AUTO: &str = "auto";
 
 /// Settings and expectations for a kind of board.
@@ -35,13 +35,13 @@ pub struct MachineNeeds {
     pub title: String,
     /// Texts in /proc/device-tree/model that identify the board.
     pub device_tree: Vec<String>,
-    /// Number of cores.
+    /// Minimum number of cores.
     pub cores: usize,
     /// Memory that the service needs, MiB.
     pub memory_mib: u64,
     /// CPU features that its kernels use.
     pub features: Vec<String>,
-    /// Temperature at which the chip throttles itself, degrees Celsius; absent if that differs between boards.
+    /// Temperature at which the chip starts to throttle, degrees Celsius; absent if it differs between boards.
     pub throttles_c: Option<f64>,
     /// Whether `doctor` should find a GPU.
     pub gpu: bool,
@@ -53,7 +53,7 @@ fn profile_names() -> impl Iterator<Item = &'static str> {
 }
 
 impl Profile {
-    /// Finds a profile by name, or by `board`, the device tree's model, if the name is `auto`.
+    /// Finds a profile by name. If the name is `auto`, finds it by `board`, the model in the device tree.
     ///
     /// # Errors
     /// [`Error::Setting`] for a name that does not exist.

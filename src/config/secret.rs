@@ -1,4 +1,4 @@
-//! Addresses, which may contain passwords, and the files and systemd credentials that they are read from.
+//! Addresses of cameras, which may contain passwords, and the files and systemd credentials that contain them.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 use bike_edge::io::{read_text, redact};
 use bike_edge::{Error, Result};
 
-/// Longest file that an address is read from, in bytes.
+/// Largest file that an address is read from, in bytes.
 const MAX_SECRET: u64 = 4096;
 
-/// Ends messages about a file with an address.
-const HINT: &str = "the file should contain one address on one line";
+/// Ends messages about a file with a URL.
+const HINT: &str = "the file should contain one URL on one line";
 
-/// A device, file or address. Prints itself without credentials, in every format.
+/// The address of a camera: a device, a named pipe or a URL. Formatting it never prints credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address(OsString);
 
 impl Address {
-    /// Takes an address as it was given.
+    /// Creates an address from the text of a setting.
     pub fn new(text: impl Into<OsString>) -> Self {
         Self(text.into())
     }
@@ -46,16 +46,16 @@ impl fmt::Debug for Address {
     }
 }
 
-/// Where systemd credentials are.
+/// Where systemd credentials are read from.
 pub enum Credentials {
-    /// In this folder; without one there are none.
+    /// In this folder; `None` if there are none.
     Folder(Option<OsString>),
-    /// Only the service is given them, and this process is not the service: a placeholder stands for each.
+    /// Unavailable outside the service; placeholders are used.
     Placeholder,
 }
 
 impl Credentials {
-    /// The credentials of this process, which is the service.
+    /// The credentials of this process if it is the service.
     pub fn of_service() -> Self {
         Self::Folder(std::env::var_os("CREDENTIALS_DIRECTORY"))
     }
@@ -64,7 +64,7 @@ impl Credentials {
     pub fn for_check() -> Self {
         match Self::of_service() {
             Self::Folder(None) => Self::Placeholder,
-            own => own,
+            folder => folder,
         }
     }
 }
@@ -94,15 +94,14 @@ pub(super) fn read_credential(name: &str, credentials: &Credentials) -> Result<A
         Credentials::Folder(None) => Err(Error::setting(
             key,
             "there is no $CREDENTIALS_DIRECTORY",
-            format!("start the service by systemd with LoadCredential={name}:FILE, or use url_file"),
+            format!("start the service with systemd and LoadCredential={name}:FILE, or use url_file"),
         )),
         Credentials::Placeholder => Ok(Address::new(format!("credential {name}, which only the service can read"))),
     }
 }
 
 fn address_in(path: &Path) -> Result<Address, String> {
-    let text =
-        read_text(path, MAX_SECRET, "it is too long for an address").map_err(|e| format!("cannot be read: {e}"))?;
+    let text = read_text(path, MAX_SECRET, "it is too long for a URL").map_err(|e| format!("cannot be read: {e}"))?;
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     match (lines.next(), lines.next()) {
         (Some(address), None) => Ok(Address::new(address)),

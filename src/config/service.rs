@@ -1,4 +1,4 @@
-//! The settings of the service: a configuration file over a board profile.
+//! The settings of the service: a configuration file, which overrides a board profile.
 
 use std::path::{Path, PathBuf};
 
@@ -15,12 +15,12 @@ use super::camera::{CameraSettings, camera_default_keys, camera_keys};
 use super::layers::{Layers, Origin};
 use super::profile::{AUTO, Profile};
 use super::secret::Credentials;
-use super::spec_table::{check_keys, keys_of, read_spec};
+use super::spec_table::{check_events, check_keys, keys_of, read_spec};
 
 /// More cameras than a board can process.
 const MAX_CAMERAS: usize = 32;
 
-/// Everything that the service needs to know.
+/// All settings of the service.
 #[derive(Clone, Debug)]
 pub struct ServiceSettings {
     /// The board profile.
@@ -29,7 +29,7 @@ pub struct ServiceSettings {
     pub log: LogLevel,
     /// The model.
     pub model: ModelSpec,
-    /// The cameras, at least one, each with a name of its own.
+    /// The cameras, at least one, each with a unique name.
     pub cameras: Vec<CameraSettings>,
     /// When a category becomes an event.
     pub events: EventSpec,
@@ -41,7 +41,7 @@ pub struct ServiceSettings {
     pub outputs: Vec<OutputSpec>,
     /// Where metrics go.
     pub metrics: MetricsSpec,
-    /// What the service reports and keeps.
+    /// Status, restart and state of the service.
     pub health: HealthSpec,
     /// Where each value comes from.
     pub layers: Layers,
@@ -70,10 +70,10 @@ pub(super) struct LogSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricsSpec {
-    /// The text file, for node_exporter's textfile collector or any reader; none without a path.
+    /// The text file, for example for the textfile collector of node_exporter; without it no metrics are written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Seconds between two writes, 1..=86400.
+    /// Seconds between writes, 1..=86400.
     pub interval_s: f64,
 }
 
@@ -81,12 +81,14 @@ pub struct MetricsSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HealthSpec {
-    /// The file for what must survive a restart; by default `$STATE_DIRECTORY/state.json`, and none without that.
+    /// The file of the state that must survive a restart. Default `$STATE_DIRECTORY/state.json`; no file if that
+    /// variable is not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<PathBuf>,
-    /// Seconds between two status lines for systemd, 1..=3600.
+    /// Seconds between status lines for systemd, 1..=3600.
     pub status_s: f64,
-    /// Seconds without a frame of any camera after which the service exits, to be restarted, up to 86400; 0 for never.
+    /// Seconds without a frame from any camera after which the service exits, so that systemd restarts it, up to 86400;
+    /// 0 for never.
     pub exit_without_frames_s: f64,
 }
 
@@ -94,14 +96,14 @@ pub struct HealthSpec {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// Errors only.
+    /// Only errors.
     Error,
-    /// Warnings too.
+    /// Errors and warnings.
     Warn,
-    /// What the service does.
+    /// Also what the service does.
     #[default]
     Info,
-    /// Details.
+    /// Also details.
     Debug,
 }
 
@@ -151,7 +153,7 @@ pub(super) fn sections() -> Vec<(&'static str, Vec<&'static str>)> {
     ]
 }
 
-/// Reads and checks a configuration file, and the addresses that it refers to.
+/// Reads and checks a configuration file and the address files that it names.
 ///
 /// # Errors
 /// [`Error::Input`] with file, line and key, the problem and the remedy.
@@ -181,7 +183,14 @@ fn resolve(own: Layers, credentials: &Credentials) -> Result<ServiceSettings> {
         layers.push(Origin::Profile(profile.name), profile.settings);
         if let Some(thresholds) = &top.thresholds {
             check_absolute("thresholds", Some(thresholds))?;
+            if !thresholds.is_file() {
+                let problem = format!("there is no file {}", thresholds.display());
+                return Err(Error::setting("thresholds", problem, "name a file that `bike-edge calibrate` wrote"));
+            }
             layers.push_file(thresholds, Some("events"))?;
+            if let Some(Value::Table(events)) = layers.merged().get("events") {
+                check_events("events", events).map_err(|e| layers.locate(e))?;
+            }
         }
         Ok(profile.name)
     });
@@ -246,6 +255,7 @@ fn check_sections(table: &Table) -> Result<()> {
         let is_list = matches!(*name, "camera" | "output");
         match (table.get(*name), is_list) {
             (None, _) => {}
+            (Some(Value::Table(section)), false) if *name == "events" => check_events(name, section)?,
             (Some(Value::Table(section)), false) => check_keys(name, section, keys)?,
             (Some(Value::Array(items)), true) => {
                 for (index, item) in items.iter().enumerate() {
@@ -253,7 +263,11 @@ fn check_sections(table: &Table) -> Result<()> {
                     check_keys(&format!("{name}[{index}]"), item, keys)?;
                 }
             }
-            (Some(_), _) => return Err(wrong_form(name, is_list)),
+            (Some(Value::Table(_) | Value::Array(_)), _) => return Err(wrong_form(name, is_list)),
+            (Some(_), _) => {
+                let remedy = format!("write [{name}] and its keys below it");
+                return Err(Error::setting(*name, "a section is expected", remedy));
+            }
         }
     }
     Ok(())
@@ -261,7 +275,7 @@ fn check_sections(table: &Table) -> Result<()> {
 
 fn wrong_form(name: &str, is_list: bool) -> Error {
     if is_list {
-        Error::setting(name, "there can be several of these", format!("write [[{name}]] with two brackets"))
+        Error::setting(name, "this is a list of sections", format!("write [[{name}]] with two brackets"))
     } else {
         Error::setting(name, "there is only one such section", format!("write [{name}] with one bracket"))
     }
@@ -279,7 +293,7 @@ fn top_spec(table: &Table) -> Result<TopSpec> {
     }
 }
 
-/// Reads a section, all defaults if it is missing.
+/// Reads a section. If it is missing, all values are defaults.
 fn section<T: serde::de::DeserializeOwned>(all: &Table, name: &str) -> Result<T> {
     let empty = Table::new();
     read_spec(name, all.get(name).and_then(Value::as_table).unwrap_or(&empty))
@@ -299,7 +313,7 @@ fn cameras(all: &Table, credentials: &Credentials) -> Result<Vec<CameraSettings>
         let camera = CameraSettings::read(&path, table, credentials).map_err(|e| in_defaults(e, &path, own))?;
         if cameras.iter().any(|other| other.name == camera.name) {
             let problem = format!("another camera is named `{}`", camera.name);
-            return Err(Error::setting(format!("{path}.name"), problem, "give each camera a name of its own"));
+            return Err(Error::setting(format!("{path}.name"), problem, "give each camera a unique name"));
         }
         cameras.push(camera);
     }
@@ -311,7 +325,7 @@ fn cameras(all: &Table, credentials: &Credentials) -> Result<Vec<CameraSettings>
     }
 }
 
-/// Reports a mistake in `[camera_defaults]` there and not at the camera that takes the default.
+/// Reports an error in `[camera_defaults]` at that section and not at the camera that uses the default.
 fn in_defaults(error: Error, path: &str, own: &Table) -> Error {
     let Error::Setting { setting, problem, remedy } = error else { return error };
     let key = setting.strip_prefix(path).and_then(|key| key.strip_prefix('.'));
@@ -321,22 +335,22 @@ fn in_defaults(error: Error, path: &str, own: &Table) -> Error {
     }
 }
 
-/// Reads where events go; stdout if nothing is given.
+/// Reads the outputs; the default is stdout.
 fn outputs(all: &Table) -> Result<Vec<OutputSpec>> {
     let outputs = list(all, "output").enumerate().map(|(index, table)| read_spec(&format!("output[{index}]"), table));
     let outputs: Vec<OutputSpec> = outputs.collect::<Result<_>>()?;
     if outputs.iter().filter(|output| **output == OutputSpec::Stdout).count() > 1 {
-        return Err(Error::setting("output", "stdout is given twice", "leave one of the two out"));
+        return Err(Error::setting("output", "stdout is given twice", "remove one of the two"));
     }
     Ok(if outputs.is_empty() { vec![OutputSpec::default()] } else { outputs })
 }
 
-/// A service is started from any folder, so its files have absolute paths.
+/// Requires absolute paths, because a service may be started in any folder.
 fn check_absolute(key: &str, path: Option<&Path>) -> Result<()> {
     match path {
         Some(path) if !path.is_absolute() => {
             let problem = format!("`{}` is a relative path", path.display().to_string().escape_debug());
-            Err(Error::setting(key, problem, "give the whole path, from /"))
+            Err(Error::setting(key, problem, "give an absolute path"))
         }
         _ => Ok(()),
     }

@@ -1,12 +1,16 @@
-//! Reads specs from TOML tables, and names the key that a mistake is in.
+//! Reads specs from TOML tables. Errors name the key.
 
+use bike_edge::events::{CategorySpec, EventSpec};
 use bike_edge::{Error, Result};
 use serde::de::value::Error as PlainError;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use toml::{Table, Value};
 
-/// Ends the message about a mistake that is not a value out of range.
+/// Ends the message of any configuration error other than a value out of range.
 pub(super) const HELP: &str = "docs/configuration.md lists every key";
+
+/// The keys that belong to no section.
+pub(super) const TOP_KEYS: [&str; 2] = ["profile", "thresholds"];
 
 /// Reads a spec from the table of a section.
 ///
@@ -14,20 +18,20 @@ pub(super) const HELP: &str = "docs/configuration.md lists every key";
 /// [`Error::Setting`] with the path of the key, such as `model.tau`.
 pub(super) fn read_spec<T: DeserializeOwned>(section: &str, table: &Table) -> Result<T> {
     T::deserialize(table.clone()).map_err(|error| {
-        // All keys of a spec are optional, so each one can be tried on its own.
-        let alone = |(key, value): (&String, &Value)| {
+        // All keys of a spec are optional, so each key can be tried separately.
+        let key_error = |(key, value): (&String, &Value)| {
             let one = Table::from_iter([(key.clone(), value.clone())]);
             T::deserialize(one).err().map(|error| (format!("{section}.{key}"), error))
         };
-        let (key, error) = table.iter().find_map(alone).unwrap_or((section.to_owned(), error));
+        let (key, error) = table.iter().find_map(key_error).unwrap_or((section.to_owned(), error));
         let (problem, remedy) = explain(&error.message().replace('\n', " "));
         Error::setting(key, problem, remedy)
     })
 }
 
-/// Turns a message of serde into a problem and a remedy for people who know neither serde nor Rust's types.
+/// Turns a message of serde into a problem and a remedy in words that do not depend on serde or Rust's types.
 fn explain(message: &str) -> (String, String) {
-    // A type of this crate names its remedy itself.
+    // Errors of this crate's own types include a remedy.
     if let Some((problem, remedy)) = message.split_once("; ") {
         return (problem.to_owned(), remedy.to_owned());
     }
@@ -41,19 +45,32 @@ fn explain(message: &str) -> (String, String) {
     let Some((value, expected)) = wrong.and_then(|rest| rest.rsplit_once(", expected ")) else {
         return (message.to_owned(), HELP.to_owned());
     };
-    let expected = match expected {
-        "f32" | "f64" => "a number",
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
-        "i64" => "a whole number",
-        "a boolean" => "true or false",
-        "a string" | "path string" => "a text in quotes",
-        "a sequence" => "a list in [ ]",
+    // serde puts its own type before the value.
+    let kinds = ["floating point ", "integer ", "string ", "boolean "];
+    let value = kinds.iter().find_map(|kind| value.strip_prefix(kind)).unwrap_or(value);
+    let value = match value {
+        "sequence" => "a list",
+        "map" => "a section",
         other => other,
     };
-    (format!("{value} is not {expected}"), format!("give {expected}"))
+    let expected = match expected {
+        "f32" | "f64" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more,",
+        "i64" => "a whole number",
+        "a boolean" => "true or false",
+        "a string" | "path string" | "string only" => "a text in quotes",
+        "a sequence" => "a list in [ ]",
+        "a map" => "a section",
+        other if other.starts_with("struct ") => "a section",
+        other => other,
+    };
+    match value {
+        "unit variant" => (format!("{expected} is expected"), HELP.to_owned()),
+        value => (format!("{expected} is expected, not {value}"), HELP.to_owned()),
+    }
 }
 
-/// Splits off the keys of a spec from a table that holds several specs, and reads it.
+/// Removes the keys of a spec from a table that contains several specs, and reads the spec.
 ///
 /// # Errors
 /// As [`read_spec`].
@@ -65,16 +82,38 @@ pub(super) fn take_spec<T: DeserializeOwned>(section: &str, table: &mut Table) -
 /// Refuses keys that no spec has.
 ///
 /// # Errors
-/// [`Error::Setting`] with the unknown key and the most similar known one.
+/// [`Error::Setting`] with the unknown key and the most similar valid key.
 pub(super) fn check_keys(section: &str, table: &Table, known: &[&str]) -> Result<()> {
     let Some(unknown) = table.keys().find(|key| !known.contains(&key.as_str())) else { return Ok(()) };
     let path = if section.is_empty() { unknown.clone() } else { format!("{section}.{unknown}") };
-    let similar = known.iter().map(|key| (strsim::damerau_levenshtein(key, unknown), key)).min();
-    let remedy = match similar {
-        Some((distance, key)) if distance <= 2 => format!("did you mean `{key}`?"),
+    let similar = known.iter().map(|key| (strsim::normalized_damerau_levenshtein(key, unknown), key));
+    let remedy = match similar.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        _ if !section.is_empty() && TOP_KEYS.contains(&unknown.as_str()) => {
+            "move it above the first [section]".to_owned()
+        }
+        Some((similarity, key)) if similarity >= 0.6 => format!("did you mean `{key}`?"),
         _ => format!("the keys here are {}", known.join(", ")),
     };
     Err(Error::setting(path, "there is no such key", remedy))
+}
+
+/// Checks the keys of an `events` section and of its categories, and the values of each category.
+///
+/// # Errors
+/// [`Error::Setting`] with the path of the key.
+pub(super) fn check_events(section: &str, events: &Table) -> Result<()> {
+    check_keys(section, events, &keys_of::<EventSpec>())?;
+    let Some(Value::Table(categories)) = events.get("category") else { return Ok(()) };
+    for (name, own) in categories {
+        let path = format!("{section}.category.{name:?}");
+        let Value::Table(own) = own else {
+            let remedy = format!("write [{path}] and its keys below it, such as on = 0.5");
+            return Err(Error::setting(path, "a section is expected", remedy));
+        };
+        check_keys(&path, own, &keys_of::<CategorySpec>())?;
+        read_spec::<CategorySpec>(&path, own)?;
+    }
+    Ok(())
 }
 
 /// Returns the keys of a spec.

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::effective::{builtin_default, camera_defaults};
 use super::service::{ServiceSettings, parse_service_settings, sections};
-use super::spec_table::keys_of;
+use super::spec_table::{TOP_KEYS, keys_of};
 use super::{Credentials, service::TopSpec};
 
 const EXAMPLE: &str = include_str!("../../board/bike-edge.toml");
@@ -54,7 +54,8 @@ fn the_example_lists_every_key() {
         assert_eq!(keys(&example[*section]), known.iter().copied().collect(), "[{section}]");
     }
     let all: BTreeSet<&str> = example.keys().map(String::as_str).collect();
-    let known = keys_of::<TopSpec>().into_iter().chain(sections.iter().map(|(name, _)| *name)).collect();
+    assert_eq!(keys_of::<TopSpec>(), TOP_KEYS);
+    let known = TOP_KEYS.into_iter().chain(sections.iter().map(|(name, _)| *name)).collect();
     assert_eq!(all, known);
 }
 
@@ -106,7 +107,7 @@ fn a_profile_lies_under_the_file_and_camera_defaults_under_cameras() {
     let settings = parse(&text).unwrap();
     assert_eq!((settings.profile, settings.model.threads), ("rpi4", Some(4)));
     assert_eq!((settings.governor.hot_c, settings.governor.max_stretch), (70.0, 16.0));
-    let cameras: Vec<_> = settings.cameras.iter().map(|c| (c.view.rotate.degrees(), c.capture.rate)).collect();
+    let cameras: Vec<_> = settings.cameras.iter().map(|c| (c.transform.rotate.degrees(), c.capture.rate)).collect();
     assert_eq!(cameras, [(90, Some(10.0)), (180, Some(5.0))]);
     assert_eq!(settings.layers.origin("governor.hot_c").as_deref(), Some("f.toml:3"));
     assert_eq!(settings.layers.origin("governor.max_stretch").as_deref(), Some("profile rpi4"));
@@ -135,19 +136,27 @@ fn values_that_cannot_be_used_are_refused_with_file_line_and_key() {
         ("[model]\nstride_s = 0.0\n", &["model.stride_s"]),
         ("[model]\ncategories = [\" \"]\n", &["f.toml:2: model.categories:", "empty"]),
         ("[model]\ncategories = [\"a\"]\ncategories_file = \"/x\"\n", &["f.toml:3: model.categories_file:"]),
+        ("[model]\ncategories_file = \"/no/such\"\n", &["f.toml:2: model.categories_file:", "/no/such"]),
         ("profile = \"rpi9\"\n", &["f.toml:1: profile:", "rpi9", "rpi5"]),
         ("profile = 4\n", &["f.toml:1: profile:", "quotes"]),
-        ("thresholds = \"here.toml\"\n", &["f.toml:1: thresholds:", "whole path"]),
-        ("thresholds = \"/no/such.toml\"\n", &["/no/such.toml"]),
+        ("thresholds = \"here.toml\"\n", &["f.toml:1: thresholds:", "absolute path"]),
+        ("thresholds = \"/no/such.toml\"\n", &["f.toml:1: thresholds:", "/no/such.toml"]),
         ("[governor]\nhot_c = 60.0\n", &["governor.cool_c", "below hot_c"]),
         ("[governor]\nresume_load = 0.95\n", &["f.toml:2: governor.resume_load:", "below max_load"]),
         ("[governor]\nmax_stretch = 0.5\n", &["f.toml:2: governor.max_stretch:"]),
         ("[gate]\ndark = 300.0\n", &["f.toml:2: gate.dark:"]),
+        ("[events.category.\"a b\"]\nonn = 1.5\n", &["f.toml:2: events.category.\"a b\".onn:", "did you mean `on`?"]),
+        ("[events]\ncategory = { a = 0.5 }\n", &["f.toml:2: events.category.\"a\":", "a section is expected"]),
+        (
+            "[camera_defaults]\nprofile = \"rpi4\"\n",
+            &["f.toml:2: camera_defaults.profile:", "above the first [section]"],
+        ),
+        ("log = \"info\"\n", &["f.toml:1: log:", "a section is expected"]),
         ("[events]\non = 1.5\n", &["f.toml:2: events.on: 1.5"]),
         ("[events.category.\"a b\"]\non = 1.5\n", &["f.toml:2: events.category.\"a b\".on: 1.5"]),
         ("[model]\nstride_s = 1.0\n[events]\ngap_s = 2.0\n", &["f.toml:4: events.gap_s:", "stride"]),
         ("[[output]]\nkind = \"file\"\n", &["f.toml:1: output[0].path:", "name the file"]),
-        ("[[output]]\nkind = \"file\"\npath = \"events.jsonl\"\n", &["f.toml:3: output[0].path:", "whole path"]),
+        ("[[output]]\nkind = \"file\"\npath = \"events.jsonl\"\n", &["f.toml:3: output[0].path:", "absolute path"]),
         ("[[output]]\nkind = \"file\"\nmax_size = \"lots\"\n", &["f.toml:3: output[0].max_size:", "512M"]),
         ("[[output]]\nkind = \"file\"\npath = \"/e\"\nmax_size = \"1K\"\n", &["output[0].max_size", "64K"]),
         ("[[output]]\nkind = \"file\"\npath = \"/e\"\nfiles = 0\n", &["f.toml:4: output[0].files:"]),
@@ -155,9 +164,9 @@ fn values_that_cannot_be_used_are_refused_with_file_line_and_key() {
         ("[[output]]\n[[output]]\n", &["output", "stdout is given twice"]),
         ("[output]\nkind = \"stdout\"\n", &["f.toml:1: output:", "[[output]] with two brackets"]),
         ("[[model]]\ntau = 0.1\n", &["f.toml:1: model:", "[model] with one bracket"]),
-        ("model = 3\n", &["f.toml:1: model:", "[model]"]),
+        ("model = 3\n", &["f.toml:1: model:", "write [model]"]),
         ("[metrics]\ninterval_s = 0.0\n", &["f.toml:2: metrics.interval_s:"]),
-        ("[health]\nstate = \"here\"\n", &["f.toml:2: health.state:", "whole path"]),
+        ("[health]\nstate = \"here\"\n", &["f.toml:2: health.state:", "absolute path"]),
         ("[log]\nlevel = \"loud\"\n", &["f.toml:2: log.level:", "loud", "info"]),
         ("a = = 1\n", &["f.toml:1: "]),
     ] {

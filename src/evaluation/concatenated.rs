@@ -1,4 +1,4 @@
-//! One stream made of many labelled clips, for measuring events.
+//! Concatenates labelled clips to one stream, for measuring events.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use super::matching::Segment;
 use crate::error::{Error, Result};
 use crate::picture::OwnedPicture;
 use crate::source::{ClipInfo, Frame, SourceOptions, Stream, open_stream};
-use crate::units::Seconds;
+use crate::units::{Seconds, TIME_TOLERANCE_S};
 
 /// Frames per second while a picture is held.
 const HOLD_FPS: f64 = 25.0;
@@ -15,7 +15,7 @@ const HOLD_FPS: f64 = 25.0;
 /// How clips are joined.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConcatenationSpec {
-    /// Seconds after which a clip is cut off.
+    /// Seconds after which a clip is truncated.
     pub max_clip_s: Seconds,
     /// Seconds for which the last sampled picture of a clip is held afterwards.
     pub hold_s: Seconds,
@@ -29,7 +29,7 @@ pub struct ConcatenatedStream {
     clips: std::vec::IntoIter<LabelledClip>,
     options: SourceOptions,
     spec: ConcatenationSpec,
-    part: Part,
+    part: StreamPart,
     segments: Vec<Segment>,
     holds: Vec<(Seconds, Seconds)>,
     /// Stream time at which the current part started.
@@ -42,7 +42,7 @@ pub struct ConcatenatedStream {
     warnings: Vec<String>,
 }
 
-enum Part {
+enum StreamPart {
     Clip(Box<dyn Stream>),
     Hold { picture: OwnedPicture, shown: u64 },
     Between,
@@ -57,7 +57,7 @@ impl ConcatenatedStream {
             clips: clips.into_iter(),
             options,
             spec,
-            part: Part::Between,
+            part: StreamPart::Between,
             segments: Vec::new(),
             holds: Vec::new(),
             part_start: 0.0,
@@ -83,7 +83,7 @@ impl ConcatenatedStream {
         loop {
             let since = t - self.part_start;
             match &mut self.part {
-                Part::Clip(stream) => {
+                StreamPart::Clip(stream) => {
                     let next = match stream.first_at_or_after(since) {
                         Err(Error::Input { input, problem }) => {
                             self.warnings.push(format!("{input}: {problem}"));
@@ -106,14 +106,14 @@ impl ConcatenatedStream {
                     self.end_segment();
                     self.part = match &self.newest {
                         Some((picture, _)) if self.spec.hold_s > 0.0 => {
-                            Part::Hold { picture: picture.clone(), shown: 0 }
+                            StreamPart::Hold { picture: picture.clone(), shown: 0 }
                         }
-                        _ => Part::Between,
+                        _ => StreamPart::Between,
                     };
                 }
-                Part::Hold { picture, shown } => {
-                    // Half a millisecond of tolerance, as every stream allows.
-                    *shown = (*shown).max(((since - 0.0005) * HOLD_FPS).ceil().max(0.0) as u64);
+                StreamPart::Hold { picture, shown } => {
+                    // The same tolerance as in every stream.
+                    *shown = (*shown).max(((since - TIME_TOLERANCE_S) * HOLD_FPS).ceil().max(0.0) as u64);
                     let time = *shown as f64 / HOLD_FPS;
                     *shown += 1;
                     if time < self.spec.hold_s {
@@ -129,9 +129,9 @@ impl ConcatenatedStream {
                     }
                     self.part_start += self.spec.hold_s;
                     self.end_segment();
-                    self.part = Part::Between;
+                    self.part = StreamPart::Between;
                 }
-                Part::Between => {
+                StreamPart::Between => {
                     let Some(clip) = self.clips.next() else { return Ok(false) };
                     self.newest = None;
                     if self.open(&clip.path)? {
@@ -147,11 +147,11 @@ impl ConcatenatedStream {
     fn open(&mut self, path: &Path) -> Result<bool> {
         match open_stream(path.as_os_str(), &self.options) {
             Ok(stream) => {
-                self.part = Part::Clip(stream);
+                self.part = StreamPart::Clip(stream);
                 Ok(true)
             }
             Err(Error::Input { input, problem }) => {
-                self.warnings.push(format!("{input}: {problem}; left out"));
+                self.warnings.push(format!("{input}: {problem}; skipped"));
                 Ok(false)
             }
             Err(other) => Err(other),

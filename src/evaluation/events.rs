@@ -1,4 +1,4 @@
-//! Measures how well events fit and what the gate changes, on streams concatenated from labelled clips.
+//! Measures precision and recall of events and the effect of the gate, on streams concatenated from labelled clips.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use super::labels::LabelledClip;
 use super::matching::{Detection, Measures, Segment, match_events};
 use crate::error::Result;
 use crate::events::Event;
-use crate::pipeline::{Engine, Feed, GateSpec, Observer, Runner, Session, SessionSpec, Update, drive};
+use crate::pipeline::{Engine, GateSpec, Observer, Session, SessionSpec, StreamRunner, StreamSource, Update, drive};
 use crate::pipeline::{GateDecision, Step};
 use crate::recognition::top_n;
 use crate::source::{SourceOptions, Stream};
@@ -22,29 +22,29 @@ pub struct EventEvaluation {
     pub source: SourceOptions,
     /// How clips are joined.
     pub concatenation: ConcatenationSpec,
-    /// Streams to make, each of all clips in an order of its own.
+    /// Streams to make, each of all clips in a different order.
     pub rounds: u64,
-    /// Changes the orders.
+    /// Seed of the orders.
     pub seed: u64,
 }
 
-/// Figures over all streams.
+/// Results for all streams.
 #[derive(Clone, Debug, Serialize)]
 pub struct EventEvaluationReport {
     /// Length of all streams together, seconds.
     pub stream_s: Seconds,
     /// How well events match.
     pub events: Measures,
-    /// What the gate saves and changes.
+    /// The effect of the gate.
     pub gate: GateReport,
-    /// What was lost while reading, one sentence each.
+    /// Losses while reading, one sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Concatenates streams, runs them with the gate and without it, and compares.
+/// Concatenates streams, runs them with and without the gate, and compares the results.
 ///
 /// # Errors
-/// A setting that does not fit, or a network that fails. Clips that cannot be read are left out with a warning.
+/// A setting that does not fit, or a network that fails. Clips that cannot be read are skipped with a warning.
 pub fn evaluate_events(
     engine: &mut Engine,
     clips: &[LabelledClip],
@@ -62,7 +62,7 @@ pub fn evaluate_events(
         let with = run(engine, &mut stream, &evaluation.session, true)?;
         let without = run(engine, &mut ungated, &evaluation.session, false)?;
         effect.add(&with.steps, &without.steps, &stream);
-        // The streams lie one after another, so that all are matched together.
+        // The streams are placed one after another on the time axis, so that all are matched together.
         segments.extend(stream.segments().iter().map(|segment| Segment {
             start: segment.start + stream_s,
             end: segment.end + stream_s,
@@ -126,7 +126,7 @@ fn run(engine: &mut Engine, stream: &mut ConcatenatedStream, spec: &SessionSpec,
     let gate = GateSpec { enabled: gated, ..spec.gate };
     let session = Session::new(engine, &SessionSpec { gate, ..spec.clone() })?;
     let mut recorder = Recorder::default();
-    drive(&mut Runner::new(session, Feed::Recorded(Box::new(stream))), engine, &mut recorder)?;
+    drive(&mut StreamRunner::new(session, StreamSource::Recorded(Box::new(stream))), engine, &mut recorder)?;
     Ok(recorder)
 }
 
@@ -134,7 +134,7 @@ fn ended(event: &Event) -> Option<Detection> {
     event.end.map(|end| Detection { category: event.category, start: event.start, end })
 }
 
-/// Shuffles by Fisher and Yates with a generator that gives the same numbers on every machine.
+/// Shuffles (Fisher-Yates) with a generator that gives the same numbers on every machine.
 fn shuffle<T>(items: &mut [T], seed: u64) {
     let mut state = seed;
     for last in (1..items.len()).rev() {
@@ -163,7 +163,7 @@ impl RecordedStep {
     }
 }
 
-/// Compares runs with the gate and without it.
+/// Compares runs with and without the gate.
 #[derive(Default)]
 pub(super) struct GateEffect {
     encoded: u64,
@@ -174,7 +174,7 @@ pub(super) struct GateEffect {
     changes: Vec<f32>,
 }
 
-/// What the gate saves, and how much it changes the answers: a part of `eval-events --json`.
+/// The encodings that the gate saves, and how much it changes the answers: a part of `eval-events --json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct GateReport {
     /// Steps compared.

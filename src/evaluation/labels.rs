@@ -1,4 +1,4 @@
-//! Lists of labelled clips, in the forms that people have them.
+//! Lists of labelled clips, in common formats.
 
 use std::path::{Path, PathBuf};
 
@@ -16,14 +16,14 @@ const LIST_IN_FOLDER: &str = "clips.csv";
 pub struct LabelledClip {
     /// The clip.
     pub path: PathBuf,
-    /// Numbers of its categories, any of which is right; empty if it shows none of them.
+    /// Numbers of its categories, any of which is correct; empty if it shows none.
     pub categories: Vec<usize>,
 }
 
 /// Reads a list of labelled clips: lines `path frames label` or `path label` as in BIKE's lists, a CSV file with the
 /// columns `path,label`, a folder that contains such a list named `clips.csv`, or a folder with one folder of clips per
-/// category. A label is a category's name or number, several separated by `;`, or `-` or nothing for a clip that shows none
-/// of the categories. Paths start from `root`, by default from the list's own folder.
+/// category. A label is the name or number of a category, several of them separated by `;`, or `-` or empty for a clip
+/// that shows none of the categories. Paths are relative to `root`, by default the folder of the list.
 ///
 /// # Errors
 /// [`Error::Input`] naming the line that cannot be used.
@@ -138,7 +138,7 @@ fn find_category(label: &str, categories: &[String]) -> Result<usize, String> {
         Ok(at) if at < categories.len() => Ok(at),
         Ok(at) => Err(format!("label {at} is past the last category, {}", categories.len() - 1)),
         Err(_) => Err(format!(
-            "`{label}` is no category; see `bike-edge bundle inspect --categories` or give other categories"
+            "`{label}` is not a category; see `bike-edge bundle inspect --categories` or give other categories"
         )),
     }
 }
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(file_names(&clips), [("a.mp4", &[1, 0][..]), ("b.mp4", &[]), ("c.mp4", &[])]);
         std::fs::write(folder.path().join("clips.csv"), "path,label\na.mp4,cooking;flying\n").unwrap();
         let problem = read_labelled_clips(folder.path(), None, &categories()).unwrap_err().to_string();
-        assert!(problem.contains("clips.csv: line 2: `flying` is no category"), "{problem}");
+        assert!(problem.contains("clips.csv: line 2: `flying` is not a category"), "{problem}");
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
     fn a_line_that_cannot_be_used_is_named() {
         let message = read_list("a 1\nb 2\n").unwrap_err().to_string();
         assert!(message.contains("line 2: label 2 is past the last category, 1"), "{message}");
-        assert!(read_list("a flying\n").unwrap_err().to_string().contains("`flying` is no category"));
+        assert!(read_list("a flying\n").unwrap_err().to_string().contains("`flying` is not a category"));
         assert!(read_list("\n").unwrap_err().to_string().contains("lists no clips"));
         assert!(read_list("alone\n").is_err());
     }

@@ -1,4 +1,4 @@
-//! Matches detected events with what a stream showed.
+//! Matches detected events with the labelled segments of a stream.
 
 use serde::Serialize;
 
@@ -7,10 +7,10 @@ use crate::units::{Seconds, median};
 /// An event matches a segment if the time that both cover is at least this share of the time that either covers.
 pub const MIN_OVERLAP: f64 = 0.3;
 
-/// A segment of a stream and what it shows.
+/// A segment of a stream and its categories.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Segment {
-    /// Numbers of its categories, any of which is right; empty for none.
+    /// Numbers of its categories, any of which is correct; empty for none.
     pub categories: Vec<usize>,
     /// Stream time of its start.
     pub start: Seconds,
@@ -116,7 +116,7 @@ mod tests {
         let events = [
             detection(0, 1.0, 10.5),  // matches
             detection(0, 5.0, 9.0),   // the same segment again
-            detection(1, 12.0, 18.0), // nothing was shown
+            detection(1, 12.0, 18.0), // no category was shown
             detection(2, 22.0, 29.0), // matches
             detection(0, 38.0, 39.0), // too little of it
         ];

@@ -1,4 +1,4 @@
-//! Measures answers and events over labelled clips, and finds event thresholds from them.
+//! Measures answers and events on labelled clips, and finds event thresholds from them.
 
 mod concatenated;
 mod events;

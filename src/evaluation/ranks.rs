@@ -1,4 +1,4 @@
-//! Top-1, top-5 and median rank over labelled clips.
+//! Top-1, top-5 and median rank on labelled clips.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::pipeline::ClipClassifier;
 use crate::recognition::top_n;
 use crate::units::median;
 
-/// What ranks the categories of a clip.
+/// The score by which the categories of a clip are ranked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RankBy {
@@ -19,10 +19,10 @@ pub enum RankBy {
     Confidence,
 }
 
-/// Figures over a list of clips.
+/// Results for a list of clips.
 #[derive(Clone, Debug, Serialize)]
 pub struct RankReport {
-    /// Clips that were to be ranked.
+    /// Number of clips to rank.
     pub clips: usize,
     /// Percent of the clips read whose true category ranks first; null if none could be read.
     pub top1: Option<f64>,
@@ -41,7 +41,7 @@ pub struct RankReport {
 pub struct ClipFailure {
     /// The clip.
     pub path: String,
-    /// Why.
+    /// The error.
     pub problem: String,
 }
 
@@ -60,8 +60,8 @@ pub struct ClipRank {
     pub confidence: f64,
 }
 
-/// Ranks every clip that shows a category; clips that show none are skipped. Clips that cannot be read are reported and do
-/// not stop the run. Calls `progress` after each clip.
+/// Ranks every clip that shows a category; clips that show none are skipped. Clips that cannot be read are reported and
+/// do not stop the evaluation. Calls `progress` after each clip.
 ///
 /// # Errors
 /// A network that fails, or a setting that does not fit the bundle.
@@ -111,8 +111,8 @@ pub fn rank_clips(
     })
 }
 
-/// Returns 1 + the number of categories ranked above this one; of equal scores the lower number ranks first, as in a stable
-/// sort.
+/// Returns 1 + the number of categories ranked above this one; of equal scores the lower number ranks first, as in a
+/// stable sort.
 fn rank_of(category: usize, scores: &[f64]) -> usize {
     let own = scores[category];
     1 + scores.iter().enumerate().filter(|&(k, &score)| score > own || (score == own && k < category)).count()

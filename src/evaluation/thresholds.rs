@@ -1,27 +1,29 @@
-//! Event thresholds from labelled clips.
+//! Finds event thresholds from labelled clips.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use super::labels::LabelledClip;
 use crate::error::{Error, Result};
-use crate::pipeline::{Engine, Feed, GateSpec, Observer, Runner, Sampling, Session, SessionSpec, Update, drive};
+use crate::pipeline::{
+    Engine, FrameSelection, GateSpec, Observer, Session, SessionSpec, StreamRunner, StreamSource, Update, drive,
+};
 use crate::source::{SourceOptions, open_stream};
 use crate::units::Seconds;
 
-/// No threshold is lower or higher, whatever the clips show.
+/// Minimum and maximum of a threshold.
 const BOUNDS: (f32, f32) = (0.05, 0.95);
 
 /// How thresholds are found.
 #[derive(Clone, Debug)]
 pub struct Calibration {
-    /// The settings of the stream; its gate is off and its sampling ends with `max_clip_s`.
+    /// The settings of the stream; its gate is off and its selection ends with `max_clip_s`.
     pub session: SessionSpec,
     /// How clips are opened.
     pub source: SourceOptions,
-    /// Seconds after which a clip is cut off.
+    /// Seconds after which a clip is truncated.
     pub max_clip_s: Seconds,
-    /// Clips that must show a category before it gets a threshold of its own.
+    /// Minimum number of clips that must show a category before it gets its own threshold.
     pub min_positives: usize,
 }
 
@@ -41,16 +43,16 @@ pub struct ClipLevels {
 pub fn clip_levels(engine: &mut Engine, clip: &LabelledClip, calibration: &Calibration) -> Result<ClipLevels> {
     let spec = SessionSpec {
         gate: GateSpec { enabled: false, ..GateSpec::default() },
-        sampling: Sampling::StrideUntil(calibration.max_clip_s),
+        selection: FrameSelection::StrideUntil(calibration.max_clip_s),
         ..calibration.session.clone()
     };
     let session = Session::new(engine, &spec)?;
     let stream = open_stream(clip.path.as_os_str(), &calibration.source)?;
     let mut highest = HighestLevels(vec![0.0; engine.categories().len()]);
-    let mut runner = Runner::new(session, Feed::Recorded(stream));
+    let mut runner = StreamRunner::new(session, StreamSource::Recorded(stream));
     drive(&mut runner, engine, &mut highest)?;
     match runner.session().steps() {
-        0 => Err(Error::input(clip.path.display().to_string(), "no frame in it can be decoded")),
+        0 => Err(Error::input(clip.path.display().to_string(), "no frame can be decoded")),
         _ => Ok(ClipLevels { levels: highest.0, categories: clip.categories.clone() }),
     }
 }
@@ -84,7 +86,7 @@ pub fn thresholds_file(
     for category in (0..names.len()).filter(|category| !events.background().contains(&names[*category])) {
         let sample =
             |clip: &ClipLevels| Sample { level: clip.levels[category], positive: clip.categories.contains(&category) };
-        // A clip of several categories needs to raise only one of them; the others are neither missed nor false.
+        // For a clip with several categories one detected category is enough; the others are neither missed nor false.
         let counts = |clip: &&ClipLevels| !clip.categories.contains(&category) || is_best_of_its_own(clip, category);
         all.extend(clips.iter().filter(counts).map(sample));
         let samples: Vec<Sample> = clips.iter().map(sample).collect();
@@ -104,7 +106,7 @@ pub fn thresholds_file(
         global.threshold
     );
     for (category, best) in per_category {
-        // A basic string of TOML may contain whatever a string of JSON may.
+        // Every JSON string is also a basic string of TOML.
         let name = serde_json::to_string(&names[category]).map_err(|e| Error::Internal(format!("JSON: {e}")))?;
         // Writing to a string cannot fail.
         let _ = write!(text, "\n# {}\n[category.{name}]\non = {:.4}\n", describe(&best), best.threshold);
@@ -138,8 +140,8 @@ struct Threshold {
     false_alarms: usize,
 }
 
-/// Returns the threshold of the highest F1, halfway between the samples next to it; of equal ones the highest. `None` if
-/// no positive sample reaches a threshold within the bounds.
+/// Returns the threshold of the highest F1, halfway between the samples next to it; of equal ones the highest. `None`
+/// if no positive sample reaches a threshold within the bounds.
 fn best_threshold(samples: &[Sample]) -> Option<Threshold> {
     let positives = samples.iter().filter(|sample| sample.positive).count();
     let mut sorted = samples.to_vec();

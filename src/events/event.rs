@@ -1,4 +1,4 @@
-//! An event as the tracker reports it.
+//! Reports of events by the tracker.
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ use sha2::{Digest, Sha256};
 use crate::recognition::{Attribute, FrameStamp, MAX_ATTRIBUTES, MAX_WINDOW};
 use crate::units::Seconds;
 
-/// What a report says about an event.
+/// The kind of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventKind {
-    /// The event started, and has lasted for the minimum length.
+    /// The event has started and lasted for the minimum length.
     New,
     /// The event is still open.
     Update,
@@ -70,7 +70,7 @@ pub struct SalientFrame {
 /// A report of an event. All times are stream time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// What is reported.
+    /// The kind of the report.
     pub kind: EventKind,
     /// The id of the event.
     pub id: EventId,

@@ -12,13 +12,13 @@ use crate::units::check_range;
 /// The longest time that any of these settings accepts.
 const MAX_SECONDS: Seconds = 86_400.0;
 
-/// `off` as a share of `on` where `off` is omitted.
+/// `off` as a share of `on` if `off` is omitted.
 const OFF_SHARE: f32 = 0.7;
 
-/// The smallest `gap_s` where it is omitted.
+/// The minimum of `gap_s` if it is omitted.
 const GAP_S: Seconds = 10.0;
 
-/// `gap_s` in strides where it is omitted, if that is longer.
+/// `gap_s` in strides if it is omitted and this is longer.
 const GAP_STRIDES: f64 = 4.0;
 
 /// When categories become events: the `[events]` section of a configuration, and the file that `calibrate` writes.
@@ -39,7 +39,7 @@ pub struct EventSpec {
     /// Seconds between updates of an open event, 0..=86400; 0 turns updates off.
     pub update_s: Seconds,
     /// The longest time between two steps without a break, seconds, 0..=86400 and above the stride. A longer gap ends
-    /// all open events at the step before it. 10 s, or 4 strides where that is longer, if omitted.
+    /// all open events at the step before it. If omitted, 10 s or 4 strides, whichever is longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gap_s: Option<Seconds>,
     /// Categories that mean "nothing of interest". They never start an event, and an event ends when their levels
@@ -83,7 +83,7 @@ pub(super) struct Thresholds {
 }
 
 impl Default for EventSpec {
-    /// The defaults, chosen by the measurements in docs/events.md.
+    /// The defaults, chosen by the measurements in docs/measurements/events.md.
     fn default() -> Self {
         Self {
             smoothing_s: 1.0,
@@ -112,13 +112,21 @@ impl EventSpec {
             off: Some(common.off),
             gap_s: Some(gap_s),
             background: Some(self.background.clone().unwrap_or_else(|| background.to_vec())),
-            category: self.category.iter().map(|(name, own)| (name.clone(), own.over(common).into())).collect(),
+            category: self
+                .category
+                .iter()
+                .map(|(name, own)| (name.clone(), own.with_defaults(common).into()))
+                .collect(),
             ..*self
         };
         resolved.check()?;
         if gap_s <= stride {
-            let problem = format!("{gap_s} is not above the stride, {stride}");
-            return Err(Error::setting("gap_s", problem, "give a time that is longer than the stride"));
+            let problem = format!("{gap_s} is not above the longest stride, {stride}");
+            return Err(Error::setting(
+                "gap_s",
+                problem,
+                "give a longer time; a governor may stretch the stride up to max_stretch times",
+            ));
         }
         Ok(resolved)
     }
@@ -133,7 +141,7 @@ impl EventSpec {
         let common = self.common_thresholds();
         common.check()?;
         for (name, own) in &self.category {
-            own.over(common).check().map_err(|e| e.within(&category_key(name)))?;
+            own.with_defaults(common).check().map_err(|e| e.within(&category_key(name)))?;
         }
         Ok(())
     }
@@ -148,8 +156,8 @@ impl EventSpec {
         self.gap_s.unwrap_or(GAP_S)
     }
 
-    /// Merges two TOML tables of this form; values of `upper` replace those of `lower`, in each category by itself. An
-    /// `on` in `upper` also discards the `off` of `lower`, which was chosen for another `on`.
+    /// Merges two TOML tables of this form; values of `upper` replace those of `lower`, separately for each category.
+    /// An `on` in `upper` also discards the `off` of `lower`, which was chosen for another `on`.
     pub fn merge_tables(lower: &mut Table, mut upper: Table) {
         let categories = upper.remove("category");
         merge_settings(lower, upper);
@@ -170,7 +178,7 @@ impl EventSpec {
     /// Returns the settings of a category.
     pub(super) fn thresholds(&self, category: &str) -> Thresholds {
         let common = self.common_thresholds();
-        self.category.get(category).map_or(common, |own| own.over(common))
+        self.category.get(category).map_or(common, |own| own.with_defaults(common))
     }
 
     fn common_thresholds(&self) -> Thresholds {
@@ -180,8 +188,8 @@ impl EventSpec {
 }
 
 impl CategorySpec {
-    /// Fills in what is omitted from the settings that all categories share.
-    fn over(self, common: Thresholds) -> Thresholds {
+    /// Fills in omitted values from the settings of all categories.
+    fn with_defaults(self, common: Thresholds) -> Thresholds {
         Thresholds {
             smoothing_s: self.smoothing_s.unwrap_or(common.smoothing_s),
             on: self.on.unwrap_or(common.on),
@@ -219,7 +227,7 @@ impl Thresholds {
 }
 
 /// Returns the key of a category's settings. Control characters and quotes in the name are escaped, and a very long
-/// name is cut.
+/// name is truncated.
 pub(super) fn category_key(name: &str) -> String {
     format!("category.\"{}\"", shortened(name))
 }
@@ -267,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upper_table_wins_and_its_on_discards_the_off_below_it() {
+    fn an_upper_table_wins_and_its_on_discards_the_lower_off() {
         let table = |text: &str| toml::from_str::<Table>(text).unwrap();
         let mut merged = table("on = 0.5\noff = 0.1\nbackground = []\n[category.cooking]\non = 0.8\noff = 0.4\n");
         EventSpec::merge_tables(&mut merged, table("on = 0.7\n[category.cooking]\nmin_length_s = 1\n"));

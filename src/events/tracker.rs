@@ -1,21 +1,21 @@
-//! Follows the confidence of every category over time and reports events.
+//! Tracks the confidence of every category over time and reports events.
 
 use super::event::{Event, EventId, EventKind, SalientFrame};
 use super::spec::{EventSpec, Thresholds, category_key, shortened};
 use crate::error::{Error, Result};
 use crate::recognition::{Attribute, FrameStamp, MAX_ATTRIBUTES, MAX_WINDOW, Scores, similar_names};
-use crate::units::Seconds;
+use crate::units::{Seconds, TIME_TOLERANCE_S};
 
-/// The largest number of events that are open at one time. Confidences add up to 1, so more categories can hardly be
-/// above any useful threshold together. An event beyond the limit is not opened, and counted.
+/// The maximum number of events that are open at the same time. Confidences add up to 1, so more categories can hardly
+/// exceed a useful threshold together. Events beyond the limit are not opened, but counted.
 pub const MAX_OPEN: usize = 16;
 
-/// What a step observed.
+/// The observation of a step.
 #[derive(Clone, Copy, Debug)]
 pub enum Observation<'a> {
     /// The scores of the window.
     Scores(&'a Scores),
-    /// A dark or flat picture, which shows nothing: all confidences count as 0.
+    /// A dark or flat picture without visible content: all confidences count as 0.
     Blank,
 }
 
@@ -33,9 +33,6 @@ pub enum BoundaryRule {
 /// The share of the evidence that may lie before an event's start, and after its end. (Compared with taking the frames
 /// that hold half of what the best one holds: F1 .38 instead of .32, each at the best settings of a grid.)
 const MAX_SHARE_OUTSIDE: f32 = 0.1;
-
-/// An event is reported up to this much before its time, because the difference of two times is never exact.
-const TOLERANCE_S: Seconds = 0.0005;
 
 /// Turns scores into events. Allocates nothing after construction.
 #[derive(Debug)]
@@ -72,7 +69,7 @@ struct OpenEvent {
     /// When the level reached `on`.
     reached_on: Seconds,
     start: Seconds,
-    /// The last frame that is known to show the category: the end, if the event ended now.
+    /// The last frame that showed the category: the end, if the event ended now.
     last_shown: Seconds,
     last_reported: Seconds,
     confidence_sum: f64,
@@ -117,8 +114,8 @@ impl Tracker {
         })
     }
 
-    /// Takes one step and returns its reports, ended events first. Steps must come in the order of their times; a step
-    /// that does not is treated as if no time had passed.
+    /// Processes one step and returns its reports, ended events first. Steps must come in the order of their times; a
+    /// step out of order is treated as if no time had passed.
     pub fn step(&mut self, stamp: FrameStamp, observation: Observation<'_>) -> &[Event] {
         self.reports.clear();
         if self.last.is_some_and(|last| stamp.time - last.time > self.gap_s) {
@@ -136,7 +133,7 @@ impl Tracker {
     }
 
     /// Ends all open events, because the stream ended or was interrupted, and returns their reports. A later step
-    /// starts afresh.
+    /// starts with a clean state.
     pub fn finish(&mut self) -> &[Event] {
         self.reports.clear();
         self.end_all();
@@ -253,17 +250,17 @@ impl Tracker {
         }
     }
 
-    /// Reports the events that have lasted long enough as new, and reported ones as updated when it is time.
+    /// Reports the events that have lasted long enough as new, and reported events as updated when an update is due.
     fn report_open(&mut self, stamp: FrameStamp) {
         for open in &mut self.open {
             let kind = if open.id.is_none() {
                 let min_length_s = self.tracks[open.category].thresholds.min_length_s;
-                if stamp.time - open.reached_on < min_length_s - TOLERANCE_S {
+                if stamp.time - open.reached_on < min_length_s - TIME_TOLERANCE_S {
                     continue;
                 }
                 open.id = Some(EventId::new(&self.camera, open.start, &self.names[open.category]));
                 EventKind::New
-            } else if self.update_s > 0.0 && stamp.time - open.last_reported >= self.update_s - TOLERANCE_S {
+            } else if self.update_s > 0.0 && stamp.time - open.last_reported >= self.update_s - TIME_TOLERANCE_S {
                 EventKind::Update
             } else {
                 continue;

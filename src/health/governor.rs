@@ -1,8 +1,8 @@
 //! Samples fewer frames when the chip is hot or the CPU is overloaded, and more again when there is headroom.
 //!
 //! The governor takes measurements and returns the factor by which the stride is stretched; it reads no sensor and no
-//! clock. It slows down at once. It speeds up one step at a time, each after `stable_s` of stable conditions, and waits
-//! twice as long each time that speeding up soon had to be undone, so that the rate does not oscillate.
+//! clock. It slows down at once. It speeds up one step at a time, each after `stable_s` of stable conditions, and
+//! doubles the wait each time that speeding up soon had to be undone, so that the rate does not oscillate.
 
 use std::path::PathBuf;
 
@@ -15,8 +15,8 @@ use crate::units::check_range;
 /// The factors by which the stride can be stretched.
 const FACTORS: [f64; 11] = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0, 64.0];
 
-/// At this much above `hot_c` the largest factor is taken at once, degrees Celsius.
-const FAR_TOO_HOT_C: f64 = 8.0;
+/// If the temperature exceeds `hot_c` by this much, the largest factor is used at once. Degrees Celsius.
+const EMERGENCY_MARGIN_C: f64 = 8.0;
 
 /// The longest wait before speeding up, as a multiple of `stable_s`.
 const MAX_WAIT_FACTOR: f64 = 16.0;
@@ -25,7 +25,7 @@ const MAX_WAIT_FACTOR: f64 = 16.0;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GovernorSpec {
-    /// Whether the stride may be stretched at all.
+    /// Whether the stride may be stretched.
     pub enabled: bool,
     /// The temperature from which fewer frames are sampled, degrees Celsius, 20..=150.
     pub hot_c: f64,
@@ -34,7 +34,7 @@ pub struct GovernorSpec {
     /// The load above which fewer frames are sampled, 0.1..=1. A load of 1 means that the work of a step takes the
     /// whole stride.
     pub max_load: f64,
-    /// The load that a higher rate must stay below to be resumed, 0.05..=1 and below `max_load`.
+    /// The rate is raised only if the load would stay below this, 0.05..=1 and below `max_load`.
     pub resume_load: f64,
     /// The largest factor by which the stride is stretched, 1..=64.
     pub max_stretch: f64,
@@ -94,7 +94,8 @@ pub struct Measurement {
     pub at_s: f64,
     /// The chip's temperature, degrees Celsius; `None` if there is no sensor.
     pub temperature_c: Option<f64>,
-    /// The time that the work of a step takes, as a share of the present stride; above 1 the work cannot be done.
+    /// The time that the work of a step takes, as a share of the current stride; above 1 the work takes longer than the
+    /// stride.
     pub load: f64,
 }
 
@@ -105,7 +106,7 @@ pub enum ChangeReason {
     Hot,
     /// The work takes too long.
     Overloaded,
-    /// There is headroom again.
+    /// Temperature and load have recovered.
     Headroom,
 }
 
@@ -122,7 +123,7 @@ pub struct StrideChange {
 #[derive(Clone, Debug)]
 pub struct Governor {
     spec: GovernorSpec,
-    /// The present index into [`FACTORS`].
+    /// The current index into [`FACTORS`].
     factor: usize,
     /// The largest index that `max_stretch` allows.
     max_factor: usize,
@@ -201,14 +202,14 @@ impl Governor {
 
     fn slow_down(&mut self, measurement: &Measurement, reason: ChangeReason) {
         self.stable_since = None;
-        // If the rate was raised only recently, that was a mistake: wait longer before the next attempt.
+        // If the rate was raised only recently, that had to be undone: wait longer before the next attempt.
         let recently = 2.0 * self.wait_s + self.spec.interval_s;
         if self.raised_at.take().is_some_and(|raised_at| measurement.at_s - raised_at < recently) {
             self.wait_s = (2.0 * self.wait_s).min(MAX_WAIT_FACTOR * self.spec.stable_s);
         }
-        let far_too_hot = measurement.temperature_c.is_some_and(|c| c >= self.spec.hot_c + FAR_TOO_HOT_C);
+        let emergency = measurement.temperature_c.is_some_and(|c| c >= self.spec.hot_c + EMERGENCY_MARGIN_C);
         let wanted = match reason {
-            _ if far_too_hot => self.max_factor,
+            _ if emergency => self.max_factor,
             // Go straight to the first factor at which the work fits.
             ChangeReason::Overloaded => (self.factor + 1..FACTORS.len())
                 .find(|&factor| self.load_at(factor, measurement.load) <= self.spec.max_load)
@@ -241,7 +242,7 @@ impl Governor {
         }
     }
 
-    /// Returns the load that the same work would be at another factor.
+    /// Returns the load of the same work at another factor.
     fn load_at(&self, factor: usize, load: f64) -> f64 {
         load * FACTORS[self.factor] / FACTORS[factor]
     }
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn far_too_hot_takes_the_largest_factor_at_once() {
+    fn an_emergency_temperature_selects_the_largest_factor_at_once() {
         let (mut governor, mut at_s) = (Governor::new(spec()), 0.0);
         assert_eq!(factors(&mut governor, &mut at_s, &[(88.0, 0.1), (99.0, 0.1)]), [8.0, 8.0]);
     }

@@ -17,13 +17,13 @@ pub struct Machine {
     pub cpu: Option<String>,
     /// The architecture that this binary was built for.
     pub arch: &'static str,
-    /// The CPU features that kernels are chosen by.
+    /// CPU features by which kernels are selected.
     pub cpu_features: Vec<&'static str>,
     /// The number of cores that this process may use.
     pub threads: usize,
-    /// Memory, bytes.
+    /// Total memory, bytes.
     pub memory_total: Option<u64>,
-    /// Memory that programs can still allocate, bytes.
+    /// Available memory, bytes.
     pub memory_available: Option<u64>,
     /// The temperature of the hottest sensor, degrees Celsius.
     pub temperature_c: Option<f64>,
@@ -68,7 +68,7 @@ pub fn board_model() -> Option<String> {
     read_line("/proc/device-tree/model")
 }
 
-/// Returns the names of the CPU features that kernels are chosen by, as far as this processor has them.
+/// Returns the names of the CPU features of this processor by which kernels are selected.
 fn cpu_features() -> Vec<&'static str> {
     let mut found = Vec::new();
     #[cfg(target_arch = "x86_64")]

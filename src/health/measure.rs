@@ -34,12 +34,12 @@ impl Default for ThermalZones {
     }
 }
 
-/// Returns the most memory that this process has held at once, bytes; `None` if the kernel does not report it.
+/// Returns the peak memory of this process, bytes; `None` if the kernel does not report it.
 pub fn peak_rss_bytes() -> Option<u64> {
     status_kib("VmHWM:").map(|kib| kib * 1024)
 }
 
-/// Returns the memory that this process holds now, bytes; `None` if the kernel does not report it.
+/// Returns the current memory of this process, bytes; `None` if the kernel does not report it.
 pub fn current_rss_bytes() -> Option<u64> {
     status_kib("VmRSS:").map(|kib| kib * 1024)
 }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hottest_plausible_zone_counts() {
+    fn the_hottest_plausible_zone_is_returned() {
         let folder = tempfile::tempdir().unwrap();
         for (zone, text) in [("a", "41000\n"), ("b", "67500\n"), ("c", "-274000\n"), ("d", "?\n")] {
             fs::create_dir(folder.path().join(zone)).unwrap();

@@ -1,4 +1,4 @@
-//! Files: written whole or not at all, and read up to a bound.
+//! Writes files atomically and reads files of limited size.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// A file that is written beside its place and moved there when it is complete, so that neither a full disk nor a power
+/// A file that is written to a temporary file and renamed when it is complete, so that neither a full disk nor a power
 /// cut leaves half a file. Dropping it discards what was written.
 pub struct AtomicFile {
     path: PathBuf,
     temporary: tempfile::NamedTempFile,
 }
 
-/// What happens to a file that is already in the place.
+/// What to do if the destination exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
-    /// It is replaced.
+pub enum IfExists {
+    /// Replace it.
     Replace,
-    /// It stays, and [`AtomicFile::commit`] fails with [`io::ErrorKind::AlreadyExists`].
-    Keep,
+    /// Fail and leave it unchanged; [`AtomicFile::commit`] returns [`io::ErrorKind::AlreadyExists`].
+    Fail,
 }
 
 /// What a file must survive.
@@ -33,23 +33,23 @@ pub enum Durability {
 }
 
 impl AtomicFile {
-    /// Creates the temporary file, so that a place that cannot be written is reported before work is spent on it.
+    /// Creates the temporary file, so that a path that is not writable is reported before any work is done.
     ///
     /// # Errors
-    /// Whatever the disk reports.
+    /// Any I/O error.
     pub fn create(path: &Path) -> io::Result<Self> {
         let mut builder = tempfile::Builder::new();
-        // As any other new file: the umask takes away what others may not do.
+        // The usual mode of a new file; the umask restricts it.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         Ok(Self { path: path.to_owned(), temporary: builder.tempfile_in(folder_of(path))? })
     }
 
-    /// Like [`AtomicFile::create`], with the name `NAME.new` beside the file. For a file with a single writer: what a power
-    /// cut leaves behind is overwritten by the next write and does not pile up.
+    /// Like [`AtomicFile::create`], but the temporary file is `NAME.new` in the same folder. For a file with a single
+    /// writer: what a power cut leaves behind is overwritten by the next write and does not accumulate.
     ///
     /// # Errors
-    /// Whatever the disk reports.
+    /// Any I/O error.
     pub fn create_beside(path: &Path) -> io::Result<Self> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".new");
@@ -59,17 +59,17 @@ impl AtomicFile {
         Ok(Self { path: path.to_owned(), temporary: tempfile::NamedTempFile::from_parts(file, place) })
     }
 
-    /// Moves the file to its place.
+    /// Renames the temporary file to the destination.
     ///
     /// # Errors
-    /// Whatever the disk reports; the place is then unchanged.
-    pub fn commit(self, existing: Existing, durability: Durability) -> io::Result<()> {
+    /// Any I/O error; the destination is then unchanged.
+    pub fn commit(self, if_exists: IfExists, durability: Durability) -> io::Result<()> {
         if durability == Durability::PowerCuts {
             self.temporary.as_file().sync_all()?;
         }
-        match existing {
-            Existing::Replace => self.temporary.persist(&self.path).map_err(|e| e.error)?,
-            Existing::Keep => self.temporary.persist_noclobber(&self.path).map_err(|e| e.error)?,
+        match if_exists {
+            IfExists::Replace => self.temporary.persist(&self.path).map_err(|e| e.error)?,
+            IfExists::Fail => self.temporary.persist_noclobber(&self.path).map_err(|e| e.error)?,
         };
         match durability {
             // The new name must reach the disk, too.
@@ -92,11 +92,11 @@ impl Write for AtomicFile {
 /// Replaces a file that has a single writer.
 ///
 /// # Errors
-/// Whatever the disk reports; the file is then unchanged.
+/// Any I/O error; the file is then unchanged.
 pub fn write_atomic(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     let mut file = AtomicFile::create_beside(path)?;
     file.write_all(bytes)?;
-    file.commit(Existing::Replace, durability)
+    file.commit(IfExists::Replace, durability)
 }
 
 /// Returns the folder of a file, `.` for a plain name.
@@ -111,7 +111,7 @@ pub fn folder_of(path: &Path) -> &Path {
 /// [`Error::Input`] for a file that cannot be read or is too large.
 pub fn read_bytes(path: &Path, max: u64, hint: &str) -> Result<Vec<u8>> {
     let name = || path.display().to_string();
-    let failed = |e: std::io::Error| Error::input(name(), e.to_string());
+    let failed = |e: io::Error| Error::input(name(), describe(&e));
     let mut file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
     let too_large = |size: u64| Error::input(name(), format!("{size} bytes is too large, at most {max}; {hint}"));
@@ -122,6 +122,16 @@ pub fn read_bytes(path: &Path, max: u64, hint: &str) -> Result<Vec<u8>> {
     // A pipe or a growing file may hold more than its metadata reports.
     Read::by_ref(&mut file).take(max + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > max { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
+}
+
+/// Describes why a file cannot be read, without the number of the error.
+pub fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".into(),
+        io::ErrorKind::IsADirectory => "it is a folder; name a file".into(),
+        io::ErrorKind::PermissionDenied => "permission to read it is denied".into(),
+        _ => error.to_string(),
+    }
 }
 
 /// Reads a UTF-8 text of at most `max` bytes.
@@ -162,7 +172,7 @@ mod tests {
         fs::write(&path, b"old").unwrap();
         let mut file = AtomicFile::create(&path).unwrap();
         file.write_all(b"new").unwrap();
-        let error = file.commit(Existing::Keep, Durability::Readers).unwrap_err();
+        let error = file.commit(IfExists::Fail, Durability::Readers).unwrap_err();
         assert_eq!((error.kind(), fs::read(&path).unwrap()), (io::ErrorKind::AlreadyExists, b"old".to_vec()));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

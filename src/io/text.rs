@@ -1,8 +1,8 @@
-//! Text from outside, made fit for messages: without secrets and without control characters.
+//! Prepares external text for messages: removes secrets and control characters.
 
 use std::ffi::OsStr;
 
-/// Whether `input` is an address (`scheme://...`) rather than a path.
+/// Returns whether `input` is a URL (`scheme://...`) rather than a path.
 pub(crate) fn is_url(input: &str) -> bool {
     input.split_once("://").is_some_and(|(scheme, _)| {
         scheme.len() > 1
@@ -11,7 +11,7 @@ pub(crate) fn is_url(input: &str) -> bool {
     })
 }
 
-/// Removes user names, passwords and query strings from every address in `text`.
+/// Removes user names, passwords and query strings from every URL in `text`.
 ///
 /// ```
 /// assert_eq!(
@@ -26,13 +26,13 @@ pub fn redact(text: &str) -> String {
         let (before, after) = rest.split_at(at + 3);
         out.push_str(before);
         let end = after.find(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '<' | '>')).unwrap_or(after.len());
-        let (address, tail) = after.split_at(end);
-        let (address, query) = match address.find(['?', '#']) {
-            Some(at) => (&address[..at], true),
-            None => (address, false),
+        let (url, tail) = after.split_at(end);
+        let (url, query) = match url.find(['?', '#']) {
+            Some(at) => (&url[..at], true),
+            None => (url, false),
         };
         // A password may contain a slash, so the host begins after the last at-sign.
-        out.push_str(address.rfind('@').map_or(address, |at| &address[at + 1..]));
+        out.push_str(url.rfind('@').map_or(url, |at| &url[at + 1..]));
         if query {
             out.push_str("?...");
         }
@@ -42,12 +42,12 @@ pub fn redact(text: &str) -> String {
     out
 }
 
-/// An input (path or address) as it appears in messages and results: without credentials.
+/// Returns an input (path or URL) as it appears in messages and results: without credentials.
 pub fn redact_input(input: &OsStr) -> String {
     redact(&input.to_string_lossy())
 }
 
-/// Replaces control characters, which could drive a terminal or break a line, by spaces.
+/// Replaces control characters by spaces, because they could control the terminal or break a line.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_not_addresses() {
+    fn paths_are_not_urls() {
         assert!(is_url("rtsp://x") && is_url("http://x"));
         assert!(!is_url("clip.mp4") && !is_url("a/b://c") && !is_url("c://x") && !is_url("://"));
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct Answer {
     /// The version of this format.
     pub schema: u32,
-    /// The clip, as the user named it, without credentials.
+    /// The clip as given by the user, without credentials.
     pub input: String,
     /// The number of decodable frames.
     pub frames: u64,
@@ -21,7 +21,7 @@ pub struct Answer {
     pub attributes: Vec<AttributeAnswer>,
     /// The saliency of the sampled frames for the best category, by time.
     pub saliency: Vec<SaliencyPoint>,
-    /// The numbers behind the answer, with `--raw`.
+    /// The raw numbers of the answer, with `--raw`.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub raw: Option<Raw>,
     /// What was lost while the clip was read.
@@ -76,7 +76,7 @@ pub struct SaliencyPoint {
     pub weight: f64,
 }
 
-/// The numbers behind an answer.
+/// The raw numbers of an answer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Raw {
     /// The names of all K categories, in the order of the numbers below.
@@ -94,11 +94,11 @@ pub struct Raw {
 /// The time that each stage took, milliseconds.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Timing {
-    /// Loading the bundle; 0 for all clips but the first.
+    /// Loading the bundle; 0 for all clips except the first.
     pub load: f64,
     /// Counting and decoding frames.
     pub decode: f64,
-    /// Cutting and normalising crops.
+    /// Cropping and normalising.
     pub preprocess: f64,
     /// Encoding crops.
     pub encode: f64,

@@ -77,7 +77,7 @@ impl TryFrom<OutputTable> for OutputSpec {
             OutputKind::Stdout => {
                 let given = [("path", path.is_some()), ("max_size", max_size.is_some()), ("files", files.is_some())];
                 match given.into_iter().find(|(_, is_given)| *is_given) {
-                    Some((key, _)) => Err(format!("{key} needs kind = \"file\"; add it, or leave {key} out")),
+                    Some((key, _)) => Err(format!("{key} needs kind = \"file\"; add kind = \"file\", or remove {key}")),
                     None => Ok(Self::Stdout),
                 }
             }
@@ -116,7 +116,7 @@ impl Destination {
     /// Writes a line.
     ///
     /// # Errors
-    /// Only if stdout cannot be written: nobody would read what follows. Other destinations count what they lose.
+    /// Only if stdout is closed: nobody could read later lines. Other destinations count lost lines.
     pub fn write(&mut self, line: &impl Serialize) -> Result<()> {
         match self {
             Self::Stdout(lines) => lines.write(line),

@@ -1,7 +1,7 @@
-//! Writes events to a file that is rotated: whole lines only, a bounded number of files of bounded size.
+//! Writes events to a rotated file: only whole lines, a limited number of files of limited size.
 //!
 //! A full or broken disk loses lines but never stops the service: the failure is logged once, lost lines are counted,
-//! and each new line is a new attempt.
+//! and each line is a new attempt.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::units::{ByteSize, check_range};
 
-/// How much of a file's end is searched for its last whole line, bytes. No event line is nearly as long.
+/// Number of bytes at the end of a file that are searched for its last whole line; far more than any event line.
 const TAIL: u64 = 1 << 20;
 
 /// The smallest `max_size`, so that a file holds some events.
@@ -55,7 +55,7 @@ impl FileSpec {
         // A service is started in any folder, so a relative path would name a different file each time.
         if !self.path.is_absolute() {
             let problem = format!("`{}` is a relative path", self.path.display().to_string().escape_debug());
-            return Err(Error::setting("path", problem, "give the whole path, from /"));
+            return Err(Error::setting("path", problem, "give an absolute path"));
         }
         Ok(())
     }
@@ -87,7 +87,7 @@ struct OpenFile {
 
 impl EventFile {
     /// Opens the file and removes an unfinished line at its end. If the file cannot be opened, each line is a new
-    /// attempt. The spec is taken as checked.
+    /// attempt. The spec must have been checked.
     pub fn new(spec: &FileSpec) -> Self {
         let counts = LineCounts::default();
         let mut file = Self { spec: spec.clone(), open: None, failing: false, counts, line: Vec::new() };

@@ -20,7 +20,7 @@ pub struct EventLine<'a> {
     pub id: EventId,
     /// The camera's name.
     pub camera: &'a str,
-    /// The clip, address or device, without credentials.
+    /// The clip, URL or device, without credentials.
     pub input: &'a str,
     /// The category of the event.
     pub category: &'a str,
@@ -48,10 +48,10 @@ pub struct EventLine<'a> {
     /// The number of the line, which increases by 1 from line to line. Reserved: not written yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
-    /// Whether the clock behind `wall` is right. Reserved: not written yet.
+    /// Whether the clock of `wall` is synchronised. Reserved: not written yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<ClockState>,
-    /// Times by the clock of this machine. In a replay only these and `input` differ.
+    /// Times of day by the clock of this machine. Between a live run and its replay, only these and `input` differ.
     pub wall: Wall,
 }
 
@@ -68,7 +68,7 @@ pub struct Region {
     pub h: u32,
 }
 
-/// Whether the clock of this machine is right.
+/// Whether the clock of this machine is synchronised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClockState {
@@ -91,12 +91,12 @@ pub struct Wall {
     pub end: Option<String>,
 }
 
-/// Where events come from, and the names that their numbers stand for.
+/// Where events come from, and the names of their categories and phrases.
 #[derive(Clone, Copy, Debug)]
 pub struct EventSource<'a> {
     /// The camera's name.
     pub camera: &'a str,
-    /// The clip, address or device, without credentials.
+    /// The clip, URL or device, without credentials.
     pub input: &'a str,
     /// The names of the categories.
     pub categories: &'a [String],

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 
-/// Writes objects as lines, and flushes after each, so that a reader of a pipe gets it at once.
+/// Writes objects as lines, and flushes after each, so that a reader of a pipe receives it at once.
 pub struct JsonLines<W: Write> {
     out: W,
     line: Vec<u8>,
@@ -38,8 +38,8 @@ impl<W: Write> JsonLines<W> {
     }
 }
 
-/// Turns an error of writing to stdout into one of this crate. A closed pipe is not a failure: it is how `| head` stops
-/// the program when it has enough.
+/// Converts an error of writing to stdout. A closed pipe is not a failure: readers such as `head` close it when they
+/// have enough lines.
 pub fn output_error(error: std::io::Error) -> Error {
     match error.kind() {
         ErrorKind::BrokenPipe => Error::PipeClosed,

@@ -1,4 +1,4 @@
-//! Writes answers and events: a table for people, JSON Lines for programs, rotated files for the service.
+//! Writes answers and events: a table for the terminal, JSON Lines for programs, rotated files for the service.
 
 mod answer;
 mod destinations;

@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 use super::Answer;
 use super::json::output_error;
 use crate::error::Result;
+use crate::io::printable;
 
 const LABEL_WIDTH: usize = 34;
 const BAR_WIDTH: usize = 24;
@@ -23,7 +24,7 @@ const DIM: Style = Style::new().dimmed();
 const WINNER: Style = AnsiColor::Green.on_default().bold();
 const OTHER: Style = AnsiColor::Cyan.on_default();
 
-/// Prints answers for people.
+/// Prints answers as tables.
 pub struct Terminal<W: Write> {
     out: W,
 }
@@ -70,7 +71,7 @@ impl<W: Write> Terminal<W> {
         }
         let t = &answer.timing_ms;
         write!(out, "  {DIM}{:<11}{:.0} ms: load {:.0}, decode {:.0} and ", "time", t.total, t.load, t.decode)?;
-        write!(out, "preprocess {:.0} parallel to encode {:.0}, ", t.preprocess, t.encode)?;
+        write!(out, "preprocess {:.0} in parallel with encode {:.0}, ", t.preprocess, t.encode)?;
         writeln!(out, "recognise {:.1}{DIM:#}", t.recognise)?;
         out.flush()
     }
@@ -93,23 +94,18 @@ fn sparkline(weights: impl IntoIterator<Item = f32> + Clone) -> String {
     weights.into_iter().map(height).collect()
 }
 
-/// Replaces the control characters of text from outside, which could control the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-/// Cuts or pads a label to `width` characters.
+/// Truncates or pads a label to `width` characters.
 fn fit(label: &str, width: usize) -> String {
     let label = printable(label);
     if label.chars().count() <= width {
         return format!("{label:<width$}");
     }
-    let mut cut: String = label.chars().take(width - 1).collect();
-    cut.push('…');
-    cut
+    let mut short: String = label.chars().take(width - 1).collect();
+    short.push('…');
+    short
 }
 
-/// Joins items by commas into lines of at most `width` characters. A longer item gets a line of its own.
+/// Joins items by commas into lines of at most `width` characters. A longer item gets a separate line.
 fn wrapped(items: impl Iterator<Item = String>, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for item in items {
@@ -170,6 +166,6 @@ mod tests {
     fn labels_keep_their_column_and_cannot_control_the_terminal() {
         assert_eq!(fit("ab", 4), "ab  ");
         assert_eq!(fit("abcdef", 4), "abc…");
-        assert_eq!(printable("a\u{1b}[2J"), "a\u{fffd}[2J");
+        assert_eq!(fit("a\u{1b}[2J", 6), "a [2J ");
     }
 }

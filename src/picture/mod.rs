@@ -2,7 +2,7 @@
 
 mod owned;
 mod rect;
-mod view;
+mod transform;
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,8 +14,8 @@ use crate::{Error, Result};
 
 pub use owned::OwnedPicture;
 pub use rect::Rect;
-pub(crate) use view::ViewPainter;
-pub use view::ViewSpec;
+pub use transform::PictureTransform;
+pub(crate) use transform::PictureTransformer;
 
 /// Maximum number of pixels of a video frame: a little over 8K UHD (7680 x 4320).
 pub(crate) const MAX_VIDEO_PIXELS: u64 = 36_000_000;
@@ -105,7 +105,7 @@ pub enum Pixels<'a> {
         strides: [usize; 3],
         /// How the chroma planes are subsampled.
         subsampling: Subsampling,
-        /// True if luma spans 0..255, false for 16..235.
+        /// Whether luma spans 0..255 instead of 16..235.
         full_range: bool,
         /// The matrix to RGB.
         matrix: Matrix,
@@ -200,7 +200,7 @@ pub enum Rotation {
 impl Rotation {
     const ALL: [Self; 4] = [Self::None, Self::Quarter, Self::Half, Self::ThreeQuarters];
 
-    /// Both rotations, one after the other.
+    /// Returns this rotation followed by another.
     pub(crate) fn then(self, other: Self) -> Self {
         Self::ALL[(self as usize + other as usize) % 4]
     }
@@ -210,7 +210,7 @@ impl Rotation {
         90 * self as u32
     }
 
-    /// True if width and height change places.
+    /// Returns whether width and height are swapped.
     pub(crate) fn swaps_sides(self) -> bool {
         matches!(self, Self::Quarter | Self::ThreeQuarters)
     }

@@ -3,7 +3,7 @@
 use super::{Matrix, Picture, Pixels, Rotation, Subsampling};
 use crate::Result;
 
-/// A picture that owns its pixels: its planes one after another, with the strides they came with.
+/// A picture that owns its pixels: its planes one after another, with their original strides.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OwnedPicture {
     width: u32,
@@ -93,7 +93,7 @@ impl OwnedPicture {
         &self.bytes
     }
 
-    /// The buffer, to be used again for another picture.
+    /// Returns the buffer, for reuse.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -111,7 +111,7 @@ impl OwnedPicture {
         Picture { width: self.width, height: self.height, rotation: self.rotation, pixels }
     }
 
-    /// The planes, to be changed: luma, u and v, or RGB and two empty ones. Gaps between rows are part of them.
+    /// The planes, mutable: luma, u and v, or RGB and two empty ones. Gaps between rows are part of them.
     pub(crate) fn planes_mut(&mut self) -> [&mut [u8]; 3] {
         let lengths = match self.layout {
             Layout::Rgb { .. } => [self.bytes.len(), 0, 0],

@@ -1,4 +1,4 @@
-//! BIKE's protocol for a clip: sample frames, encode each once, score every view, average.
+//! BIKE's protocol for a clip: sample frames, encode each frame once, score every view, average the scores.
 
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
@@ -38,11 +38,11 @@ pub struct ClipScores {
     pub encoded: EncodedClip,
     /// Time spent per stage; `load` is that of the engine, `cpu` is not measured.
     pub timings: StageTimings,
-    /// Time spent on all of it, without loading.
+    /// Total time without loading.
     pub total: Duration,
 }
 
-/// Which frames and attributes speak for the winning category of a clip.
+/// Which frames and attributes support the winning category of a clip.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Explanation {
     /// Each sampled frame and its share of the winner's weight; the shares add up to 1. Each view has an equal share.
@@ -68,7 +68,7 @@ impl ClipClassifier {
         &self.engine
     }
 
-    /// Reads and scores a clip. Calls `progress` after each encoded crop: how many are done, of how many.
+    /// Reads and scores a clip. Calls `progress` after each encoded crop: done and total crops.
     ///
     /// # Errors
     /// A clip that cannot be read or has no frames, a region outside its pictures, or a network that fails.
@@ -90,7 +90,7 @@ impl ClipClassifier {
     /// Explains the category of the highest confidence.
     ///
     /// # Errors
-    /// As scoring: windows are scored again if there are several.
+    /// As for [`Self::classify`]: windows are scored again if there are several.
     pub fn explain(&mut self, scores: &ClipScores) -> Result<Explanation> {
         let Some((winner, _)) = top_n(&scores.average.confidence(), 1).first().copied() else {
             return Ok(Explanation::default());
@@ -99,7 +99,7 @@ impl ClipClassifier {
         let windows = &encoded.clip.windows;
         let mut weights = vec![0.0_f64; encoded.indices.len()];
         let mut attributes: Vec<(u32, f32)> = Vec::new();
-        let mut most = 0;
+        let mut attribute_count = 0;
         for window in windows {
             // A single window still holds its frames.
             if windows.len() > 1 {
@@ -111,7 +111,7 @@ impl ClipClassifier {
                     weights[at] += f64::from(*weight) / windows.len() as f64;
                 }
             }
-            most = scores.attributes.len();
+            attribute_count = scores.attributes.len();
             for &(phrase, similarity) in &scores.attributes {
                 match attributes.iter_mut().find(|(other, _)| *other == phrase) {
                     Some((_, best)) => *best = best.max(similarity),
@@ -120,7 +120,7 @@ impl ClipClassifier {
             }
         }
         attributes.sort_by(|a, b| b.1.total_cmp(&a.1));
-        attributes.truncate(most);
+        attributes.truncate(attribute_count);
         let stamps = encoded.indices.iter().zip(&encoded.times).map(|(&index, &time)| FrameStamp { time, index });
         Ok(Explanation { saliency: stamps.zip(weights).collect(), attributes })
     }
@@ -130,7 +130,7 @@ impl ClipClassifier {
         self.recognizer.clear();
         for &frame in &window.frames {
             let (stamp, embedding) = encoded.get(frame, window.crop)?;
-            self.recognizer.push(stamp, &embedding.video, embedding.own_attribute())?;
+            self.recognizer.push(stamp, &embedding.video, embedding.separate_attribute())?;
         }
         self.engine.timings.recognise += started.elapsed();
         Ok(())

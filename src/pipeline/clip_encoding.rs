@@ -1,4 +1,4 @@
-//! Encodes the sampled frames of a clip: a thread decodes and cuts while the caller's thread encodes.
+//! Encodes the sampled frames of a clip: a thread decodes and crops while the caller's thread encodes.
 
 use std::ffi::OsStr;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -11,17 +11,17 @@ use crate::error::{Error, Result};
 use crate::io::redact_input;
 use crate::preprocess::Preprocessor;
 use crate::recognition::FrameStamp;
-use crate::source::{Frame, SourceOptions, Visit, open_clip};
+use crate::source::{Frame, SourceOptions, VisitOutcome, open_clip};
 use crate::units::Seconds;
 
-/// How many crops decoding may be ahead of encoding: a few megabytes.
+/// Maximum number of decoded crops that wait for encoding: a few megabytes.
 const QUEUE: usize = 8;
 
 /// The encoded frames of a clip.
 pub struct EncodedClip {
-    /// What reading the clip found.
+    /// Properties and losses of the clip.
     pub clip: ClipReport,
-    /// Sorted numbers of the sampled frames.
+    /// Numbers of the sampled frames, sorted.
     pub indices: Vec<u64>,
     /// Their stream times.
     pub times: Vec<Seconds>,
@@ -30,7 +30,7 @@ pub struct EncodedClip {
     crops: usize,
 }
 
-/// What reading a clip found.
+/// Properties and losses of a clip.
 pub struct ClipReport {
     /// n, the number of frames that can be decoded.
     pub frames: u64,
@@ -42,7 +42,7 @@ pub struct ClipReport {
     pub windows: Vec<ClipWindow>,
     /// Time spent opening, counting and decoding.
     pub decode: Duration,
-    /// Time spent cutting.
+    /// Time spent cropping.
     pub preprocess: Duration,
 }
 
@@ -52,7 +52,7 @@ impl EncodedClip {
     /// # Errors
     /// [`Error::Internal`] for a frame that was not sampled.
     pub fn get(&self, frame: u64, crop: usize) -> Result<(FrameStamp, &Embedding)> {
-        let missing = || Error::Internal(format!("frame {frame} was sampled and not decoded"));
+        let missing = || Error::Internal(format!("frame {frame} was selected but not decoded"));
         let at = self.indices.binary_search(&frame).map_err(|_| missing())?;
         let time = *self.times.get(at).ok_or_else(missing)?;
         let embedding = self.embeddings.get(at * self.crops + crop).ok_or_else(missing)?;
@@ -62,14 +62,14 @@ impl EncodedClip {
 
 /// A message from the reading thread.
 enum Message {
-    /// These frames follow from the first one on; discard what came before.
-    Sampling(Vec<u64>),
+    /// The numbers of the frames that follow. Discard all earlier crops.
+    Indices(Vec<u64>),
     /// The next crop, `[3, S, S]`, of the frame at this time.
     Crop(Seconds, Vec<f32>),
 }
 
-/// Reads a clip and encodes the frames that `sampling` selects. Calls `progress` after each encoded crop: how many are
-/// done, of how many.
+/// Reads a clip and encodes the frames that `sampling` selects. Calls `progress` after each encoded crop: done and
+/// total crops.
 ///
 /// # Errors
 /// A clip that cannot be read or has no frames, a region outside its pictures, or a network that fails.
@@ -84,79 +84,81 @@ pub(super) fn encode_clip(
     let window = engine.model.recognition.window;
     let crops = sampling.crop_positions().len();
     let (send, receive) = sync_channel(QUEUE);
-    let (give_back, take_back) = channel();
+    let (recycle_tx, recycle_rx) = channel();
     thread::scope(|scope| {
-        let cutter = Cutter {
+        let cropper = Cropper {
             preprocessor,
             sampling,
             out: send,
-            used: take_back,
-            away: Duration::ZERO,
+            free_buffers: recycle_rx,
+            time_in_callback: Duration::ZERO,
             preprocess: Duration::ZERO,
         };
         let reader =
-            thread::Builder::new().name("clip".into()).spawn_scoped(scope, || read(input, source, window, cutter));
-        let reader = reader.map_err(|e| Error::Internal(format!("the thread that reads a clip cannot start ({e})")))?;
-        let encoded = encode(engine, crops, receive, &give_back, progress);
+            thread::Builder::new().name("clip".into()).spawn_scoped(scope, || read(input, source, window, cropper));
+        let reader =
+            reader.map_err(|e| Error::Internal(format!("the thread that reads a clip cannot be started ({e})")))?;
+        let encoded = encode(engine, crops, receive, &recycle_tx, progress);
         let clip = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        // The encoder's error first: reading then failed because its receiver was gone.
+        // The encoder's error comes first: reading then failed only because its receiver was closed.
         let Encoded { indices, times, embeddings } = encoded?;
         Ok(EncodedClip { clip: clip?, indices, times, embeddings, crops })
     })
 }
 
-/// The reading thread. Samples again if the clip turns out to have fewer frames than its container claims.
-fn read(input: &OsStr, source: &SourceOptions, window: usize, mut cutter: Cutter<'_>) -> Result<ClipReport> {
+/// Runs the reading thread. Samples again if the clip has fewer frames than its container claims.
+fn read(input: &OsStr, source: &SourceOptions, window: usize, mut cropper: Cropper<'_>) -> Result<ClipReport> {
     let started = Instant::now();
     let mut clip = open_clip(input, source)?;
     loop {
         let frames = clip.frame_count()?;
         if frames == 0 {
-            return Err(Error::input(redact_input(input), "no frame in it can be decoded"));
+            return Err(Error::input(redact_input(input), "no frame can be decoded"));
         }
-        let windows = cutter.sampling.windows(frames, window);
+        let windows = cropper.sampling.windows(frames, window);
         let mut indices: Vec<u64> = windows.iter().flat_map(|view| view.frames.iter().copied()).collect();
         indices.sort_unstable();
         indices.dedup();
-        cutter.send(Message::Sampling(indices.clone()))?;
-        match clip.visit(&indices, &mut |frame| cutter.cut(&frame))? {
-            Visit::Done => {
+        cropper.send(Message::Indices(indices.clone()))?;
+        match clip.visit(&indices, &mut |frame| cropper.crop(&frame))? {
+            VisitOutcome::Done => {
                 let (duration_s, warnings) = (clip.info().duration_s, clip.warnings().to_vec());
-                let (decode, preprocess) = (started.elapsed().saturating_sub(cutter.away), cutter.preprocess);
+                let (decode, preprocess) =
+                    (started.elapsed().saturating_sub(cropper.time_in_callback), cropper.preprocess);
                 return Ok(ClipReport { frames, duration_s, warnings, windows, decode, preprocess });
             }
-            Visit::Recounted => {
+            VisitOutcome::CountChanged => {
                 log::debug!("{}: sampling again over the frames that can be decoded", redact_input(input));
             }
         }
     }
 }
 
-/// Cuts frames and sends the crops to the encoder.
-struct Cutter<'a> {
+/// Crops frames and sends the crops to the encoder.
+struct Cropper<'a> {
     preprocessor: &'a mut Preprocessor,
     sampling: &'a ClipSampling,
     out: SyncSender<Message>,
-    /// Buffers of crops that are encoded, to be filled again.
-    used: Receiver<Vec<f32>>,
-    /// Time spent in here, waiting for the encoder included.
-    away: Duration,
-    /// Part of it spent cutting.
+    /// Buffers of encoded crops, for reuse.
+    free_buffers: Receiver<Vec<f32>>,
+    /// Time spent in [`Self::crop`], including waits for the encoder.
+    time_in_callback: Duration,
+    /// The part of that time spent cropping.
     preprocess: Duration,
 }
 
-impl Cutter<'_> {
-    fn cut(&mut self, frame: &Frame<'_>) -> Result<()> {
+impl Cropper<'_> {
+    fn crop(&mut self, frame: &Frame<'_>) -> Result<()> {
         let entered = Instant::now();
         let side = self.preprocessor.side();
         for at in self.sampling.crop_positions() {
             let started = Instant::now();
-            let mut pixels = self.used.try_recv().unwrap_or_else(|_| vec![0.0; 3 * side * side]);
+            let mut pixels = self.free_buffers.try_recv().unwrap_or_else(|_| vec![0.0; 3 * side * side]);
             self.preprocessor.run(&frame.picture, *at, &mut pixels)?;
             self.preprocess += started.elapsed();
             self.send(Message::Crop(frame.time, pixels))?;
         }
-        self.away += entered.elapsed();
+        self.time_in_callback += entered.elapsed();
         Ok(())
     }
 
@@ -177,13 +179,13 @@ fn encode(
     engine: &mut Engine,
     crops: usize,
     messages: Receiver<Message>,
-    give_back: &Sender<Vec<f32>>,
+    recycle_tx: &Sender<Vec<f32>>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Encoded> {
     let mut encoded = Encoded::default();
     for message in messages {
         match message {
-            Message::Sampling(indices) => encoded = Encoded { indices, ..Encoded::default() },
+            Message::Indices(indices) => encoded = Encoded { indices, ..Encoded::default() },
             Message::Crop(time, pixels) => {
                 if encoded.embeddings.len().is_multiple_of(crops) {
                     encoded.times.push(time);
@@ -192,8 +194,8 @@ fn encode(
                 engine.encode(&pixels, &mut embedding)?;
                 encoded.embeddings.push(embedding);
                 progress(encoded.embeddings.len(), encoded.indices.len() * crops);
-                // Fails if reading has finished, when nobody needs the buffer.
-                let _ = give_back.send(pixels);
+                // Fails if reading has finished; the buffer is then not needed.
+                let _ = recycle_tx.send(pixels);
             }
         }
     }

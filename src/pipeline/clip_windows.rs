@@ -1,12 +1,12 @@
-//! Which frames of a clip are scored: BIKE's uniform and dense sampling, with several views and crops.
+//! Chooses the frames of a clip to score: BIKE's uniform and dense sampling, with several views and crops.
 
 use serde::{Deserialize, Serialize};
 
+use super::bike_sampling;
 use crate::error::{Error, Result};
 use crate::preprocess::{CropAt, Fit};
-use crate::source::sampling;
 
-/// Upper bound of views, to bound the work. It is not a recommendation.
+/// Maximum number of views, which limits the work. It is not a recommendation.
 const MAX_VIEWS: usize = 64;
 
 /// How the frames of a clip are sampled.
@@ -32,12 +32,12 @@ impl Default for ClipSampling {
 pub struct ClipWindow {
     /// Position in [`ClipSampling::crop_positions`].
     pub crop: usize,
-    /// T frame numbers, in the reference's order.
+    /// T frame numbers, in the order of the reference.
     pub frames: Vec<u64>,
 }
 
 impl ClipSampling {
-    /// Checks the ranges, and that several crops go with a centre crop.
+    /// Checks the ranges, and that several crops are used only with [`Fit::Crop`].
     ///
     /// # Errors
     /// [`Error::Setting`] for a value that cannot be used.
@@ -49,10 +49,10 @@ impl ClipSampling {
         match self.crops {
             1 => Ok(()),
             3 if fit == Fit::Crop => Ok(()),
-            3 => Err(Error::setting("crops", "3 crops need `fit = crop`", "leave one of the two out")),
+            3 => Err(Error::setting("crops", "3 crops need `fit = crop`", "remove one of the two")),
             n => Err(Error::setting(
                 "crops",
-                format!("{n} is not offered"),
+                format!("{n} is not supported"),
                 "give 1 (centre) or 3 (left, right, centre)",
             )),
         }
@@ -66,9 +66,9 @@ impl ClipSampling {
     /// Returns the windows of a clip with `frames` frames, crop by crop as in the reference.
     pub fn windows(&self, frames: u64, window: usize) -> Vec<ClipWindow> {
         let views = match (self.dense, self.views) {
-            (true, views) => sampling::dense_views(frames, window, views),
-            (false, 1) => vec![sampling::uniform(frames, window)],
-            (false, views) => sampling::uniform_views(frames, window, views),
+            (true, views) => bike_sampling::dense_views(frames, window, views),
+            (false, 1) => vec![bike_sampling::uniform(frames, window)],
+            (false, views) => bike_sampling::uniform_views(frames, window, views),
         };
         (0..self.crop_positions().len())
             .flat_map(|crop| views.iter().map(move |frames| ClipWindow { crop, frames: frames.clone() }))

@@ -1,7 +1,7 @@
-//! The loop from frames to events, for clips, streams, cameras, replays and the service alike.
+//! The loop from frames to events, for clips, streams, cameras, replays and the service.
 //!
-//! A [`Runner`] joins a session with its source. [`Runner::poll`] processes at most one frame; [`drive`] calls it until
-//! the source ends or the observer stops it. The service polls its cameras in turn.
+//! A [`StreamRunner`] joins a session with its source. [`StreamRunner::poll`] processes at most one frame; [`drive`]
+//! calls it until the source ends or the observer stops it. The service polls its cameras in turn.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,30 +12,30 @@ use crate::events::Event;
 use crate::source::{ClipInfo, Live, LiveCounts, LiveUpdate, Loss, Stream};
 use crate::units::Seconds;
 
-/// Seconds past the session's gap after which the events of a silent source end, so that a frame on its way still counts.
+/// Seconds added to the session's gap before the events of a silent source end, to allow for a late frame.
 const GRACE_S: Seconds = 1.0;
 
-/// The longest wait for a frame in [`drive`] before the observer is asked whether to stop.
-const POLL_WAIT: Duration = Duration::from_millis(200);
+/// Longest wait for a frame in [`drive`] between calls of [`Observer::keep_running`].
+const MAX_POLL_WAIT: Duration = Duration::from_millis(200);
 
 /// Where a session's frames come from.
-pub enum Feed<'a> {
+pub enum StreamSource<'a> {
     /// A recording: frames wait until they are read.
     Recorded(Box<dyn Stream + 'a>),
-    /// A source that produces frames by itself; frames that are not read in time are dropped and counted.
+    /// A source that runs at its own pace; frames that are not read in time are dropped and counted.
     Live(Box<dyn Live + 'a>),
 }
 
 /// A session together with its source.
-pub struct Runner<'a> {
+pub struct StreamRunner<'a> {
     session: Session,
-    feed: Feed<'a>,
+    source: StreamSource<'a>,
     clock: CaptureClock,
     /// When the newest frame arrived.
     last_arrival: Instant,
 }
 
-/// What one call of [`Runner::poll`] produced.
+/// What one call of [`StreamRunner::poll`] produced.
 #[derive(Debug)]
 pub enum Update<'a> {
     /// A frame was sampled.
@@ -45,11 +45,11 @@ pub enum Update<'a> {
         /// When the frame was captured.
         captured: Captured,
     },
-    /// Open events ended without a frame, because the source is silent, lost or over.
+    /// Open events ended without a frame, because the source is silent, was lost or has ended.
     EventsEnded {
         /// The events.
         events: &'a [Event],
-        /// When the frame was captured at which they ended.
+        /// When the last frame before their end was captured.
         captured: Captured,
     },
     /// The connection to a live source was lost and is being retried.
@@ -59,17 +59,17 @@ pub enum Update<'a> {
 /// When a frame was captured.
 #[derive(Clone, Copy, Debug)]
 pub struct Captured {
-    /// By the monotonic clock: as closely as the frame's timestamp allows for live sources; when the frame was decoded
-    /// for recordings.
+    /// Monotonic time of capture for live sources, as precise as the frame's timestamp; time of decoding for
+    /// recordings.
     pub at: Instant,
-    /// By the clock of this machine; `None` for recordings, whose frames have no time of day.
+    /// Time of day by the clock of this machine; `None` for recordings.
     pub wall: Option<SystemTime>,
 }
 
-/// Whether a [`Runner`] has more frames.
+/// Whether a [`StreamRunner`] has more frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Poll {
-    /// Call [`Runner::poll`] again.
+    /// Call [`StreamRunner::poll`] again.
     Pending,
     /// There will be no more frames.
     Ended,
@@ -80,40 +80,40 @@ pub trait Observer {
     /// Handles an update.
     ///
     /// # Errors
-    /// What must stop the loop.
+    /// An error stops the loop.
     fn update(&mut self, update: Update<'_>) -> Result<()>;
 
     /// Called after each poll. Returns false to stop the loop.
     ///
     /// # Errors
-    /// What must stop the loop.
-    fn keep_running(&mut self, _runner: &Runner<'_>, _engine: &Engine) -> Result<bool> {
+    /// An error stops the loop.
+    fn keep_running(&mut self, _runner: &StreamRunner<'_>, _engine: &Engine) -> Result<bool> {
         Ok(true)
     }
 }
 
-/// Processes frames until the source ends or the observer stops it, then ends the open events. If an error stops it, the
-/// caller may still end them with [`Runner::finish`].
+/// Processes frames until the source ends or the observer stops it, then ends the open events. If an error stops it,
+/// the caller may still end them with [`StreamRunner::finish`].
 ///
 /// # Errors
-/// What [`Runner::poll`] and the observer return.
-pub fn drive(runner: &mut Runner<'_>, engine: &mut Engine, observer: &mut dyn Observer) -> Result<()> {
+/// What [`StreamRunner::poll`] and the observer return.
+pub fn drive(runner: &mut StreamRunner<'_>, engine: &mut Engine, observer: &mut dyn Observer) -> Result<()> {
     while observer.keep_running(runner, engine)? {
-        if runner.poll(engine, POLL_WAIT, &mut |update| observer.update(update))? == Poll::Ended {
+        if runner.poll(engine, MAX_POLL_WAIT, &mut |update| observer.update(update))? == Poll::Ended {
             break;
         }
     }
     runner.finish(&mut |update| observer.update(update))
 }
 
-impl<'a> Runner<'a> {
+impl<'a> StreamRunner<'a> {
     /// Joins a session with a source that has not been read.
-    pub fn new(session: Session, feed: Feed<'a>) -> Self {
-        Self { session, feed, clock: CaptureClock::default(), last_arrival: Instant::now() }
+    pub fn new(session: Session, source: StreamSource<'a>) -> Self {
+        Self { session, source, clock: CaptureClock::default(), last_arrival: Instant::now() }
     }
 
-    /// Waits at most `wait` for the next frame to sample, if the source is live, and processes it. Calls `on_update` with
-    /// what that produced.
+    /// Waits at most `wait` for the next frame to sample, if the source is live, and processes it. Calls `on_update`
+    /// with what that produced.
     ///
     /// # Errors
     /// What the source, [`Session::process`] and `on_update` return.
@@ -124,8 +124,8 @@ impl<'a> Runner<'a> {
         on_update: &mut dyn FnMut(Update<'_>) -> Result<()>,
     ) -> Result<Poll> {
         let Some(next) = self.session.next_time() else { return self.end(on_update) };
-        let lost = match &mut self.feed {
-            Feed::Recorded(stream) => {
+        let lost = match &mut self.source {
+            StreamSource::Recorded(stream) => {
                 let Some(frame) = stream.first_at_or_after(next)? else { return self.end(on_update) };
                 let captured = Captured { at: Instant::now(), wall: None };
                 if let Some(step) = self.session.process(engine, &frame)? {
@@ -133,7 +133,7 @@ impl<'a> Runner<'a> {
                 }
                 return Ok(Poll::Pending);
             }
-            Feed::Live(source) => match source.newest(next, wait)? {
+            StreamSource::Live(source) => match source.newest(next, wait)? {
                 LiveUpdate::Frame(frame) => {
                     self.last_arrival = Instant::now();
                     let captured = self.clock.captured(frame.time, self.last_arrival);
@@ -163,9 +163,9 @@ impl<'a> Runner<'a> {
     /// What `on_update` returns.
     pub fn finish(&mut self, on_update: &mut dyn FnMut(Update<'_>) -> Result<()>) -> Result<()> {
         let Some(last) = self.session.last() else { return Ok(()) };
-        let captured = match self.feed {
-            Feed::Recorded(_) => Captured { at: Instant::now(), wall: None },
-            Feed::Live(_) => self.clock.captured(last.time, Instant::now()),
+        let captured = match self.source {
+            StreamSource::Recorded(_) => Captured { at: Instant::now(), wall: None },
+            StreamSource::Live(_) => self.clock.captured(last.time, Instant::now()),
         };
         on_update(Update::EventsEnded { events: self.session.finish(), captured })
     }
@@ -175,7 +175,7 @@ impl<'a> Runner<'a> {
         &self.session
     }
 
-    /// Changes the stride, as a governor does on a hot board.
+    /// Changes the stride, as the governor does on a hot board.
     ///
     /// # Errors
     /// As [`Session::set_stride`].
@@ -183,27 +183,27 @@ impl<'a> Runner<'a> {
         self.session.set_stride(stride)
     }
 
-    /// What is known about the source.
+    /// The properties of the source.
     pub fn info(&self) -> &ClipInfo {
-        match &self.feed {
-            Feed::Recorded(stream) => stream.info(),
-            Feed::Live(source) => source.info(),
+        match &self.source {
+            StreamSource::Recorded(stream) => stream.info(),
+            StreamSource::Live(source) => source.info(),
         }
     }
 
-    /// What was lost while reading a recording, one sentence each.
+    /// Losses while reading a recording, one sentence each.
     pub fn warnings(&self) -> &[String] {
-        match &self.feed {
-            Feed::Recorded(stream) => stream.warnings(),
-            Feed::Live(_) => &[],
+        match &self.source {
+            StreamSource::Recorded(stream) => stream.warnings(),
+            StreamSource::Live(_) => &[],
         }
     }
 
-    /// What happened to the frames of a live source.
+    /// Counts of the frames of a live source.
     pub fn counts(&self) -> Option<LiveCounts> {
-        match &self.feed {
-            Feed::Recorded(_) => None,
-            Feed::Live(source) => Some(source.counts()),
+        match &self.source {
+            StreamSource::Recorded(_) => None,
+            StreamSource::Live(source) => Some(source.counts()),
         }
     }
 

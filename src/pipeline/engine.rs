@@ -1,4 +1,4 @@
-//! A loaded bundle with its encoders and its text tower, which any number of sessions share.
+//! A loaded bundle with its encoders and its text tower, shared by any number of sessions.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,13 +51,13 @@ pub struct StageTimings {
 pub struct Embedding {
     /// `[D]`, of the video branch.
     pub video: Vec<f32>,
-    /// `[Da]`, of the attribute branch if it has an encoder of its own, else empty.
+    /// `[Da]`, of the attribute branch if it has a separate encoder, else empty.
     pub attribute: Vec<f32>,
 }
 
 impl Embedding {
     /// Returns the attribute branch's embedding if it differs from the video branch's.
-    pub fn own_attribute(&self) -> Option<&[f32]> {
+    pub fn separate_attribute(&self) -> Option<&[f32]> {
         (!self.attribute.is_empty()).then_some(self.attribute.as_slice())
     }
 }
@@ -71,8 +71,8 @@ impl Engine {
         Self::load_with_progress(spec, &mut |_, _| {})
     }
 
-    /// Like [`Engine::load`]; calls `progress` with the number of category texts that the text tower has encoded, and of
-    /// how many. Encoding hundreds of texts takes minutes on a board.
+    /// Like [`Engine::load`]; calls `progress` with the done and total numbers of category texts that the text tower
+    /// encodes. Encoding hundreds of texts takes minutes on a board.
     ///
     /// # Errors
     /// As [`Engine::load`].
@@ -83,10 +83,10 @@ impl Engine {
         let (bundle, (model, encoders, vocabulary)) = Bundle::open_with(&place, |bundle| {
             let model = spec.resolve(&bundle.manifest)?;
             let visual = bundle.load_visual(model.compute())?;
-            // Attributes in the video branch's own space cost next to nothing and are always reported; a separate
-            // encoder runs only if its scores count.
-            let own_encoder = bundle.has_attribute_encoder();
-            let with_attributes = bundle.lexicon().is_some() && (model.recognition.lambda < 1.0 || !own_encoder);
+            // Attributes in the space of the video branch cost almost nothing and are always reported. A separate
+            // encoder runs only if its scores have a weight.
+            let separate_encoder = bundle.has_attribute_encoder();
+            let with_attributes = bundle.lexicon().is_some() && (model.recognition.lambda < 1.0 || !separate_encoder);
             let attribute_visual = if with_attributes { bundle.load_attribute_visual(model.compute())? } else { None };
             let vocabulary = vocabulary(bundle, &model, progress)?;
             Ok((model, (visual, attribute_visual, with_attributes), vocabulary))
@@ -107,13 +107,13 @@ impl Engine {
         self.bundle.lexicon().map_or(&[], |lexicon| &lexicon.phrases)
     }
 
-    /// The bundle's background categories, those of them that are among [`Engine::categories`].
+    /// The background categories of the bundle that are among [`Engine::categories`].
     pub fn background(&self) -> Vec<String> {
         let background = &self.bundle.manifest.defaults.background;
         background.iter().filter(|name| self.categories().contains(name)).cloned().collect()
     }
 
-    /// Creates what scores windows, for one stream.
+    /// Creates a recognizer for one stream.
     ///
     /// # Errors
     /// A bundle that cannot be used.
@@ -121,7 +121,7 @@ impl Engine {
         self.build_recognizer(self.with_attributes)
     }
 
-    /// Creates what scores windows by the video branch only.
+    /// Creates a recognizer that uses only the video branch.
     ///
     /// # Errors
     /// A bundle that cannot be used.
@@ -129,7 +129,7 @@ impl Engine {
         self.build_recognizer(false)
     }
 
-    /// Creates what cuts pictures into crops, for one stream.
+    /// Creates a preprocessor, which crops pictures, for one stream.
     ///
     /// # Errors
     /// A manifest with impossible sizes.
@@ -155,7 +155,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Cuts and encodes one crop of a picture.
+    /// Crops and encodes a picture.
     ///
     /// # Errors
     /// A region outside the picture, or a network whose output is not finite.
@@ -193,7 +193,7 @@ impl Engine {
         let sentences: Option<Box<dyn Compose>> = match (spec.attribute_scores, &lexicon) {
             _ if spec.lambda == 1.0 => None,
             (AttributeScores::Tower, Some(lexicon)) => {
-                Some(Box::new(TextTower::new(bundle, threads).sentences(Arc::clone(lexicon))?))
+                Some(Box::new(LazyTextEncoder::new(bundle, threads).sentences(Arc::clone(lexicon))?))
             }
             (AttributeScores::Composer, _) => bundle.load_composer(threads)?.map(|mut composer| {
                 Box::new(move |phrases: &[f32], out: &mut [f32]| composer.compose(phrases, out)) as Box<dyn Compose>
@@ -204,40 +204,40 @@ impl Engine {
     }
 }
 
-/// Returns the categories to choose from: any text if the bundle has a text tower, else what its tables contain.
+/// Returns the categories to choose from: any text if the bundle has a text tower, else only those of its tables.
 fn vocabulary(bundle: &Bundle, model: &Model, progress: &mut dyn FnMut(usize, usize)) -> Result<Vocabulary> {
     match &model.categories {
         None => Ok(Vocabulary::from_categories(bundle.categories())),
         Some(names) if bundle.has_text_tower() => {
-            let mut tower = TextTower::new(bundle, model.threads);
+            let mut tower = LazyTextEncoder::new(bundle, model.threads);
             Vocabulary::from_texts(names, bundle.categories(), &mut |texts| tower.categories(texts, progress))
         }
         Some(names) => Vocabulary::select(names, bundle.categories(), bundle.lexicon().map(Arc::as_ref)),
     }
 }
 
-/// A bundle's text tower, loaded at its first use.
-pub struct TextTower {
+/// The text encoder of a bundle, loaded at its first use.
+pub struct LazyTextEncoder {
     bundle: Bundle,
     threads: usize,
     loaded: Option<TextEncoder>,
 }
 
-impl TextTower {
-    /// Loads nothing yet.
+impl LazyTextEncoder {
+    /// Creates the encoder without loading the text tower.
     pub fn new(bundle: &Bundle, threads: usize) -> Self {
         Self { bundle: bundle.clone(), threads, loaded: None }
     }
 
-    /// Encodes texts as categories, with all 77 word rows each, in their order. Calls `progress` after each text: how
-    /// many are done, of how many.
+    /// Encodes texts as categories, with all 77 word rows each, in their order. Calls `progress` after each text: done
+    /// and total texts.
     ///
     /// # Errors
     /// A text that is too long, or a tower that cannot be used.
     pub fn categories(&mut self, texts: &[&str], progress: &mut dyn FnMut(usize, usize)) -> Result<CategorySet> {
         let started = Instant::now();
         let encoder = self.encoder()?;
-        // Before the first one is encoded, as encoding all may take minutes.
+        // Check all texts before encoding, which may take minutes.
         for text in texts {
             encoder.check_category(text)?;
         }
@@ -261,7 +261,7 @@ impl TextTower {
         })
     }
 
-    /// Returns the writer of sentences about the lexicon's phrases.
+    /// Returns the encoder of attribute sentences about phrases of the lexicon.
     ///
     /// # Errors
     /// A tower that cannot be used.

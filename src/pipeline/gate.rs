@@ -1,9 +1,9 @@
-//! Skips the encoding of a frame whose picture has not changed or shows nothing.
+//! Skips the encoding of frames whose picture has not changed, is dark or is flat.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::preprocess::{CELLS, LumaGrid, UNITS};
+use crate::preprocess::{CELLS, LumaGrid, UNITS_PER_LEVEL};
 use crate::units::Seconds;
 use crate::units::check_range;
 
@@ -12,7 +12,7 @@ use crate::units::check_range;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GateSpec {
-    /// Whether any frame may be skipped.
+    /// Whether frames may be skipped.
     pub enabled: bool,
     /// A picture is still if its cells differ from those of the last encoded one by less than this on average, and none
     /// by more than `still_max`. Levels, 0..=255.
@@ -27,24 +27,24 @@ pub struct GateSpec {
     pub flat: f32,
     /// A dark (or flat) picture is skipped if the last encoded one was dark (or flat) too and their cells differ by
     /// less than this on average. Levels, 0..=255.
-    pub featureless_mean: f32,
+    pub dark_flat_mean: f32,
 }
 
 impl Default for GateSpec {
-    /// The defaults, chosen by the measurements in docs/events.md. With larger limits, it was not still pictures that
-    /// moved confidence by more than .02 but pictures that changed slowly: a cell that changed by up to 2 levels moved
-    /// it by .075, and a fade from black, whose frames reused each other's embeddings, by .018.
+    /// The defaults, chosen by the measurements in docs/measurements/events.md. With larger limits, pictures that
+    /// changed slowly, not still ones, changed confidence by more than .02: a cell that changed by up to 2 levels
+    /// changed it by .075, and a fade from black, whose frames reused each other's embeddings, by .018.
     fn default() -> Self {
         Self {
             enabled: true,
             still_mean: 0.2,
-            // Noise of 1 level in each pixel moves no cell by more in 9 of 10 steps. At 1.2, one step of 5085 moved
-            // confidence by .046.
+            // With noise of 1 level in each pixel, no cell changes by more in 9 of 10 steps. At 1.2, one step of 5085
+            // changed confidence by .046.
             still_max: 0.8,
             refresh_s: 4.0,
             dark: 20.0,
             flat: 6.0,
-            featureless_mean: 2.0,
+            dark_flat_mean: 2.0,
         }
     }
 }
@@ -60,7 +60,7 @@ impl GateSpec {
             ("still_max", self.still_max),
             ("dark", self.dark),
             ("flat", self.flat),
-            ("featureless_mean", self.featureless_mean),
+            ("dark_flat_mean", self.dark_flat_mean),
         ] {
             check_range(key, level, 0.0..=255.0, "a level")?;
         }
@@ -73,7 +73,7 @@ impl GateSpec {
 pub struct GateOutput {
     /// Whether the frame is encoded, or reuses the embedding of the last encoded one.
     pub decision: GateDecision,
-    /// Whether the picture shows anything.
+    /// Whether the picture has visible content.
     pub visibility: Visibility,
 }
 
@@ -91,10 +91,10 @@ pub enum GateDecision {
     Flat,
 }
 
-/// Whether a picture shows anything.
+/// Whether a picture has visible content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visibility {
-    /// It does.
+    /// Content is visible.
     Clear,
     /// No part of the picture is bright.
     Dark,
@@ -127,12 +127,12 @@ impl std::ops::AddAssign for GateCounts {
 /// Compares each picture with the last encoded one.
 pub struct Gate {
     spec: GateSpec,
-    reference: Reference,
+    last_encoded: LastEncoded,
     counts: GateCounts,
 }
 
 /// The last encoded picture.
-struct Reference {
+struct LastEncoded {
     grid: LumaGrid,
     /// `None` if there is no such picture.
     time: Option<Seconds>,
@@ -142,11 +142,11 @@ struct Reference {
 impl Gate {
     /// Creates a gate that encodes the first frame.
     pub fn new(spec: GateSpec) -> Self {
-        let reference = Reference { grid: LumaGrid::default(), time: None, visibility: Visibility::Clear };
-        Self { spec, reference, counts: GateCounts::default() }
+        let last_encoded = LastEncoded { grid: LumaGrid::default(), time: None, visibility: Visibility::Clear };
+        Self { spec, last_encoded, counts: GateCounts::default() }
     }
 
-    /// Returns false if every frame is encoded, so that no grid needs to be computed.
+    /// Returns whether the gate is enabled. If not, every frame is encoded and no grid is needed.
     pub fn enabled(&self) -> bool {
         self.spec.enabled
     }
@@ -167,8 +167,8 @@ impl Gate {
         };
         *count += 1;
         if decision == GateDecision::Encode {
-            self.reference.grid.clone_from(grid);
-            (self.reference.time, self.reference.visibility) = (Some(time), visibility);
+            self.last_encoded.grid.clone_from(grid);
+            (self.last_encoded.time, self.last_encoded.visibility) = (Some(time), visibility);
         }
         GateOutput { decision, visibility }
     }
@@ -180,7 +180,7 @@ impl Gate {
 
     /// Forgets the last encoded picture, so that the next frame is encoded.
     pub fn reset(&mut self) {
-        self.reference.time = None;
+        self.last_encoded.time = None;
     }
 
     fn visibility(&self, grid: &LumaGrid) -> Visibility {
@@ -188,9 +188,9 @@ impl Gate {
         for &cell in grid.cells() {
             (darkest, brightest) = (darkest.min(cell), brightest.max(cell));
         }
-        if f32::from(brightest) < self.spec.dark * f32::from(UNITS) {
+        if f32::from(brightest) < self.spec.dark * f32::from(UNITS_PER_LEVEL) {
             Visibility::Dark
-        } else if f32::from(brightest - darkest) < self.spec.flat * f32::from(UNITS) {
+        } else if f32::from(brightest - darkest) < self.spec.flat * f32::from(UNITS_PER_LEVEL) {
             Visibility::Flat
         } else {
             Visibility::Clear
@@ -198,17 +198,18 @@ impl Gate {
     }
 
     fn decision(&self, grid: &LumaGrid, time: Seconds, visibility: Visibility) -> GateDecision {
-        let (spec, reference) = (&self.spec, &self.reference);
-        // Without an earlier embedding there is nothing to reuse, and an old one is not trusted.
-        let is_fresh = reference.time.is_some_and(|at| (0.0..spec.refresh_s).contains(&(time - at)));
-        if !is_fresh || visibility != reference.visibility {
+        let (spec, last) = (&self.spec, &self.last_encoded);
+        // Without an earlier embedding there is nothing to reuse, and an embedding older than `refresh_s` is not
+        // reused.
+        let is_fresh = last.time.is_some_and(|at| (0.0..spec.refresh_s).contains(&(time - at)));
+        if !is_fresh || visibility != last.visibility {
             return GateDecision::Encode;
         }
         let (mean, max) = self.difference(grid);
         match visibility {
             Visibility::Clear if mean < spec.still_mean && max <= spec.still_max => GateDecision::Still,
-            Visibility::Dark if mean < spec.featureless_mean => GateDecision::Dark,
-            Visibility::Flat if mean < spec.featureless_mean => GateDecision::Flat,
+            Visibility::Dark if mean < spec.dark_flat_mean => GateDecision::Dark,
+            Visibility::Flat if mean < spec.dark_flat_mean => GateDecision::Flat,
             _ => GateDecision::Encode,
         }
     }
@@ -216,12 +217,12 @@ impl Gate {
     /// Returns the mean and the largest difference between the cells of a picture and of the last encoded one, levels.
     fn difference(&self, grid: &LumaGrid) -> (f32, f32) {
         let (mut sum, mut max) = (0u32, 0u16);
-        for (cell, reference) in grid.cells().iter().zip(self.reference.grid.cells()) {
-            let difference = cell.abs_diff(*reference);
+        for (cell, last) in grid.cells().iter().zip(self.last_encoded.grid.cells()) {
+            let difference = cell.abs_diff(*last);
             sum += u32::from(difference);
             max = max.max(difference);
         }
-        let units = f32::from(UNITS);
+        let units = f32::from(UNITS_PER_LEVEL);
         (sum as f32 / (CELLS * CELLS) as f32 / units, f32::from(max) / units)
     }
 }
@@ -233,7 +234,7 @@ mod tests {
     #[test]
     fn the_default_is_valid_and_values_out_of_range_are_refused_by_name() {
         GateSpec::default().check().unwrap();
-        for key in ["still_mean", "still_max", "dark", "flat", "featureless_mean"] {
+        for key in ["still_mean", "still_max", "dark", "flat", "dark_flat_mean"] {
             for value in ["-0.1", "255.5", "nan"] {
                 let spec: GateSpec = toml::from_str(&format!("{key} = {value}")).unwrap();
                 let problem = spec.check().unwrap_err().to_string();

@@ -1,10 +1,12 @@
 //! Puts the stages together: a loaded bundle, one loop from frames to events, and BIKE's protocol for clips.
 //!
-//! An [`Engine`] holds what is large: the bundle and its encoders. A [`Session`] holds the state of one stream: the
-//! sampler, the [`Gate`], the window and the event tracker. A [`Runner`] joins a session with its source and [`drive()`] is
-//! the loop over its frames. Results depend on frames and their timestamps only, never on the clock of this machine, so
-//! the same frames always give the same events. A [`ClipClassifier`] scores whole clips as the paper does.
+//! An [`Engine`] holds the large parts: the bundle and its encoders. A [`Session`] holds the state of one stream: the
+//! sampler, the [`Gate`], the window and the event tracker. A [`StreamRunner`] joins a session with its source, and
+//! [`drive()`] is the loop over its frames. Results depend only on frames and their timestamps, never on the clock of
+//! this machine, so the same frames always give the same events. A [`ClipClassifier`] scores whole clips as the paper
+//! does.
 
+pub mod bike_sampling;
 mod clip;
 mod clip_encoding;
 mod clip_windows;
@@ -19,10 +21,10 @@ mod stats;
 pub use clip::{ClipClassifier, ClipScores, ClipSpec, Explanation};
 pub use clip_encoding::{ClipReport, EncodedClip};
 pub use clip_windows::{ClipSampling, ClipWindow};
-pub use drive::{Captured, Feed, Observer, Poll, Runner, Update, drive};
-pub use engine::{Embedding, Engine, StageTimings, TextTower};
+pub use drive::{Captured, Observer, Poll, StreamRunner, StreamSource, Update, drive};
+pub use engine::{Embedding, Engine, LazyTextEncoder, StageTimings};
 pub use gate::{Gate, GateCounts, GateDecision, GateOutput, GateSpec, Visibility};
 pub use model::{AttributeChoice, Model, ModelSpec, read_categories};
 pub use sampler::{Sampler, TracePoint, TraceReader, TraceWriter};
-pub use session::{Sampling, Session, SessionSpec, Step, StepTimings};
+pub use session::{FrameSelection, Session, SessionSpec, Step, StepTimings};
 pub use stats::{Percentiles, Stats, StatsReport};

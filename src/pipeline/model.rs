@@ -21,8 +21,8 @@ const DEFAULT_MAX_THREADS: usize = 4;
 pub struct ModelSpec {
     /// A bundle's folder or packed file; `embedded` is the one inside the program.
     pub bundle: PathBuf,
-    /// Categories to choose from; empty for the bundle's. A name is a category or a lexicon phrase of the bundle, or any
-    /// text if the bundle has a text tower.
+    /// Categories to choose from; empty for the bundle's. A name is a category or a lexicon phrase of the bundle, or
+    /// any text if the bundle has a text tower.
     pub categories: Vec<String>,
     /// The same from a text file with one name per line, or a CSV file with the columns `id,name`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,18 +41,18 @@ pub struct ModelSpec {
     /// CPU threads; by default one per core, at most 4.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
-    /// What encodes frames.
+    /// The device that encodes frames.
     pub device: Device,
     /// Seconds between sampled frames.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stride_s: Option<Seconds>,
 }
 
-/// What makes the sentence of a window's attributes.
+/// How the sentence of a window's attributes is encoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AttributeChoice {
-    /// What the bundle names.
+    /// As the bundle specifies.
     #[default]
     Auto,
     /// The text tower: exact, and runs for each new set of phrases.
@@ -89,14 +89,14 @@ pub struct Model {
     pub recognition: RecognitionSpec,
     /// CPU threads, at least 1.
     pub threads: usize,
-    /// What encodes frames.
+    /// The device that encodes frames.
     pub device: Device,
     /// Seconds between sampled frames.
     pub stride_s: Seconds,
 }
 
 impl Model {
-    /// What frame encoders compute with.
+    /// The compute settings of frame encoders.
     pub fn compute(&self) -> Compute {
         Compute { threads: self.threads, device: self.device }
     }
@@ -112,11 +112,15 @@ impl ModelSpec {
             return Err(Error::setting("bundle", "it is empty", "give a bundle's folder or file, or `embedded`"));
         }
         if let Some(name) = self.categories.iter().find(|name| name.trim().is_empty()) {
-            return Err(Error::setting("categories", format!("`{name}` is an empty name"), "leave it out"));
+            return Err(Error::setting("categories", format!("`{name}` is an empty name"), "remove it"));
         }
         if let (Some(_), false) = (&self.categories_file, self.categories.is_empty()) {
             let problem = "categories are given too";
             return Err(Error::setting("categories_file", problem, "give either the file or the names"));
+        }
+        if let Some(file) = self.categories_file.as_ref().filter(|file| !file.is_file()) {
+            let problem = format!("there is no file {}", file.display());
+            return Err(Error::setting("categories_file", problem, "name a file with one category per line"));
         }
         if let Some(window) = self.window {
             check_range("window", window, RecognitionSpec::WINDOW, "a number of frames")?;
@@ -154,7 +158,7 @@ impl ModelSpec {
     /// Combines these settings with a bundle's.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a value out of its range or one that the bundle or this build cannot serve;
+    /// [`Error::Setting`] for a value out of its range or one that the bundle or this build does not support;
     /// [`Error::Input`] for a list of categories that cannot be read.
     pub fn resolve(&self, manifest: &Manifest) -> Result<Model> {
         self.check()?;

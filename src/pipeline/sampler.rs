@@ -1,4 +1,4 @@
-//! Chooses which frames are sampled, by their timestamps only, and records the choice in traces.
+//! Chooses the frames to sample, only by their timestamps, and records the choice in traces.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::io::describe;
 use crate::recognition::FrameStamp;
-use crate::units::Seconds;
-
-/// A frame counts as due this much before its sampling time, because container clocks are rounded to milliseconds.
-const CLOCK_TOLERANCE_S: Seconds = 0.0005;
+use crate::units::{Seconds, TIME_TOLERANCE_S};
 
 /// Chooses the frames of a stream that are sampled.
 pub struct Sampler {
@@ -80,7 +78,7 @@ impl Sampler {
     pub fn take(&mut self, frame: FrameStamp) -> Result<Option<FrameStamp>> {
         match &mut self.schedule {
             Schedule::Stride { stride, next } => {
-                if frame.time < *next - CLOCK_TOLERANCE_S {
+                if frame.time < *next - TIME_TOLERANCE_S {
                     return Ok(None);
                 }
                 *next = next_sample(frame.time, *stride);
@@ -97,7 +95,7 @@ impl Sampler {
                         ));
                     }
                     Some(index) => frame.index == index,
-                    None => frame.time >= point.t - CLOCK_TOLERANCE_S,
+                    None => frame.time >= point.t - TIME_TOLERANCE_S,
                 };
                 if !due {
                     return Ok(None);
@@ -109,15 +107,15 @@ impl Sampler {
     }
 }
 
-/// Rounds to whole microseconds, so that a trace, which is text, restores exactly the same number. (17 digits can come
-/// back with the last bit changed, and an event is then reported one step earlier or later.)
+/// Rounds to whole microseconds, so that a trace, which is text, restores exactly the same number. (A number of 17
+/// digits may be read with its last bit changed, and an event is then reported one step earlier or later.)
 fn whole_micros(time: Seconds) -> Seconds {
     (time * 1e6).round() / 1e6
 }
 
 /// Returns the first multiple of the stride after `time`.
 fn next_sample(time: Seconds, stride: Seconds) -> Seconds {
-    (((time + CLOCK_TOLERANCE_S) / stride).floor() + 1.0) * stride
+    (((time + TIME_TOLERANCE_S) / stride).floor() + 1.0) * stride
 }
 
 /// Checks a stride.
@@ -135,7 +133,7 @@ pub(super) fn check_stride(stride: Seconds) -> Result<()> {
     ))
 }
 
-/// The longest line of a trace, in bytes.
+/// Maximum length of a line of a trace, in bytes.
 const MAX_LINE: u64 = 4096;
 
 /// A sampled frame: one line of a trace.
@@ -156,7 +154,7 @@ pub struct TraceWriter {
 }
 
 impl TraceWriter {
-    /// Creates a trace, replacing a file of that name.
+    /// Creates a trace file and replaces an existing one.
     ///
     /// # Errors
     /// [`Error::Output`] if the file cannot be created.
@@ -168,7 +166,7 @@ impl TraceWriter {
     /// Appends a line.
     ///
     /// # Errors
-    /// [`Error::Output`] if the disk is full or gone.
+    /// [`Error::Output`] for any I/O error.
     pub fn write(&mut self, point: TracePoint) -> Result<()> {
         serde_json::to_writer(&mut self.out, &point)
             .map_err(std::io::Error::from)
@@ -205,7 +203,7 @@ impl TraceReader {
     /// [`Error::Input`] if the file cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let file = File::open(path).map_err(|e| Error::input(&name, e.to_string()))?;
+        let file = File::open(path).map_err(|e| Error::input(&name, describe(&e)))?;
         Ok(Self::new(name, Box::new(BufReader::new(file))))
     }
 

@@ -1,4 +1,4 @@
-//! The state of one stream, from a frame to events: sampler, gate, window, scores, event tracker.
+//! The state of one stream, from frames to events: sampler, gate, window, scores, event tracker.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -25,9 +25,9 @@ pub struct SessionSpec {
     /// When a frame is not encoded.
     pub gate: GateSpec,
     /// Which frames are sampled.
-    pub sampling: Sampling,
-    /// The largest factor by which a governor may stretch the stride, at least 1. A stretched stride must not count as a
-    /// gap in the stream.
+    pub selection: FrameSelection,
+    /// The largest factor by which a governor may stretch the stride, at least 1. A stretched stride must not count as
+    /// a gap in the stream.
     pub max_stretch: f64,
 }
 
@@ -38,7 +38,7 @@ impl Default for SessionSpec {
             region: RegionSpec::default(),
             events: EventSpec::default(),
             gate: GateSpec::default(),
-            sampling: Sampling::Stride,
+            selection: FrameSelection::Stride,
             max_stretch: 1.0,
         }
     }
@@ -46,7 +46,7 @@ impl Default for SessionSpec {
 
 /// Which frames of a stream are sampled.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Sampling {
+pub enum FrameSelection {
     /// The first frame at or after each multiple of the model's stride.
     #[default]
     Stride,
@@ -56,7 +56,7 @@ pub enum Sampling {
     Trace(PathBuf),
 }
 
-/// The state of one stream. After the first frame nothing is allocated here, unless the size of the pictures changes.
+/// The state of one stream. After the first frame it allocates nothing, unless the size of the pictures changes.
 pub struct Session {
     gap_s: Seconds,
     sampler: Sampler,
@@ -112,7 +112,7 @@ impl StepTimings {
 }
 
 impl Session {
-    /// Creates the state of a stream of which nothing was read yet.
+    /// Creates the state of an unread stream.
     ///
     /// # Errors
     /// A setting out of its range, or one that does not fit the bundle, with its path such as `events.on`.
@@ -125,10 +125,10 @@ impl Session {
         let stride = engine.model.stride_s;
         let events =
             spec.events.resolve(&engine.background(), stride * spec.max_stretch).map_err(|e| e.within("events"))?;
-        let sampler = match &spec.sampling {
-            Sampling::Stride => Sampler::every(stride)?,
-            Sampling::StrideUntil(end) => Sampler::every(stride)?.until(*end),
-            Sampling::Trace(path) => Sampler::repeat(TraceReader::open(path)?)?,
+        let sampler = match &spec.selection {
+            FrameSelection::Stride => Sampler::every(stride)?,
+            FrameSelection::StrideUntil(end) => Sampler::every(stride)?.until(*end),
+            FrameSelection::Trace(path) => Sampler::repeat(TraceReader::open(path)?)?,
         };
         spec.gate.check().map_err(|e| e.within("gate"))?;
         let names = recognizer.vocabulary().names();
@@ -152,7 +152,7 @@ impl Session {
         self.sampler.next_time()
     }
 
-    /// Processes a frame if it is to be sampled. Frames come in the order of their times.
+    /// Processes a frame if it is due to be sampled. Frames must come in the order of their times.
     ///
     /// # Errors
     /// A region outside the picture, a bundle that fails, or a trace that does not fit the stream.
@@ -161,7 +161,7 @@ impl Session {
             return Ok(None);
         };
         if self.last.is_some_and(|last| stamp.time - last.time > self.gap_s) {
-            // Frames from before a gap say nothing about those after it. The tracker detects the gap by itself.
+            // Frames from before a gap are not evidence for those after it. The tracker detects the gap itself.
             self.recognizer.clear();
             self.gate.reset();
         }
@@ -174,7 +174,7 @@ impl Session {
             encoded.inspect_err(|_| self.gate.reset())?;
         }
         let encoded = Instant::now();
-        self.recognizer.push(stamp, &self.embedding.video, self.embedding.own_attribute())?;
+        self.recognizer.push(stamp, &self.embedding.video, self.embedding.separate_attribute())?;
         let scores = self.recognizer.scores()?;
         let observation = match visibility {
             Visibility::Clear => Observation::Scores(scores),
@@ -188,8 +188,8 @@ impl Session {
         Ok(Some(Step { stamp, decision, scores, events, timings, tracker }))
     }
 
-    /// Ends all open events and clears the window: the stream ended, or no frame came for more than `gap_s`. Returns the
-    /// events that ended.
+    /// Ends all open events and clears the window: the stream ended, or no frame came for more than `gap_s`. Returns
+    /// the events that ended.
     pub fn finish(&mut self) -> &[Event] {
         self.recognizer.clear();
         self.gate.reset();
@@ -197,7 +197,7 @@ impl Session {
         self.tracker.finish()
     }
 
-    /// Changes the stride, as a governor does on a hot board.
+    /// Changes the stride, as the governor does on a hot board.
     ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) for a stride out of its range.
@@ -220,7 +220,7 @@ impl Session {
         self.gap_s
     }
 
-    /// How many frames the gate let pass, and how many it skipped.
+    /// How many frames were encoded and how many were skipped.
     pub fn gate_counts(&self) -> GateCounts {
         self.gate.counts()
     }

@@ -10,7 +10,7 @@ use super::session::{Session, Step};
 use crate::health::{peak_rss_bytes, process_cpu};
 use crate::source::LiveCounts;
 
-/// Number of the newest samples that percentiles are taken over.
+/// Number of newest samples for percentiles.
 const CAPACITY: usize = 1024;
 
 /// Collects the statistics of a session, in fixed memory.
@@ -18,10 +18,10 @@ pub struct Stats {
     started: Instant,
     cpu_started: Option<Duration>,
     model_cpu_started: Duration,
-    latency: Newest,
-    encode: Newest,
-    gate: Newest,
-    recognise: Newest,
+    latency: SampleRing,
+    encode: SampleRing,
+    gate: SampleRing,
+    recognise: SampleRing,
     events: u64,
 }
 
@@ -32,14 +32,14 @@ pub struct StatsReport {
     pub seconds: f64,
     /// Frames sampled.
     pub steps: u64,
-    /// How many of them the gate let pass, and how many it skipped.
+    /// How many of them were encoded and how many were skipped.
     pub gate: GateCounts,
     /// Frames of a live source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames: Option<LiveCounts>,
     /// Event lines written.
     pub events: u64,
-    /// From the capture of a frame until its result is written, over the newest 1024 steps.
+    /// Time from the capture of a frame until its result is written, over the newest 1024 steps.
     pub latency_ms: Percentiles,
     /// Preprocessing and encoding a frame, if the gate did not skip that.
     pub encode_ms: Percentiles,
@@ -69,15 +69,15 @@ pub struct Percentiles {
 impl Stats {
     /// Starts counting.
     pub fn new(engine: &Engine) -> Self {
-        let newest = || Newest { samples: Vec::with_capacity(CAPACITY), next: 0 };
+        let ring = || SampleRing { samples: Vec::with_capacity(CAPACITY), next: 0 };
         Self {
             started: Instant::now(),
             cpu_started: process_cpu(),
             model_cpu_started: engine.timings.cpu,
-            latency: newest(),
-            encode: newest(),
-            gate: newest(),
-            recognise: newest(),
+            latency: ring(),
+            encode: ring(),
+            gate: ring(),
+            recognise: ring(),
             events: 0,
         }
     }
@@ -127,12 +127,12 @@ impl Stats {
 }
 
 /// The newest samples, in a ring.
-struct Newest {
+struct SampleRing {
     samples: Vec<Duration>,
     next: usize,
 }
 
-impl Newest {
+impl SampleRing {
     fn push(&mut self, sample: Duration) {
         match self.samples.get_mut(self.next) {
             Some(oldest) => *oldest = sample,
@@ -158,11 +158,11 @@ mod tests {
 
     #[test]
     fn percentiles_are_taken_over_the_newest_samples() {
-        let mut newest = Newest { samples: Vec::with_capacity(CAPACITY), next: 0 };
-        assert_eq!(newest.percentiles(), Percentiles::default());
-        (0..500).for_each(|_| newest.push(Duration::from_secs(9)));
-        (1..=CAPACITY as u64).for_each(|i| newest.push(Duration::from_millis(i)));
-        assert_eq!(newest.percentiles(), Percentiles { median: 513.0, p95: 973.0, max: 1024.0 });
-        assert_eq!(newest.samples.capacity(), CAPACITY);
+        let mut ring = SampleRing { samples: Vec::with_capacity(CAPACITY), next: 0 };
+        assert_eq!(ring.percentiles(), Percentiles::default());
+        (0..500).for_each(|_| ring.push(Duration::from_secs(9)));
+        (1..=CAPACITY as u64).for_each(|i| ring.push(Duration::from_millis(i)));
+        assert_eq!(ring.percentiles(), Percentiles { median: 513.0, p95: 973.0, max: 1024.0 });
+        assert_eq!(ring.samples.capacity(), CAPACITY);
     }
 }

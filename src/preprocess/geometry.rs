@@ -1,4 +1,4 @@
-//! Computes where a crop's pixels come from.
+//! Computes the source rectangle of a crop.
 
 use super::spec::{CropAt, Fit};
 use crate::picture::{Rect, Rotation};
@@ -131,7 +131,7 @@ impl Region {
 fn axis_read(start: f64, length: f64, target: u32, bounds_start: u32, bounds_length: u32) -> (u32, u32) {
     let radius = SUPPORT * (length / f64::from(target)).max(1.0);
     let end = bounds_start + bounds_length;
-    // One pixel more on each side than the kernel can reach, so that rounding never cuts it off.
+    // One pixel more on each side than the kernel can reach, so that rounding never excludes a pixel.
     let first = ((start - radius).floor() - 1.0).clamp(f64::from(bounds_start), f64::from(end - 1)) as u32;
     let last = ((start + length + radius).ceil() + 1.0).clamp(f64::from(first + 1), f64::from(end)) as u32;
     (first, last - first)

@@ -1,8 +1,8 @@
-//! Turns a picture into a normalised crop `[3, S, S]`.
+//! Converts a picture to a normalised crop `[3, S, S]`.
 //!
 //! The steps follow the reference: RGB, upright, region, shorter side to `resize` by Pillow's antialiased bicubic,
 //! crop, 0..1, mean and standard deviation. Only what the crop needs is computed: pixels are converted from YUV and
-//! resampled inside the crop's own source rectangle, and the small result is rotated upright instead of the whole
+//! resampled inside the source rectangle of the crop, and the small result is rotated upright instead of the whole
 //! picture.
 
 mod colour;
@@ -13,7 +13,7 @@ mod resample;
 mod spec;
 
 pub use crop::upright;
-pub use luma::{CELLS, LumaGrid, UNITS};
+pub use luma::{CELLS, LumaGrid, UNITS_PER_LEVEL};
 pub use spec::{CropAt, Fit, PreprocessSpec, RegionSpec};
 
 use crate::picture::{Picture, Rect};
@@ -21,8 +21,8 @@ use crate::{Error, Result};
 use crop::{Canvas, Cropper, Normaliser};
 use geometry::Plan;
 
-/// Turns pictures of any size into crops of one size. Reuses its buffers: after the first picture of a size nothing is
-/// allocated here (the resize library still makes its short coefficient lists).
+/// Turns pictures of any size into crops of one size. Reuses its buffers: after the first picture of a size it
+/// allocates nothing (the resize library still allocates short coefficient lists).
 pub struct Preprocessor {
     spec: PreprocessSpec,
     region: RegionSpec,

@@ -1,4 +1,4 @@
-//! What a model takes as input, and how pictures of other shapes are made to fit.
+//! The input of a model, and how pictures of other shapes are fitted to it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,9 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::picture::{Picture, Rect};
 use crate::units::ParseError;
 use crate::{Error, Result};
-
-/// Largest `resize`: more than any published encoder takes, and a bound on memory.
-const MAX_RESIZE: u32 = 4096;
 
 /// The `[preprocess]` section of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +23,9 @@ pub struct PreprocessSpec {
 }
 
 impl PreprocessSpec {
+    /// Largest `resize`: more than any published encoder takes, and a bound on memory.
+    pub const MAX_RESIZE: u32 = 2048;
+
     /// Checks the values.
     ///
     /// # Errors
@@ -34,12 +34,14 @@ impl PreprocessSpec {
         if self.crop == 0 {
             return Err("preprocess.crop is 0; give the side in pixels that the encoder takes".into());
         }
-        if self.resize > MAX_RESIZE {
-            return Err(format!("preprocess.resize is {}; the maximum is {MAX_RESIZE}", self.resize));
+        if self.resize > Self::MAX_RESIZE {
+            return Err(format!("preprocess.resize is {}; the maximum is {}", self.resize, Self::MAX_RESIZE));
         }
         if self.resize < self.crop {
             let (resize, crop) = (self.resize, self.crop);
-            return Err(format!("preprocess.resize {resize} is smaller than preprocess.crop {crop}; it must not be"));
+            return Err(format!(
+                "preprocess.resize {resize} is smaller than preprocess.crop {crop}; give at least {crop}"
+            ));
         }
         if !self.mean.iter().all(|m| (0.0..=1.0).contains(m)) {
             return Err(format!("preprocess.mean is {:?}; each value must be in 0..1", self.mean));
@@ -51,11 +53,11 @@ impl PreprocessSpec {
     }
 }
 
-/// Which part of a picture is analysed, and how it becomes a square.
+/// Which part of a picture is analysed, and how it is made square.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RegionSpec {
-    /// How the part becomes a square.
+    /// How the part is made square.
     pub fit: Fit,
     /// The part, in pixels of the upright picture; `None` for all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,11 +93,11 @@ impl RegionSpec {
     }
 }
 
-/// How a picture that is not square becomes one.
+/// How a picture is made square.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
-    /// Resizes the shorter side to `resize` and crops, as BIKE does. Loses the far ends of a wide picture.
+    /// Resizes the shorter side to `resize` and crops, as BIKE does. Loses the left and right edges of a wide picture.
     #[default]
     Crop,
     /// Keeps the whole picture and its shape, with borders of the model's mean colour (0 after normalising).

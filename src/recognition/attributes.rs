@@ -98,7 +98,7 @@ impl Attributes {
         })
     }
 
-    /// Returns true if [`Self::score`] fills `s_a`.
+    /// Returns whether [`Self::score`] fills `s_a`.
     pub fn scores(&self) -> bool {
         self.scoring.is_some()
     }
@@ -236,11 +236,11 @@ type SentenceKey = heapless::Vec<u32, MAX_ATTRIBUTES>;
 /// Embeds a sentence of phrases, nearest first, to `out`, `[D]`.
 type EmbedSentence = Box<dyn FnMut(&[&str], &mut [f32]) -> Result<()>>;
 
-/// Embeds sentences of a lexicon's phrases with a text tower, and caches those that were used last.
+/// Embeds sentences of a lexicon's phrases with a text tower, and caches the most recently used ones.
 pub struct SentenceCache {
     lexicon: Arc<Lexicon>,
     embed: EmbedSentence,
-    /// The last used first.
+    /// Most recently used first.
     cached: VecDeque<(SentenceKey, Vec<f32>)>,
 }
 

@@ -47,13 +47,13 @@ impl Lexicon {
 pub struct WordTable {
     /// The categories' own rows, `[rows, D]`, of length 1, ordered by category.
     pub own: Table,
-    /// How the rows of a category give its words.
+    /// How the words of a category are computed from its rows.
     pub layout: WordLayout,
-    /// Words that all categories have in common, `[P, D]`, and their weights, `[P]`.
+    /// Words that all categories share, `[P, D]`, and their weights, `[P]`.
     pub shared: Option<(Table, Vec<f32>)>,
 }
 
-/// How the rows of a category give its words.
+/// How the words of a category are computed from its rows.
 #[derive(Clone, Debug)]
 pub enum WordLayout {
     /// Each row is a word and represents one or more positions of the text.
@@ -71,7 +71,7 @@ pub enum WordLayout {
 pub struct Mixture {
     /// `[M, P]`: the factor of each row in each word.
     pub mix: Table,
-    /// `[P, D]`: the part of the words that all categories have in common.
+    /// `[P, D]`: the part of the words that all categories share.
     pub common: Table,
     /// `[K + 1]`: category k has rows `first[k]..first[k + 1]`.
     pub first: Arc<[usize]>,
@@ -135,7 +135,7 @@ impl WordTable {
     }
 }
 
-/// Returns an error about the bundle in use. Only the caller that opened it has its name.
+/// Returns an error about the bundle in use. Only the caller that opened it has the name.
 pub(super) fn bundle_error(problem: impl Into<String>) -> Error {
     Error::bundle("in use", problem)
 }

@@ -1,10 +1,10 @@
 //! Computes scores, saliency and attributes from a window of frame embeddings.
 //!
-//! This is BIKE's method (Wu et al., CVPR 2023, arXiv 2301.00182; reference code whwu95/BIKE at e8f6a8b), arranged for
-//! streams: a [`Recognizer`] takes one embedding per frame and computes [`Scores`] on request. Results that stay valid
-//! from step to step are reused. Without a temporal header a new frame costs only its own similarities with words and
-//! categories, which are one column of a matrix. With a header all T outputs change, so T columns are computed in one
-//! pass over the tables. No frame is encoded twice.
+//! This is BIKE's method (Wu et al., CVPR 2023, arXiv 2301.00182; reference code whwu95/BIKE at e8f6a8b), adapted to
+//! streams: a [`Recognizer`] takes one embedding per frame and computes [`Scores`] on request. Results that remain
+//! valid are reused from step to step. Without a temporal header a new frame costs only its own similarities with words
+//! and categories, which are one column of a matrix. With a header all T outputs change, so T columns are computed in
+//! one pass over the tables. No frame is encoded twice.
 //!
 //! - `spec`: settings and their ranges
 //! - `category_set`: the tables of categories and phrases

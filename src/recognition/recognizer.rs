@@ -1,4 +1,4 @@
-//! The recogniser: takes one embedding per frame and computes the scores of the window.
+//! The recognizer: takes one embedding per frame and computes the scores of the window.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ enum Comparison {
 }
 
 impl Recognizer {
-    /// Creates a recogniser with an empty window. With a lexicon, attributes are found for every window. They are
+    /// Creates a recognizer with an empty window. With a lexicon, attributes are found for every window. They are
     /// scored if `spec.lambda` is below 1, which requires a lexicon.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ pub struct Scores {
     /// BIKE's fused score, which ranks categories: `lambda * softmax(s_v) + (1 - lambda) * softmax(s_a)` without a
     /// scale, `[K]`.
     pub score: Vec<f32>,
-    /// The same with the model's logit scale, which gives confidences, `[K]`.
+    /// The same with the model's logit scale, which gives the confidences, `[K]`.
     pub confidence: Vec<f32>,
     /// The weight of each frame in each category's score, `[K, T]`, oldest frame first. Rows sum to 1; columns beyond
     /// the number of frames hold zeros. With plain dot products all frames have the same weight.
@@ -27,7 +27,7 @@ pub struct Scores {
     pub attributes: heapless::Vec<Attribute, MAX_ATTRIBUTES>,
     /// The frames in the window, oldest first.
     pub frames: heapless::Vec<FrameStamp, MAX_WINDOW>,
-    /// True if the window is full. Before that, scores are for the n frames so far. A temporal header then gets frame
+    /// Whether the window is full. Before that, scores are for the n frames so far. A temporal header then gets frame
     /// `floor(i n / T)` as its input i, as BIKE samples clips of fewer than T frames.
     pub full: bool,
 }

@@ -42,8 +42,8 @@ pub struct RecognitionSpec {
     pub interaction: Interaction,
     /// Temperature of concept spotting, within [`Self::TAU`]; 0.01 for BIKE's checkpoints.
     pub tau: f32,
-    /// Weight of the video branch when fused with attributes, within [`Self::LAMBDA`]; 1 leaves attributes out of the
-    /// scores.
+    /// Weight of the video branch when fused with attributes, within [`Self::LAMBDA`]; 1 excludes attributes from
+    /// the scores.
     pub lambda: f32,
     /// Scale of cosines in the softmax that gives confidences, within [`Self::LOGIT_SCALE`].
     pub logit_scale: f32,

@@ -1,4 +1,4 @@
-//! The categories that scores are for, chosen from the tables of a bundle by name.
+//! The categories to score, chosen by name from the tables of a bundle.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use super::category_set::{CategorySet, Lexicon, WordTable, bundle_error};
 use crate::error::{Error, Result};
 use crate::table::{RowSet, Table, TableId};
 
-/// The categories that scores are for. Tables are shared with the bundle, not copied.
+/// The categories to score. Tables are shared with the bundle, not copied.
 #[derive(Clone, Debug)]
 pub struct Vocabulary {
     names: Vec<String>,
@@ -14,7 +14,7 @@ pub struct Vocabulary {
     pub(super) rows: Vec<CategoryRow>,
 }
 
-/// The tables that a category is a row of: those of a category set or of a lexicon.
+/// The tables of a category set or of a lexicon; a category is a row of them.
 #[derive(Clone, Debug)]
 pub(super) struct CategoryTables {
     /// Category embeddings, `[K, D]`.
@@ -22,7 +22,7 @@ pub(super) struct CategoryTables {
     pub words: WordTable,
     /// Category embeddings in the space of the attribute branch, `[K, Dq]`.
     pub attribute: Table,
-    /// True if the attribute branch was trained, so that `attribute` is not one of the other tables.
+    /// Whether the attribute branch was trained, so that `attribute` is not one of the other tables.
     pub attribute_is_trained: bool,
 }
 
@@ -101,7 +101,7 @@ impl Vocabulary {
     }
 
     /// Chooses categories by name or any other text, in the order of `names`. A name is looked up in `set` as in
-    /// [`Self::select`]. `encode` makes a category set of the texts that are not found, in their order.
+    /// [`Self::select`]. `encode` encodes the other texts as a category set, in their order.
     ///
     /// # Errors
     /// Returns [`Error::Setting`] if there are no names, a name is given twice, or there are too many or unprintable
@@ -143,7 +143,7 @@ impl Vocabulary {
         self.rows.len()
     }
 
-    /// Returns true if there is no category.
+    /// Returns whether there is no category.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -156,7 +156,7 @@ impl Vocabulary {
     /// Checks that there are categories, each with a name, and that tables of one space have the same width.
     ///
     /// # Errors
-    /// Returns [`Error::Bundle`] if this is not so.
+    /// Returns [`Error::Bundle`] otherwise.
     pub(super) fn check(&self) -> Result<()> {
         if self.is_empty() || self.names.len() != self.len() {
             return Err(bundle_error("categories.txt: there must be one name per category, and at least one"));
@@ -201,11 +201,11 @@ fn find<'a>(names: &[String], lists: [&'a [String]; 2]) -> Result<Vec<Option<(Ca
     let mut wanted: HashMap<String, usize> = HashMap::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
         if name.trim().is_empty() {
-            return Err(Error::setting(SETTING, "a name is empty", "leave it out"));
+            return Err(Error::setting(SETTING, "a name is empty", "remove it"));
         }
         if wanted.insert(key(name), index).is_some() {
             let name = shortened(name);
-            return Err(Error::setting(SETTING, format!("\"{name}\" is named twice"), "leave one out"));
+            return Err(Error::setting(SETTING, format!("\"{name}\" is named twice"), "remove one"));
         }
     }
     if names.is_empty() {
@@ -248,7 +248,7 @@ fn check_texts(texts: &[&str]) -> Result<()> {
     })
 }
 
-/// Returns the form in which equal names are equal.
+/// Returns the form of a name for comparisons.
 fn key(name: &str) -> String {
     name.trim().to_lowercase()
 }
@@ -271,7 +271,7 @@ fn not_found(name: &str, categories: &[String], phrases: &[String]) -> Error {
     Error::setting(
         SETTING,
         format!("\"{name}\" is not among the bundle's categories and phrases"),
-        format!("{remedy}; a bundle exported with --keep-text takes any text"),
+        format!("{remedy}; a bundle exported with --keep-text accepts any text"),
     )
 }
 

@@ -51,7 +51,7 @@ impl Window {
         self.stamps.len()
     }
 
-    /// Returns true if every slot has a frame.
+    /// Returns whether every slot has a frame.
     pub fn is_full(&self) -> bool {
         self.len() == self.capacity
     }

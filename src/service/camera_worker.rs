@@ -1,4 +1,4 @@
-//! A camera of the configuration: opened, polled, and opened again after a failure.
+//! A camera of the configuration. A worker opens it, polls it, and opens it again after a failure.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -6,23 +6,23 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bike_edge::Result;
 use bike_edge::events::{Event, EventKind};
 use bike_edge::output::EventSource;
-use bike_edge::pipeline::{Engine, Feed, GateCounts, Poll, Runner, Session, SessionSpec, Step, Update};
+use bike_edge::pipeline::{Engine, GateCounts, Poll, Session, SessionSpec, Step, StreamRunner, StreamSource, Update};
 use bike_edge::source::{LiveCounts, open_live};
 use bike_edge::units::Seconds;
 
 use super::event_log::EventLog;
 use crate::config::{CameraSettings, ServiceSettings};
 
-/// After this many sampled frames a camera that was opened counts as recovered.
-const STEADY_STEPS: u64 = 10;
+/// Number of sampled frames after which a reopened camera is considered recovered.
+const RECOVERED_STEPS: u64 = 10;
 
 /// The first wait before a failed camera is opened again.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
-/// The longest wait.
+/// The longest wait before a failed camera is opened again.
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
-/// What the streams of all cameras have in common.
+/// The settings that the streams of all cameras share.
 #[derive(PartialEq)]
 pub(super) struct StreamSettings {
     /// Seconds between sampled frames at full rate.
@@ -41,18 +41,16 @@ struct SharedSpec {
 }
 
 impl StreamSettings {
-    /// # Errors
-    /// Event settings that do not fit the bundle, at their line.
-    pub fn new(settings: &ServiceSettings, engine: &Engine) -> Result<Self> {
+    /// Takes the shared settings from a configuration and the loaded model.
+    pub fn new(settings: &ServiceSettings, engine: &Engine) -> Self {
         let spec =
             SharedSpec { events: settings.events.clone(), gate: settings.gate, max_stretch: settings.max_stretch() };
-        let streams = Self {
+        Self {
             stride: engine.model.stride_s,
             spec,
             categories: engine.categories().into(),
             phrases: engine.phrases().into(),
-        };
-        Ok(streams)
+        }
     }
 
     fn session(&self, settings: &CameraSettings, engine: &Engine) -> Result<Session> {
@@ -60,8 +58,9 @@ impl StreamSettings {
         Session::new(
             engine,
             &SessionSpec {
-                // Stream time starts at 0 each time a camera is opened, so the events of each time need ids of their own.
-                camera: format!("{}@{}", settings.name, unique_opening()),
+                // Stream time starts at 0 each time a camera is opened, so the ids of events need a part that is unique
+                // per opening.
+                camera: format!("{}@{}", settings.name, unique_open_id()),
                 region: settings.region,
                 events,
                 gate,
@@ -77,18 +76,18 @@ pub(super) struct CameraWorker {
     /// As configured.
     pub settings: CameraSettings,
     input: String,
-    /// An unused session for the next opening.
-    fresh: Option<Session>,
-    runner: Option<Runner<'static>>,
+    /// A session that was created but not used yet, for the next opening.
+    unused_session: Option<Session>,
+    runner: Option<StreamRunner<'static>>,
     retry: Retry,
-    /// Counts since the start of the service, without those of `runner`.
-    past: Totals,
+    /// Counts of closed sessions since the start of the service; those of `runner` are added in [`Self::totals`].
+    closed_totals: Totals,
     /// When a frame was last sampled.
     last_step: Option<Instant>,
 }
 
 impl CameraWorker {
-    /// A camera that is not open yet.
+    /// Creates the worker of a camera that is not open yet.
     ///
     /// # Errors
     /// Settings that do not fit the bundle, at their line.
@@ -98,16 +97,24 @@ impl CameraWorker {
         streams: &StreamSettings,
         engine: &Engine,
     ) -> Result<Self> {
-        let fresh = streams.session(settings, engine).map_err(|e| all.layers.locate(e))?;
-        let (input, retry, past) = (settings.address.to_string(), Retry::default(), Totals::default());
+        let unused_session = streams.session(settings, engine).map_err(|e| all.layers.locate(e))?;
+        let (input, retry, closed_totals) = (settings.address.to_string(), Retry::default(), Totals::default());
         let settings = settings.clone();
-        Ok(Self { settings, input, fresh: Some(fresh), runner: None, retry, past, last_step: None })
+        Ok(Self {
+            settings,
+            input,
+            unused_session: Some(unused_session),
+            runner: None,
+            retry,
+            closed_totals,
+            last_step: None,
+        })
     }
 
     /// Waits at most `wait` for a frame, processes it and writes its events. A camera that fails is opened again later.
     ///
     /// # Errors
-    /// A closed stdout.
+    /// If stdout is closed.
     pub fn poll(
         &mut self,
         engine: &mut Engine,
@@ -121,25 +128,25 @@ impl CameraWorker {
             return Ok(());
         }
         let Some(runner) = &mut self.runner else { return Ok(()) };
-        let (past, last_step) = (&mut self.past, &mut self.last_step);
+        let (closed_totals, last_step) = (&mut self.closed_totals, &mut self.last_step);
         let source = event_source(&self.settings, &self.input, streams);
         // An error of the output ends the service; an error of the camera does not.
         let mut written = Ok(());
         let polled = runner.poll(engine, wait, &mut |update| {
             let (events, captured) = match update {
                 Update::Step { step, captured } => {
-                    past.count_step(&step);
+                    closed_totals.count_step(&step);
                     *last_step = Some(Instant::now());
                     (step.events, captured)
                 }
                 Update::EventsEnded { events, captured } => (events, captured),
                 // The source has logged the reason.
                 Update::ConnectionLost(_) => {
-                    past.losses += 1;
+                    closed_totals.losses += 1;
                     return Ok(());
                 }
             };
-            past.count_events(events);
+            closed_totals.count_events(events);
             if written.is_ok() {
                 written = event_log.write(events, source, captured);
             }
@@ -148,8 +155,8 @@ impl CameraWorker {
         written?;
         match polled {
             Ok(Poll::Pending) => {
-                // A camera that soon fails again may give a few frames.
-                if runner.session().steps() == STEADY_STEPS {
+                // A camera may deliver a few frames and fail again.
+                if runner.session().steps() == RECOVERED_STEPS {
                     self.retry.succeeded(&self.settings.name);
                 }
                 Ok(())
@@ -171,10 +178,10 @@ impl CameraWorker {
     /// Ends the open events and closes the camera.
     ///
     /// # Errors
-    /// A closed stdout.
+    /// If stdout is closed.
     pub fn close(&mut self, streams: &StreamSettings, event_log: &mut EventLog) -> Result<()> {
         let Some(mut runner) = self.runner.take() else { return Ok(()) };
-        self.past.add(&runner);
+        self.closed_totals.add(&runner);
         let source = event_source(&self.settings, &self.input, streams);
         runner.finish(&mut |update| match update {
             Update::EventsEnded { events, captured } => event_log.write(events, source, captured),
@@ -184,7 +191,7 @@ impl CameraWorker {
 
     /// Counts since the start of the service.
     pub fn totals(&self) -> Totals {
-        let mut totals = self.past;
+        let mut totals = self.closed_totals;
         if let Some(runner) = &self.runner {
             totals.add(runner);
         }
@@ -196,24 +203,24 @@ impl CameraWorker {
         self.last_step
     }
 
-    /// Opens the camera if a retry is due. Returns whether it is open; a source that is reconnecting by itself counts as
-    /// open.
+    /// Opens the camera if a retry is due. Returns whether it is open; a source that reconnects automatically counts
+    /// as open.
     fn open(&mut self, engine: &Engine, streams: &StreamSettings, stride: Seconds) -> Result<bool> {
         if !self.retry.is_due() {
             return Ok(false);
         }
-        let mut session = match self.fresh.take() {
+        let mut session = match self.unused_session.take() {
             Some(session) => session,
             None => streams.session(&self.settings, engine)?,
         };
         session.set_stride(stride)?;
         match open_live(self.settings.address.reveal(), &self.settings.live_options()) {
             Ok(source) => {
-                self.runner = Some(Runner::new(session, Feed::Live(source)));
+                self.runner = Some(StreamRunner::new(session, StreamSource::Live(source)));
                 Ok(true)
             }
             Err(e) => {
-                self.fresh = Some(session);
+                self.unused_session = Some(session);
                 self.retry.failed(&self.settings.name, e.to_string());
                 Ok(false)
             }
@@ -231,8 +238,8 @@ fn event_source<'a>(settings: &'a CameraSettings, input: &'a str, streams: &'a S
     EventSource { camera: &settings.name, input, categories: &streams.categories, phrases: &streams.phrases }
 }
 
-/// Returns a text that is different each time a camera is opened, across restarts and whatever the clock shows.
-fn unique_opening() -> String {
+/// Returns an id that is unique to each opening of a camera, also after restarts and clock changes.
+fn unique_open_id() -> String {
     use std::sync::atomic::{AtomicU64, Ordering};
     static OPENINGS: AtomicU64 = AtomicU64::new(0);
     let number = OPENINGS.fetch_add(1, Ordering::Relaxed);
@@ -281,11 +288,11 @@ pub(super) struct Totals {
     pub gate: GateCounts,
     /// Frames sampled.
     pub steps: u64,
-    /// Time spent on them.
-    pub worked: Duration,
+    /// Time spent processing them.
+    pub processing_time: Duration,
     /// Time spent preprocessing and encoding.
     pub encoding: Duration,
-    /// Times that the connection was lost.
+    /// How often the connection was lost.
     pub losses: u64,
     /// Events started.
     pub events: u64,
@@ -294,7 +301,7 @@ pub(super) struct Totals {
 impl Totals {
     fn count_step(&mut self, step: &Step<'_>) {
         self.steps += 1;
-        self.worked += step.timings.total();
+        self.processing_time += step.timings.total();
         self.encoding += step.timings.encode;
     }
 
@@ -302,7 +309,7 @@ impl Totals {
         self.events += events.iter().filter(|event| event.kind == EventKind::New).count() as u64;
     }
 
-    fn add(&mut self, runner: &Runner<'_>) {
+    fn add(&mut self, runner: &StreamRunner<'_>) {
         self.source += runner.counts().unwrap_or_default();
         self.gate += runner.session().gate_counts();
     }

@@ -16,21 +16,21 @@ pub(super) struct EventLog {
     outputs: Vec<Destination>,
     specs: Vec<OutputSpec>,
     state: State,
-    /// Lines of outputs that a reload has replaced.
-    past: LineCounts,
+    /// Line counts of outputs that a reload has replaced.
+    closed_counts: LineCounts,
 }
 
 impl EventLog {
     /// Opens outputs and state, and ends the events that an earlier run left open.
     ///
     /// # Errors
-    /// A closed stdout.
+    /// If stdout is closed.
     pub fn open(settings: &ServiceSettings) -> Result<Self> {
         let mut event_log = Self {
             outputs: settings.outputs.iter().map(Destination::open).collect(),
             specs: settings.outputs.clone(),
             state: State::open(state_path(settings)),
-            past: LineCounts::default(),
+            closed_counts: LineCounts::default(),
         };
         let interrupted = event_log.state.interrupted();
         if !interrupted.is_empty() {
@@ -46,7 +46,7 @@ impl EventLog {
     /// Applies a changed configuration.
     pub fn reconfigure(&mut self, settings: &ServiceSettings) {
         if self.specs != settings.outputs {
-            self.past = self.counts();
+            self.closed_counts = self.counts();
             self.outputs = settings.outputs.iter().map(Destination::open).collect();
             self.specs = settings.outputs.clone();
         }
@@ -55,11 +55,11 @@ impl EventLog {
 
     /// Writes a line for each event.
     ///
-    /// A start is recorded before it is written and an end after it, so that a kill in between may write an end twice but
-    /// never leaves an event without one.
+    /// A start is recorded before it is written and an end after it, so that a process that is killed in between may
+    /// write an end twice, but every event has one.
     ///
     /// # Errors
-    /// A closed stdout.
+    /// If stdout is closed.
     pub fn write(&mut self, events: &[Event], source: EventSource<'_>, captured: Captured) -> Result<()> {
         for event in events {
             let line = EventLine::new(event, source, captured.wall);
@@ -80,10 +80,10 @@ impl EventLog {
 
     /// Lines written and lost since the start, over all outputs.
     pub fn counts(&self) -> LineCounts {
-        self.outputs
-            .iter()
-            .map(Destination::counts)
-            .fold(self.past, |sum, one| LineCounts { written: sum.written + one.written, lost: sum.lost + one.lost })
+        self.outputs.iter().map(Destination::counts).fold(self.closed_counts, |sum, one| LineCounts {
+            written: sum.written + one.written,
+            lost: sum.lost + one.lost,
+        })
     }
 
     /// Number of open events that have been reported.
@@ -101,10 +101,10 @@ impl EventLog {
     }
 }
 
-/// Returns the file that the state is in: the configured one, else one in the folder that systemd gives the service.
+/// Returns the path of the state file: the configured one, else state.json in the state folder of systemd.
 fn state_path(settings: &ServiceSettings) -> Option<PathBuf> {
     let systemd = || {
-        // It may name several folders, separated by colons.
+        // The variable may contain several folders, separated by colons.
         let folders = std::env::var_os("STATE_DIRECTORY")?;
         std::env::split_paths(&folders).next().map(|folder| folder.join("state.json"))
     };

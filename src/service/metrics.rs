@@ -9,7 +9,7 @@ use bike_edge::io::{Durability, redact, write_atomic};
 use super::camera_worker::{CameraWorker, Totals};
 use super::work::Service;
 
-/// A text of metrics.
+/// The text of the metrics file.
 #[derive(Default)]
 pub(super) struct Metrics {
     text: String,
@@ -54,7 +54,7 @@ impl Metrics {
     /// Replaces the file by this text.
     ///
     /// # Errors
-    /// Whatever the disk reports.
+    /// Any I/O error.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
         write_atomic(path, self.text.as_bytes(), Durability::Readers)
     }
@@ -115,7 +115,7 @@ impl Service {
                     m.add(kind, name, help, labels, value(camera, totals));
                 }
             };
-        each(Gauge, "camera_up", "Whether the camera gives frames.", None, &|camera, _| {
+        each(Gauge, "camera_up", "Whether the camera delivers frames.", None, &|camera, _| {
             f64::from(u8::from(self.is_up(camera)))
         });
         let frames = "Frames of the source, by what happened to them.";
@@ -124,7 +124,7 @@ impl Service {
         each(Counter, "frames_total", frames, Some(("what", "dropped")), &|_, t| t.source.dropped as f64);
         each(Counter, "frames_total", frames, Some(("what", "corrupt")), &|_, t| t.source.corrupt as f64);
         each(Counter, "frames_total", frames, Some(("what", "short")), &|_, t| t.source.short as f64);
-        each(Counter, "timeouts_total", "Times that no frame came within the time-out.", None, &|_, t| {
+        each(Counter, "timeouts_total", "Times that no frame came within the timeout.", None, &|_, t| {
             t.source.timeouts as f64
         });
         each(Counter, "losses_total", "Times that the connection to the camera was lost.", None, &|_, t| {
@@ -142,7 +142,7 @@ impl Service {
         each(Counter, "encode_seconds_total", "Time spent preprocessing and encoding.", None, &|_, t| {
             t.encoding.as_secs_f64()
         });
-        each(Counter, "work_seconds_total", "Time spent on all stages.", None, &|_, t| t.worked.as_secs_f64());
+        each(Counter, "work_seconds_total", "Time spent on all stages.", None, &|_, t| t.processing_time.as_secs_f64());
         each(Counter, "events_total", "Events started.", None, &|_, t| t.events as f64);
     }
 }

@@ -1,8 +1,8 @@
-//! The service: reports the events of many cameras, for weeks (docs/service.md).
+//! The long-running service: reports the events of many cameras (docs/service.md).
 //!
-//! [`run`] is the order in which it starts. [`work`] is the loop: [`camera_worker`] polls a camera, [`event_log`] writes
-//! its events and records which are open, [`rate`] adapts the sampling rate, [`metrics`] and [`systemd`] report the state,
-//! and [`reload`] applies a changed configuration.
+//! [`run`] starts the service and contains its loop. [`work`] is one turn of the loop: [`camera_worker`] polls a
+//! camera, [`event_log`] writes its events and records which are open, [`rate`] measures heat and load for the
+//! governor, and [`metrics`] and [`systemd`] report the state. [`reload`] applies a changed configuration.
 
 mod camera_worker;
 mod event_log;
@@ -17,8 +17,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use bike_edge::Result;
 use bike_edge::pipeline::Engine;
+use bike_edge::{Error, Result};
 
 use crate::config::{Credentials, ServiceSettings, read_service_settings};
 use crate::logging;
@@ -32,7 +32,7 @@ use work::{Schedule, Service, TurnOutcome};
 /// Creates everything that a configuration describes, except open cameras and files. Returns the engine.
 ///
 /// # Errors
-/// What would prevent the service from starting.
+/// The error with which the service would fail to start.
 pub fn dry_run(settings: &ServiceSettings) -> Result<Engine> {
     let (engine, streams) = load(settings)?;
     settings.cameras.iter().try_for_each(|camera| CameraWorker::new(settings, camera, &streams, &engine).map(drop))?;
@@ -42,8 +42,8 @@ pub fn dry_run(settings: &ServiceSettings) -> Result<Engine> {
 /// Runs the service until a signal stops it.
 ///
 /// # Errors
-/// What prevents it from starting: a configuration or bundle that cannot be used. Later only internal errors, or a closed
-/// stdout.
+/// If it cannot start because of an invalid configuration or bundle. Later only for internal errors or if stdout is
+/// closed.
 pub fn run(path: &Path) -> Result<ExitCode> {
     let started = Instant::now();
     let settings = read_service_settings(path, &Credentials::of_service())?;
@@ -77,14 +77,25 @@ pub fn run(path: &Path) -> Result<ExitCode> {
             None => {}
         }
         if service.turn()? == TurnOutcome::Silent {
-            return service.give_up();
+            return service.stop_without_frames();
         }
     }
 }
 
-/// Loads the model, and checks what its cameras have in common.
+/// Loads the model, and checks the settings that all cameras share.
 fn load(settings: &ServiceSettings) -> Result<(Engine, StreamSettings)> {
-    let engine = Engine::load(&settings.model).map_err(|e| settings.layers.locate(e.within("model")))?;
-    let streams = StreamSettings::new(settings, &engine)?;
+    let engine = load_engine(settings)?;
+    let streams = StreamSettings::new(settings, &engine);
     Ok((engine, streams))
+}
+
+/// Loads the model. An error names the line of the setting that caused it.
+fn load_engine(settings: &ServiceSettings) -> Result<Engine> {
+    Engine::load(&settings.model).map_err(|error| match error {
+        Error::Bundle { bundle, problem } => match settings.layers.origin("model.bundle") {
+            Some(place) => Error::Bundle { bundle, problem: format!("{problem} ({place}: model.bundle)") },
+            None => Error::Bundle { bundle, problem },
+        },
+        other => settings.layers.locate(other.within("model")),
+    })
 }

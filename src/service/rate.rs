@@ -1,4 +1,4 @@
-//! Adapts the sampling rate to heat and load.
+//! Measures heat and load for the governor.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,11 @@ pub(super) struct RateControl {
     governor: Governor,
     zones: ThermalZones,
     started: Instant,
-    /// Steps and work at the last measurement.
+    /// Steps and processing time at the last measurement.
     measured: (u64, Duration),
     /// The chip's temperature at the last measurement, degrees Celsius.
     pub temperature_c: Option<f64>,
-    /// Work over time at the last measurement.
+    /// Processing time as a share of the available time, at the last measurement.
     pub load: f64,
     /// Why the stride is stretched.
     pub reason: Option<ChangeReason>,
@@ -44,15 +44,15 @@ impl RateControl {
         self.governor.changes()
     }
 
-    /// Measures if it is time: `steps` and `worked` are of all cameras since the start, `stride` is the present one of each
-    /// of `cameras`. Returns whether the factor has changed.
-    pub fn measure(&mut self, steps: u64, worked: Duration, cameras: usize, stride: Seconds) -> bool {
+    /// Measures when due. `steps` and `processing_time` are totals of all cameras since the start, `stride` is the
+    /// current stride of each camera. Returns whether the factor has changed.
+    pub fn measure(&mut self, steps: u64, processing_time: Duration, cameras: usize, stride: Seconds) -> bool {
         let at_s = self.started.elapsed().as_secs_f64();
         if !self.governor.is_due(at_s) {
             return false;
         }
-        let (new, work) = (steps.saturating_sub(self.measured.0), worked.saturating_sub(self.measured.1));
-        self.measured = (steps, worked);
+        let (new, work) = (steps.saturating_sub(self.measured.0), processing_time.saturating_sub(self.measured.1));
+        self.measured = (steps, processing_time);
         self.temperature_c = self.zones.hottest_c();
         self.load = if new == 0 { 0.0 } else { work.as_secs_f64() / new as f64 * cameras as f64 / stride };
         let measurement = Measurement { at_s, temperature_c: self.temperature_c, load: self.load };
@@ -70,6 +70,6 @@ pub(super) fn describe(reason: ChangeReason) -> &'static str {
     match reason {
         ChangeReason::Hot => "hot",
         ChangeReason::Overloaded => "overloaded",
-        ChangeReason::Headroom => "headroom again",
+        ChangeReason::Headroom => "recovered",
     }
 }

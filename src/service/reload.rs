@@ -4,12 +4,13 @@ use bike_edge::Result;
 use bike_edge::pipeline::Engine;
 
 use super::camera_worker::{CameraWorker, StreamSettings};
+use super::load_engine;
 use super::rate::RateControl;
 use super::work::Service;
 use crate::config::{Credentials, ServiceSettings, read_service_settings};
 use crate::logging;
 
-/// Everything that a new configuration needs, ready to be used.
+/// Everything that a new configuration needs.
 struct Prepared {
     settings: ServiceSettings,
     /// `None` if the model is the same.
@@ -19,11 +20,11 @@ struct Prepared {
 }
 
 impl Service {
-    /// Reads the configuration again. One that cannot be used is refused with a log line, and the current one stays.
-    /// Cameras whose settings are the same are not interrupted.
+    /// Reads the configuration again. An invalid configuration is refused with an error in the log, and the current one
+    /// stays active. Cameras whose settings are unchanged are not interrupted.
     ///
     /// # Errors
-    /// A closed stdout.
+    /// If stdout is closed.
     pub fn reload(&mut self) -> Result<()> {
         self.systemd.reloading();
         let result = match self.prepare() {
@@ -33,7 +34,7 @@ impl Service {
             }
             Err(e) => {
                 self.reloads.refused += 1;
-                log::error!("keeping the current configuration, the new one is refused: {e}");
+                log::error!("the new configuration is refused and the current one stays active: {e}");
                 Ok(())
             }
         };
@@ -41,16 +42,12 @@ impl Service {
         result
     }
 
-    /// Does all that can fail.
+    /// Performs all fallible steps.
     fn prepare(&self) -> Result<Prepared> {
         let settings = read_service_settings(&self.path, &Credentials::of_service())?;
-        let engine = if settings.model == self.settings.model {
-            None
-        } else {
-            Some(Engine::load(&settings.model).map_err(|e| settings.layers.locate(e.within("model")))?)
-        };
+        let engine = if settings.model == self.settings.model { None } else { Some(load_engine(&settings)?) };
         let used = engine.as_ref().unwrap_or(&self.engine);
-        let streams = StreamSettings::new(&settings, used)?;
+        let streams = StreamSettings::new(&settings, used);
         let cameras = settings.cameras.iter().map(|camera| CameraWorker::new(&settings, camera, &streams, used));
         let cameras = cameras.collect::<Result<_>>()?;
         Ok(Prepared { settings, engine, streams, cameras })

@@ -1,4 +1,4 @@
-//! The state that survives a restart: counters, and the open events.
+//! The state that survives a restart: counters and open events.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use serde_json::Value;
 /// Largest state that is read, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Updates of open events are saved no more often, to spare flash memory; starts and ends are saved at once.
+/// Minimum time between saves of updated events, to spare flash memory. Starts and ends are saved at once.
 const UPDATE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The contents of state.json.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct StateRecord {
-    /// Version of this form.
+    /// Version of this format.
     pub schema: u32,
     /// How often the service was started.
     pub starts: u64,
@@ -38,7 +38,8 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Reads the state of an earlier run and counts this start. A state that cannot be read is replaced by an empty one.
+    /// Reads the state of an earlier run and counts this start. A state that cannot be read is replaced by an empty
+    /// one.
     pub fn open(path: Option<PathBuf>) -> Self {
         let record = path.as_deref().map(read).unwrap_or_default();
         let record = StateRecord { schema: 1, starts: record.starts + 1, ..record };
@@ -112,7 +113,7 @@ fn read(path: &Path) -> StateRecord {
     if !path.exists() {
         return StateRecord::default();
     }
-    let record = read_bytes(path, MAX_BYTES, "it is not a state of this service")
+    let record = read_bytes(path, MAX_BYTES, "it is not a state file of this service")
         .map_err(|e| e.to_string())
         .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|e| format!("{}: {e}", path.display())));
     record.unwrap_or_else(|problem| {
@@ -144,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn open_events_are_known_after_a_restart_and_ended_once() {
+    fn open_events_are_loaded_after_a_restart_and_ended_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = || Some(folder.path().join("state.json"));
         let mut state = State::open(path());

@@ -6,7 +6,7 @@ use sd_notify::NotifyState;
 
 /// Sends notifications if systemd has set `$NOTIFY_SOCKET`.
 pub(super) struct Systemd {
-    /// The watchdog's time-out.
+    /// The watchdog's timeout.
     watchdog: Option<Duration>,
     last_ping: Option<Instant>,
 }
@@ -41,7 +41,7 @@ impl Systemd {
         notify(&[NotifyState::Status(status)]);
     }
 
-    /// Pings the watchdog. Called after each turn and nowhere else, so that a loop that hangs is detected.
+    /// Pings the watchdog. Called only after each turn, so that a loop that hangs is detected.
     pub fn ping(&mut self) {
         let Some(timeout) = self.watchdog else { return };
         if self.last_ping.is_none_or(|when| when.elapsed() >= timeout / 4) {

@@ -1,4 +1,4 @@
-//! The loop of the service: frames, governor, metrics, status.
+//! One turn of the service's loop: frames, governor, metrics, status.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,11 +14,11 @@ use super::rate::{RateControl, describe};
 use super::systemd::Systemd;
 use crate::config::ServiceSettings;
 
-/// The longest wait for a frame per turn, so that signals and watchdog are served in time.
-const TURN: Duration = Duration::from_millis(200);
+/// Longest wait for a frame per turn with one camera, so that signals and the watchdog are handled in time.
+const POLL_BUDGET_SINGLE: Duration = Duration::from_millis(200);
 
-/// Several cameras are polled in turn within this time, so that none waits long for another.
-const TURN_OF_SEVERAL: Duration = Duration::from_millis(40);
+/// Time shared by all cameras per turn, so that no camera waits long for another.
+const POLL_BUDGET_SHARED: Duration = Duration::from_millis(40);
 
 /// A camera without a frame for this many strides counts as down.
 const DOWN_STRIDES: f64 = 4.0;
@@ -35,7 +35,7 @@ pub(super) struct Service {
     pub event_log: EventLog,
     pub rate: RateControl,
     pub reloads: ReloadCounts,
-    /// When any camera last gave a frame.
+    /// When any camera last delivered a frame.
     pub last_frame: Instant,
     pub schedule: Schedule,
 }
@@ -64,9 +64,9 @@ impl Schedule {
 /// The result of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TurnOutcome {
-    /// The next turn can follow.
+    /// Continue with the next turn.
     Running,
-    /// No camera has given a frame for longer than the configuration allows.
+    /// No camera has delivered a frame for longer than the configuration allows.
     Silent,
 }
 
@@ -89,11 +89,11 @@ impl Service {
     /// Polls every camera once, and does the periodic work that is due.
     ///
     /// # Errors
-    /// A closed stdout, or an internal error.
+    /// If stdout is closed, or an internal error.
     pub fn turn(&mut self) -> Result<TurnOutcome> {
         let wait = match self.cameras.len() {
-            0 | 1 => TURN,
-            several => TURN_OF_SEVERAL / several as u32,
+            0 | 1 => POLL_BUDGET_SINGLE,
+            several => POLL_BUDGET_SHARED / several as u32,
         };
         let stride = self.stride();
         for camera in &mut self.cameras {
@@ -112,7 +112,7 @@ impl Service {
     /// Ends the open events and stops.
     ///
     /// # Errors
-    /// A closed stdout.
+    /// If stdout is closed.
     pub fn stop(mut self) -> Result<ExitCode> {
         let started = Instant::now();
         self.systemd.stopping();
@@ -124,22 +124,22 @@ impl Service {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Stops with an error because no camera gives frames, so that systemd restarts the service.
+    /// Stops with an error because no camera delivers frames, so that systemd restarts the service.
     ///
     /// # Errors
-    /// Always.
-    pub fn give_up(self) -> Result<ExitCode> {
+    /// Always returns an error.
+    pub fn stop_without_frames(self) -> Result<ExitCode> {
         let limit = self.settings.health.exit_without_frames_s;
         self.stop()?;
         Err(Error::input("all cameras", format!("no frame for {limit} s (health.exit_without_frames_s)")))
     }
 
-    /// Seconds between sampled frames, as the governor has set them.
+    /// Returns the current seconds between sampled frames, including the governor's factor.
     pub fn stride(&self) -> Seconds {
         self.streams.stride * self.rate.factor()
     }
 
-    /// Returns whether a camera gives frames.
+    /// Returns whether a camera delivers frames.
     pub fn is_up(&self, camera: &CameraWorker) -> bool {
         let limit = (self.stride() * DOWN_STRIDES).max(camera.settings.read.timeout_s);
         camera.last_step().is_some_and(|when| when.elapsed().as_secs_f64() < limit)
@@ -147,8 +147,9 @@ impl Service {
 
     fn adapt_rate(&mut self, stride: Seconds) {
         let totals: Vec<Totals> = self.cameras.iter().map(CameraWorker::totals).collect();
-        let (steps, worked) = (totals.iter().map(|t| t.steps).sum(), totals.iter().map(|t| t.worked).sum());
-        if self.rate.measure(steps, worked, self.cameras.len(), stride) {
+        let (steps, processing_time) =
+            (totals.iter().map(|t| t.steps).sum(), totals.iter().map(|t| t.processing_time).sum());
+        if self.rate.measure(steps, processing_time, self.cameras.len(), stride) {
             let stride = self.stride();
             self.cameras.iter_mut().for_each(|camera| camera.set_stride(stride));
         }

@@ -1,16 +1,16 @@
 //! Where frames come from: recorded clips, streams and live sources.
 //!
-//! The input's content, not its name, decides how it is read. A [`Clip`] ([`open_clip`]) is recorded and its frames can
-//! be read in any order. A [`Stream`] ([`open_stream`]) only moves forward, at the pace of its reader. A [`Live`]
-//! source ([`open_live`]: cameras, pipes and URLs) runs at its own pace, and frames that are not taken in time are
-//! dropped.
+//! The format of an input is detected from its content, not from its name. A [`Clip`] ([`open_clip`]) is recorded and
+//! its frames can be read in any order. A [`Stream`] ([`open_stream`]) only moves forward, at the pace of its reader. A
+//! [`Live`] source ([`open_live`]: cameras, pipes and URLs) runs at its own pace, and frames that are not taken in time
+//! are dropped.
 //!
 //! A [`Frame`] borrows the picture from its decoder, so that only sampled frames are converted.
 
 mod live;
 mod open;
 mod recorded;
-mod view;
+mod transform;
 
 use std::path::PathBuf;
 
@@ -22,9 +22,8 @@ pub use live::{
 };
 pub use open::{open_clip, open_stream};
 pub use recorded::find_ffmpeg;
-pub use recorded::sampling;
 
-use crate::picture::{Matrix, Picture, ViewSpec};
+use crate::picture::{Matrix, Picture, PictureTransform};
 use crate::units::{ByteSize, Rate, Seconds};
 use crate::{Error, Result};
 
@@ -35,17 +34,14 @@ const DEFAULT_SPOOL_LIMIT: ByteSize = ByteSize::new(1 << 30);
 /// Default of [`SourceOptions::stills_rate`].
 const DEFAULT_STILLS_RATE: Rate = Rate { num: 25, den: 1 };
 
-/// Tolerance when times are compared: half a millisecond.
-const TIME_TOLERANCE_S: Seconds = 0.0005;
-
 /// How inputs are read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReadSpec {
-    /// Seconds without data or a frame after which a pipe or `ffmpeg` is given up, and a live source is reopened; 0.1
-    /// to 86400. V4L2 cameras are reopened after 5 s at most.
+    /// Seconds without data or a frame after which a pipe or `ffmpeg` is abandoned, and a live source is reopened; 0.1
+    /// to 86400. V4L2 cameras are reopened after at most 5 s.
     pub timeout_s: f64,
-    /// Maximum size of the temporary file for a clip that comes through a pipe.
+    /// Maximum size of the temporary file for a clip from a pipe.
     pub spool_limit: ByteSize,
     /// The matrix from YUV to RGB, instead of the one that the source specifies.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,18 +78,18 @@ pub struct SourceOptions {
     /// How the input is read.
     pub read: ReadSpec,
     /// Masks and rotation.
-    pub view: ViewSpec,
-    /// The `ffmpeg` program, which reads what is not decoded here; `None` searches `PATH`.
+    pub transform: PictureTransform,
+    /// The `ffmpeg` program, which reads all other formats; `None` searches `PATH`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ffmpeg: Option<PathBuf>,
-    /// Frame rate of a folder of stills, which has no times of its own.
+    /// Frame rate of a folder of stills, which contains no times.
     pub stills_rate: Rate,
 }
 
 impl Default for SourceOptions {
     fn default() -> Self {
-        let (read, view) = (ReadSpec::default(), ViewSpec::default());
-        Self { read, view, ffmpeg: None, stills_rate: DEFAULT_STILLS_RATE }
+        let (read, transform) = (ReadSpec::default(), PictureTransform::default());
+        Self { read, transform, ffmpeg: None, stills_rate: DEFAULT_STILLS_RATE }
     }
 }
 
@@ -104,7 +100,7 @@ impl SourceOptions {
     /// [`Error::Setting`] of the key that is out of range.
     pub fn check(&self) -> Result<()> {
         self.read.check()?;
-        self.view.check()
+        self.transform.check()
     }
 }
 
@@ -122,7 +118,7 @@ pub struct Frame<'a> {
 /// Properties of an input that are found without decoding it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClipInfo {
-    /// The format, for people: "H.264 in MP4".
+    /// The format as readable text, such as "H.264 in MP4".
     pub format: String,
     /// Width in pixels after rotation; 0 if unknown before the first frame.
     pub width: u32,
@@ -135,32 +131,33 @@ pub struct ClipInfo {
 }
 
 /// How a [`Clip::visit`] ended.
-#[must_use = "after `Recounted` the visited frames were chosen from a wrong count"]
+#[must_use = "after `CountChanged` the visited frames were chosen from a wrong count"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Visit {
+pub enum VisitOutcome {
     /// Every wanted frame was visited.
     Done,
-    /// The clip is damaged in a way that its container does not show. It has been counted by decoding all of it:
-    /// [`Clip::frame_count`] now returns the true count, and frames must be chosen again.
-    Recounted,
+    /// The clip is damaged in a way that its container does not show. Its frames have been counted again by decoding
+    /// all of them: [`Clip::frame_count`] now returns the true count, and frames must be chosen again.
+    CountChanged,
 }
 
 /// A recorded clip.
 pub trait Clip {
     /// The clip's properties.
     fn info(&self) -> &ClipInfo;
-    /// Number of decodable frames. Trusts an intact container until [`Clip::visit`] finds it wrong.
+    /// Number of decodable frames. The count of an intact container is trusted until [`Clip::visit`] finds that it is
+    /// wrong.
     ///
     /// # Errors
     /// A clip that cannot be read, or has no decodable frame.
     fn frame_count(&mut self) -> Result<u64>;
     /// Calls `visit` with each wanted frame, in display order; `wanted` is sorted, unique and below
-    /// [`Clip::frame_count`]. The end of the clip, where recordings break, is checked as well. A second call after
-    /// [`Visit::Recounted`] visits every wanted frame.
+    /// [`Clip::frame_count`]. The end of the clip, where recordings are often damaged, is checked too. A second call
+    /// after [`VisitOutcome::CountChanged`] visits every wanted frame.
     ///
     /// # Errors
     /// A clip that cannot be read, and the errors of `visit`.
-    fn visit(&mut self, wanted: &[u64], visit: &mut dyn FnMut(Frame<'_>) -> Result<()>) -> Result<Visit>;
+    fn visit(&mut self, wanted: &[u64], visit: &mut dyn FnMut(Frame<'_>) -> Result<()>) -> Result<VisitOutcome>;
     /// What was lost, one sentence each.
     fn warnings(&self) -> &[String];
 }

@@ -1,5 +1,5 @@
-//! Tables of embedding rows in three storage types, the shared bytes that they are stored in, and sets of rows chosen from
-//! several tables.
+//! Tables of embedding rows in three storage types, the shared bytes that they are stored in, and sets of rows chosen
+//! from several tables.
 
 use std::ops::{Deref, Range};
 use std::sync::Arc;

@@ -165,13 +165,13 @@ fn remove_terminal_escapes(text: &str) -> String {
     out + rest
 }
 
-/// Returns true for decimal digits of any script.
+/// Returns whether a character is a decimal digit of any script.
 fn is_decimal(c: char) -> bool {
     use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
     c.general_category() == GeneralCategory::DecimalNumber
 }
 
-/// Returns true for characters that ftfy removes.
+/// Returns whether ftfy removes a character.
 fn is_control(c: char) -> bool {
     matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{e}'..='\u{1f}' | '\u{7f}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
         || matches!(c, '\u{fff9}'..='\u{fffc}')

@@ -74,7 +74,7 @@ impl Tokenizer {
     /// Returns the token numbers of a text, padded with 0 to `limit`.
     ///
     /// # Errors
-    /// Returns [`TooLong`] for a longer text, which is never cut.
+    /// Returns [`TooLong`] for a longer text; texts are never truncated.
     pub fn tokenize(&self, text: &str, limit: usize) -> Result<Vec<i64>, TooLong> {
         /// Characters of the text that an error shows.
         const SHOWN: usize = 200;

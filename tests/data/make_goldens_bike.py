@@ -3,7 +3,7 @@
     python tests/data/make_goldens_bike.py PATH_OF_A_CHECKOUT
 
 PATH_OF_A_CHECKOUT is https://github.com/whwu95/BIKE at commit e8f6a8b: a work tree, or a git directory without one.
-Needs torch, numpy, safetensors, onnx, onnxruntime. Writes, beside this file:
+Needs torch, numpy, safetensors, onnx, onnxruntime. Writes, next to this file:
 
     bike_goldens.safetensors   inputs (float32), the outputs of modules/video_clip.py (computed in float64), and those
                                of five wrong methods (wrong_*), which differ by at least ten tolerances

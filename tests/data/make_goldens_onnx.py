@@ -143,7 +143,7 @@ def composer() -> None:
     g.save("composer", [1, K, D], [1, D])
 
 
-def answers(path: Path, shape: list[int], seeds: list[int]) -> list[list[float]]:
+def outputs_of(path: Path, shape: list[int], seeds: list[int]) -> list[list[float]]:
     """Returns onnxruntime's outputs for the inputs of the seeds."""
     # With optimisations, onnxruntime quantises the activations of a MatMul whose weights are int8 behind
     # DequantizeLinear, which differs from the operators' definition by 4e-3.
@@ -179,7 +179,7 @@ def main() -> None:
                     "kind": kind,
                     "shape": shape,
                     "seeds": [1, 1000],
-                    "outputs": answers(path, shape, [1, 1000]),
+                    "outputs": outputs_of(path, shape, [1, 1000]),
                 }
             )
     text = ",\n".join(json.dumps(case) for case in cases)

@@ -1,8 +1,8 @@
-"""Makes goldens of frame sampling with numpy, for src/source/sampling.rs.
+"""Makes goldens of frame sampling with numpy, for src/pipeline/bike_sampling.rs.
 
 The expressions are those of the published BIKE datasets (commit e8f6a8b): uniform test sampling over V temporal
 views, and dense sampling over a range of 128 frames. Needs numpy >= 1.20 (linspace with dtype=int floors since
-then; earlier versions truncate). Writes goldens_sampling.json beside this file:
+then; earlier versions truncate). Writes goldens_sampling.json next to this file:
 
     python3 tests/data/make_goldens_sampling.py
 """

@@ -4,7 +4,8 @@ use std::fs;
 use std::io::Write;
 
 use bike_edge::Error;
-use bike_edge::bundle::{Bundle, BundleRef, Overwrite, pack, unpack, verify};
+use bike_edge::bundle::{Bundle, BundleRef, pack, unpack, verify};
+use bike_edge::io::IfExists;
 use proptest::prelude::*;
 
 use crate::support::bundle::{
@@ -23,7 +24,7 @@ fn expect_words(problem: &str, words: &[&str]) {
 }
 
 #[test]
-fn places_without_a_bundle() {
+fn places_without_a_bundle_are_refused() {
     let folder = Folder::new();
     let open = |path| Bundle::open(&BundleRef::Path(path)).err().expect("refused");
     let missing = open(folder.path("nowhere"));
@@ -40,7 +41,7 @@ fn places_without_a_bundle() {
 }
 
 #[test]
-fn manifests() {
+fn invalid_manifests_are_refused() {
     let cases: &[(&str, &str, &[&str])] = &[
         ("format = 1", "format = 2", &["format is 2", "format 1"]),
         ("format = 1", "", &["format is missing"]),
@@ -76,7 +77,7 @@ fn manifests() {
 }
 
 #[test]
-fn file_entries() {
+fn invalid_file_entries_are_refused() {
     let folder = Folder::new();
     let builder = Builder::new();
     let refused = |edit: &dyn Fn(String) -> String| {
@@ -106,7 +107,7 @@ fn file_entries() {
 }
 
 #[test]
-fn damaged_files() {
+fn damaged_files_are_refused() {
     let folder = Folder::new();
     let builder = Builder::new();
     for name in builder.all_files().keys() {
@@ -148,7 +149,7 @@ fn links_are_not_followed() {
 }
 
 #[test]
-fn lists_of_names() {
+fn invalid_lists_of_names_are_refused() {
     let names = |list: &[u8]| Builder::new().file("categories.txt", list).refusal();
     expect_words(&names(b"running\nresting\nrunning\n"), &["categories.txt", "line 3", "running", "twice"]);
     expect_words(&names(b"running\n\nresting\n"), &["categories.txt", "line 2", "blank"]);
@@ -163,7 +164,7 @@ fn lists_of_names() {
 }
 
 #[test]
-fn mixed_words() {
+fn invalid_mixed_words_are_refused() {
     let refused = |name: &str, tensor| Builder::new().mixed().tensor(TABLES, name, tensor).refusal();
     expect_words(&refused("word_rows", counts(&[1, 2, 2])), &["word", "[6, 8]", "[5, 8]", "adds up to 5"]);
     expect_words(&refused("word_rows", counts(&[0, 3, 3])), &["word_rows", "word_rows[0] is 0", "1 to 77"]);
@@ -188,7 +189,7 @@ fn mixed_words() {
 }
 
 #[test]
-fn tables() {
+fn invalid_tables_are_refused() {
     let refused = |name: &str, tensor| Builder::new().tensor(TABLES, name, tensor).refusal();
     let row = |i: usize, number: f32| {
         let mut rows = unit_rows(&[CATEGORIES, DIM], 11);
@@ -235,13 +236,13 @@ fn tables() {
 }
 
 #[test]
-fn table_files_with_false_headers() {
+fn table_files_with_false_headers_are_refused() {
     let refused = |bytes: Vec<u8>| {
         let mut builder = Builder::new();
         builder.tables.remove(TABLES);
         builder.file(TABLES, bytes).refusal()
     };
-    expect_words(&refused(vec![1, 2, 3]), &[TABLES, "cut short"]);
+    expect_words(&refused(vec![1, 2, 3]), &[TABLES, "truncated"]);
     expect_words(&refused(u64::MAX.to_le_bytes().to_vec()), &[TABLES, "header claims"]);
     expect_words(&refused([&100u64.to_le_bytes()[..], b"{}"].concat()), &[TABLES, "not a readable safetensors file"]);
     let claim = br#"{"category":{"dtype":"F32","shape":[18446744073709551615,8],"data_offsets":[0,32]}}"#;
@@ -267,13 +268,13 @@ fn tar_of(name: &[u8], kind: tar::EntryType, declared: u64) -> Vec<u8> {
 }
 
 #[test]
-fn packed_files_with_false_headers() {
+fn packed_files_with_false_headers_are_refused() {
     let folder = Folder::new();
     let path = folder.path("packed");
     let refused = |bytes: &[u8]| {
         fs::write(&path, bytes).expect("written");
         let target = folder.path("out");
-        let problem = unpack(&BundleRef::Path(path.clone()), &target, Overwrite::Never).expect_err("refused");
+        let problem = unpack(&BundleRef::Path(path.clone()), &target, IfExists::Fail).expect_err("refused");
         assert!(!target.exists());
         problem.to_string()
     };
@@ -298,11 +299,11 @@ fn packed_files_with_false_headers() {
 }
 
 #[test]
-fn packed_files_cut_short() {
+fn truncated_packed_files_are_refused() {
     let folder = Folder::new();
     Builder::new().write(&folder.bundle());
     let path = folder.path("packed");
-    pack(&folder.reference(), &path, Overwrite::Never).expect("packs");
+    pack(&folder.reference(), &path, IfExists::Fail).expect("packs");
     let whole = fs::read(&path).expect("read");
     // The last bytes are padding and the end mark of the archive, which nothing depends on.
     for length in (0..whole.len() - 1536).step_by(300) {
@@ -370,11 +371,11 @@ proptest! {
         let folder = Folder::new();
         Builder::new().write(&folder.bundle());
         let path = folder.path("packed");
-        pack(&folder.reference(), &path, Overwrite::Never).expect("packs");
+        pack(&folder.reference(), &path, IfExists::Fail).expect("packs");
         let mut bytes = fs::read(&path).expect("read");
         apply(&mut bytes, &changes);
         bytes.truncate((cut * bytes.len() as f64) as usize);
         fs::write(&path, bytes).expect("written");
-        drop(unpack(&BundleRef::Path(path), &folder.path("out"), Overwrite::Never));
+        drop(unpack(&BundleRef::Path(path), &folder.path("out"), IfExists::Fail));
     }
 }

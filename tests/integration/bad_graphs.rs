@@ -52,7 +52,7 @@ fn a_good_graph_loads() {
 }
 
 #[test]
-fn bytes_that_are_not_a_graph() {
+fn bytes_that_are_not_a_graph_are_refused() {
     for bytes in [&b""[..], b"hello", &[0xff; 64], &[0x3a, 0xff, 0xff, 0xff, 0xff, 0x0f]] {
         let problem = FrameEncoder::load(bytes, options()).err().expect("refused").to_string();
         assert!(problem.contains("again"), "{problem}");
@@ -64,7 +64,7 @@ fn bytes_that_are_not_a_graph() {
 }
 
 #[test]
-fn data_in_other_files() {
+fn data_in_other_files_is_refused() {
     let outside = |mut tensor: TensorProto| {
         tensor.raw_data.clear();
         tensor.data_location = Some(1);
@@ -95,7 +95,7 @@ fn data_in_other_files() {
 }
 
 #[test]
-fn cyclic_and_undefined_values() {
+fn cyclic_and_undefined_values_are_refused() {
     refused(&changed(|g| g.node[0].input[0] = "flat".into()), &["before it is produced", "cyclic"]);
     refused(&changed(|g| g.node[1].input[0] = "flat".into()), &["`flat`", "cyclic"]);
     refused(&changed(|g| g.node.reverse()), &["unsorted"]);
@@ -108,7 +108,7 @@ fn cyclic_and_undefined_values() {
 }
 
 #[test]
-fn unknown_operators() {
+fn unknown_operators_are_refused() {
     refused(&changed(|g| g.node[1].domain = "com.microsoft".into()), &["com.microsoft", "standard"]);
     refused(&changed(|g| g.node[1].op_type = "Frobnicate".into()), &["Frobnicate", "not supported"]);
     refused(&changed(|g| g.node.clear()), &["0 nodes"]);
@@ -122,7 +122,7 @@ fn unknown_operators() {
 }
 
 #[test]
-fn inputs_and_outputs_of_other_shapes() {
+fn inputs_and_outputs_of_other_shapes_are_refused() {
     let input = |dims: &[i64]| changed(|g| g.input[0] = value("x", dims));
     refused(&input(&[1, 3, 16]), &["3 dimensions", "[1, 3, S, S]"]);
     refused(&input(&[1, 3, 16, 32]), &["[1, 3, 16, 32]", "[1, 3, S, S]"]);
@@ -161,7 +161,7 @@ fn rows_graph(rows: Option<i64>) -> Vec<u8> {
 }
 
 #[test]
-fn headers_made_for_another_window() {
+fn headers_made_for_another_window_are_refused() {
     let load = |rows, window, dim| TemporalHeader::load(&rows_graph(rows), window, dim, options()).err();
     assert!(load(Some(8), 8, 4).is_none());
     assert!(load(None, 8, 4).is_none() && load(None, 16, 4).is_none());
@@ -174,7 +174,7 @@ fn headers_made_for_another_window() {
 }
 
 #[test]
-fn tensors_whose_data_does_not_fit_their_shape() {
+fn tensors_whose_data_does_not_fit_their_shape_are_refused() {
     let weight = |tensor: TensorProto| changed(|g| g.initializer[0] = tensor);
     let wrong = |dims: &[i64]| weight(tensor("w", dims, DataType::Float, vec![0; 96]));
     for dims in [&[3, 9][..], &[-3, -8], &[i64::MAX, 8], &[i64::MAX, i64::MAX, 2], &[0, i64::MAX, i64::MAX], &[1; 9]] {
@@ -189,7 +189,7 @@ fn tensors_whose_data_does_not_fit_their_shape() {
 }
 
 #[test]
-fn graphs_that_would_use_all_memory() {
+fn graphs_that_would_use_all_memory_are_refused() {
     let grown = |kind: &str, size: TensorProto| {
         changed(|g| {
             g.initializer.push(size);
@@ -212,7 +212,7 @@ fn graphs_that_would_use_all_memory() {
 }
 
 #[test]
-fn random_numbers() {
+fn random_numbers_are_refused() {
     let onnx = changed(|g| {
         g.node[2].input[0] = "noise".into();
         g.node.insert(2, node("RandomNormalLike", &["flat"], &["noise"]));
@@ -233,7 +233,7 @@ fn stored(dims: &[i64], scale: TensorProto, zero: Option<TensorProto>, axis: i64
 }
 
 #[test]
-fn quantised_weights() {
+fn valid_quantised_weights_are_exact_and_invalid_ones_are_refused() {
     let scales = |n: usize| f32_tensor("scale", &[n as i64], &pattern(n, 9));
     let zeros = |n: usize| tensor("zero", &[n as i64], DataType::Int8, vec![3; n]);
     for axis in [1, -1] {
@@ -260,7 +260,7 @@ fn quantised_weights() {
 }
 
 #[test]
-fn quantised_softmax_that_the_runtime_miscompiles() {
+fn quantised_softmax_that_the_runtime_miscompiles_is_refused() {
     let onnx = changed(|g| {
         g.initializer.push(f32_tensor("s", &[], &[0.1]));
         g.initializer.push(tensor("z", &[], DataType::Int8, vec![0]));
@@ -278,7 +278,7 @@ fn quantised_softmax_that_the_runtime_miscompiles() {
 }
 
 #[test]
-fn outputs_that_are_not_finite() {
+fn outputs_that_are_not_finite_are_refused() {
     let mut damaged = pattern(24, 5);
     damaged[7] = f32::NAN;
     let mut encoder = load(&changed(|g| g.initializer[0] = f32_tensor("w", &[3, 8], &damaged))).expect("loads");

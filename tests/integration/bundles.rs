@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::fs;
 
 use bike_edge::Error;
-use bike_edge::bundle::{Bundle, BundleRef, Overwrite, pack, unpack, verify};
+use bike_edge::bundle::{Bundle, BundleRef, pack, unpack, verify};
+use bike_edge::io::IfExists;
 use bike_edge::recognition::WordLayout;
 use bike_edge::table::Dtype;
 
@@ -92,9 +93,9 @@ fn packing_is_repeatable_and_loses_nothing() {
     let folder = Folder::new();
     Builder::new().file("README.md", "a card").write(&folder.bundle());
     let (one, two, back) = (folder.path("one.bike"), folder.path("two.bike"), folder.path("back"));
-    pack(&folder.reference(), &one, Overwrite::Never).expect("packs");
-    unpack(&BundleRef::Path(one.clone()), &back, Overwrite::Never).expect("unpacks");
-    pack(&BundleRef::Path(back.clone()), &two, Overwrite::Never).expect("packs again");
+    pack(&folder.reference(), &one, IfExists::Fail).expect("packs");
+    unpack(&BundleRef::Path(one.clone()), &back, IfExists::Fail).expect("unpacks");
+    pack(&BundleRef::Path(back.clone()), &two, IfExists::Fail).expect("packs again");
     assert_eq!(fs::read(&one).expect("one"), fs::read(&two).expect("two"));
     for entry in fs::read_dir(folder.bundle()).expect("the folder") {
         let entry = entry.expect("an entry");
@@ -117,18 +118,18 @@ fn nothing_is_overwritten_without_permission() {
     fs::write(other.join("notes"), "precious").expect("written");
 
     let refused = |outcome: bike_edge::Result<()>| assert!(matches!(outcome, Err(Error::Output(_))), "{outcome:?}");
-    refused(pack(&folder.reference(), &file, Overwrite::Never));
-    refused(unpack(&folder.reference(), &other, Overwrite::Never));
-    refused(unpack(&folder.reference(), &other, Overwrite::Replace));
-    refused(unpack(&folder.reference(), &file, Overwrite::Replace));
+    refused(pack(&folder.reference(), &file, IfExists::Fail));
+    refused(unpack(&folder.reference(), &other, IfExists::Fail));
+    refused(unpack(&folder.reference(), &other, IfExists::Replace));
+    refused(unpack(&folder.reference(), &file, IfExists::Replace));
     assert_eq!(fs::read(&file).expect("still there"), b"precious");
     assert_eq!(fs::read(other.join("notes")).expect("still there"), b"precious");
 
-    pack(&folder.reference(), &file, Overwrite::Replace).expect("replaces a file if allowed");
+    pack(&folder.reference(), &file, IfExists::Replace).expect("replaces a file if allowed");
     let target = folder.path("target");
     Builder::new().manifest("1.0.0", "0.9.0").write(&target);
     fs::write(target.join("old"), "of the old bundle").expect("written");
-    unpack(&BundleRef::Path(file), &target, Overwrite::Replace).expect("replaces a bundle if allowed");
+    unpack(&BundleRef::Path(file), &target, IfExists::Replace).expect("replaces a bundle if allowed");
     assert!(!target.join("old").exists());
     assert_eq!(Bundle::open(&BundleRef::Path(target)).expect("opens").manifest.version, "1.0.0");
     let left: Vec<_> = fs::read_dir(folder.path("")).expect("the folder").flatten().map(|e| e.file_name()).collect();
@@ -140,7 +141,7 @@ fn a_broken_bundle_is_not_packed() {
     let folder = Folder::new();
     Builder::new().write(&folder.bundle());
     fs::write(folder.bundle().join("categories.txt"), "running\nresting\nreading a look\n").expect("written");
-    assert!(pack(&folder.reference(), &folder.path("file"), Overwrite::Never).is_err());
+    assert!(pack(&folder.reference(), &folder.path("file"), IfExists::Fail).is_err());
     assert!(!folder.path("file").exists());
 }
 

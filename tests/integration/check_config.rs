@@ -77,7 +77,7 @@ fn every_effective_setting_is_listed_with_its_origin() {
         "model.stride_s",
         "events.on",
         "events.off",
-        "gate.featureless_mean",
+        "gate.dark_flat_mean",
         "governor.max_load",
         "governor.resume_load",
         "governor.max_stretch",

@@ -327,7 +327,7 @@ fn eval_skips_clips_without_a_category_with_a_warning() {
 #[test]
 fn man_pages_keep_the_lines_of_examples() {
     let page = successful(bike_edge(&["man", "watch"]));
-    // Without the escapes of roff, the examples are lines of their own.
+    // Without the escapes of roff, each example is a separate line.
     let text = stdout(&page).replace("\\&", "").replace("\\-", "-");
     for example in [
         "  bike-edge watch clip.mp4 --on 0.5 --min-length 3",

@@ -8,12 +8,13 @@ use std::time::Duration;
 use bike_edge::events::Event;
 use bike_edge::output::{EventLine, EventSource};
 use bike_edge::pipeline::{
-    Engine, Feed, ModelSpec, Poll, Runner, Sampling, Session, SessionSpec, TracePoint, TraceWriter, Update,
+    Engine, FrameSelection, ModelSpec, Poll, Session, SessionSpec, StreamRunner, StreamSource, TracePoint, TraceWriter,
+    Update,
 };
 use bike_edge::source::{SourceOptions, open_stream};
 
 use crate::support::clips::{CLIP, as_y4m};
-use crate::support::fake_camera::{Act, FakeCamera};
+use crate::support::fake_camera::{FakeCamera, ScriptStep};
 
 /// The event lines of a run without their time of day, and the frames that it sampled.
 #[derive(Default)]
@@ -44,12 +45,12 @@ impl Recording {
     }
 
     /// Writes the trace as --record-trace does.
-    fn sampling(&self, folder: &Path) -> Sampling {
+    fn selection(&self, folder: &Path) -> FrameSelection {
         let path = folder.join("trace");
         let mut writer = TraceWriter::create(&path).expect("created");
         self.trace.iter().for_each(|point| writer.write(*point).expect("written"));
         writer.finish().expect("written");
-        Sampling::Trace(path)
+        FrameSelection::Trace(path)
     }
 }
 
@@ -66,22 +67,22 @@ impl Bench {
         Self { engine, categories }
     }
 
-    fn session(&self, sampling: Sampling) -> Session {
-        let spec = SessionSpec { camera: "hall".into(), sampling, ..SessionSpec::default() };
+    fn session(&self, selection: FrameSelection) -> Session {
+        let spec = SessionSpec { camera: "hall".into(), selection, ..SessionSpec::default() };
         Session::new(&self.engine, &spec).expect("a session")
     }
 
-    fn stream(&mut self, input: &Path, sampling: Sampling) -> Recording {
+    fn stream(&mut self, input: &Path, selection: FrameSelection) -> Recording {
         let stream = open_stream(input.as_os_str(), &SourceOptions::default()).expect("opens");
-        self.run(Feed::Recorded(stream), sampling)
+        self.run(StreamSource::Recorded(stream), selection)
     }
 
-    fn camera(&mut self, source: FakeCamera, sampling: Sampling) -> Recording {
-        self.run(Feed::Live(Box::new(source)), sampling)
+    fn camera(&mut self, source: FakeCamera, selection: FrameSelection) -> Recording {
+        self.run(StreamSource::Live(Box::new(source)), selection)
     }
 
-    fn run(&mut self, feed: Feed<'_>, sampling: Sampling) -> Recording {
-        let mut runner = Runner::new(self.session(sampling), feed);
+    fn run(&mut self, source: StreamSource<'_>, selection: FrameSelection) -> Recording {
+        let mut runner = StreamRunner::new(self.session(selection), source);
         let mut recording = Recording::default();
         let mut poll = Poll::Pending;
         while poll == Poll::Pending {
@@ -116,17 +117,17 @@ fn a_file_a_pipe_and_a_camera_report_the_same_events() {
     std::fs::write(&file, &y4m).expect("written");
     let mut bench = Bench::new();
     // A reader that is too slow for the camera: only its trace shows which frames it sampled.
-    let camera = |busy| FakeCamera::replay(&file, [Act::Rest]).expect("a camera").busy(busy);
-    let live = bench.camera(camera(0.17), Sampling::Stride);
+    let camera = |busy| FakeCamera::replay(&file, [ScriptStep::Rest]).expect("a camera").busy(busy);
+    let live = bench.camera(camera(0.17), FrameSelection::Stride);
     assert!(live.lines.iter().any(|line| line.contains("\"end\"")), "{:?}", live.lines);
-    let recorded = bench.stream(&file, Sampling::Stride);
+    let recorded = bench.stream(&file, FrameSelection::Stride);
     assert_ne!(live.trace, recorded.trace, "the camera's frames are not those of the grid");
 
     let replays = [
-        bench.camera(camera(0.0), live.sampling(folder.path())),
-        bench.stream(&file, live.sampling(folder.path())),
-        bench.stream(&pipe(folder.path(), y4m), live.sampling(folder.path())),
-        bench.stream(Path::new(CLIP), live.sampling(folder.path())),
+        bench.camera(camera(0.0), live.selection(folder.path())),
+        bench.stream(&file, live.selection(folder.path())),
+        bench.stream(&pipe(folder.path(), y4m), live.selection(folder.path())),
+        bench.stream(Path::new(CLIP), live.selection(folder.path())),
     ];
     for replay in replays {
         assert_eq!(replay.lines, live.lines);
@@ -140,10 +141,10 @@ fn a_lost_camera_is_replayed_from_its_recorded_frames() {
     let file = folder.path().join("clip.y4m");
     std::fs::write(&file, as_y4m(OsStr::new(CLIP))).expect("written");
     let mut bench = Bench::new();
-    let script = [Act::Frames(60), Act::Unplugged(30.0), Act::Rest];
-    let live = bench.camera(FakeCamera::replay(&file, script).expect("a camera"), Sampling::Stride);
+    let script = [ScriptStep::Frames(60), ScriptStep::Unplugged(30.0), ScriptStep::Rest];
+    let live = bench.camera(FakeCamera::replay(&file, script).expect("a camera"), FrameSelection::Stride);
     let longest = live.trace.windows(2).map(|pair| pair[1].t - pair[0].t).fold(0.0, f64::max);
     assert!(longest > 29.0, "{longest}");
     // The loss ends open events. The frames and the times of the trace are enough to end them in the same way again.
-    assert_eq!(bench.stream(&file, live.sampling(folder.path())).lines, live.lines);
+    assert_eq!(bench.stream(&file, live.selection(folder.path())).lines, live.lines);
 }

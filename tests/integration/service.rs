@@ -20,23 +20,23 @@ use crate::support::program::{PROGRAM, refused};
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A folder with a configuration, and a named pipe in the place of a camera.
-struct Scene {
+struct ServiceFixture {
     folder: tempfile::TempDir,
-    playing: Arc<AtomicBool>,
-    player: Option<JoinHandle<()>>,
+    writing: Arc<AtomicBool>,
+    writer: Option<JoinHandle<()>>,
 }
 
-impl Scene {
+impl ServiceFixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("camera.y4m");
         assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        let playing = Arc::new(AtomicBool::new(true));
-        let play_more = playing.clone();
-        let player = Some(std::thread::spawn(move || play_to_each_reader(&pipe, &play_more)));
-        let scene = Self { folder, playing, player };
-        scene.configure("");
-        scene
+        let writing = Arc::new(AtomicBool::new(true));
+        let keep_writing = writing.clone();
+        let writer = Some(std::thread::spawn(move || write_to_each_reader(&pipe, &keep_writing)));
+        let fixture = Self { folder, writing, writer };
+        fixture.configure("");
+        fixture
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -107,29 +107,29 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
+impl Drop for ServiceFixture {
     fn drop(&mut self) {
-        self.playing.store(false, Ordering::Relaxed);
-        // A player that waits for a reader of the pipe gets one.
+        self.writing.store(false, Ordering::Relaxed);
+        // A writer that waits for a reader of the pipe gets one.
         let _ = fs::OpenOptions::new().read(true).write(true).open(self.path("camera.y4m"));
-        // The player may still wait for a reader, so that it is not joined.
-        drop(self.player.take());
+        // The writer may still wait for a reader, so that it is not joined.
+        drop(self.writer.take());
     }
 }
 
 /// Writes a changing picture into the pipe, for one reader after another.
-fn play_to_each_reader(pipe: &Path, play_more: &AtomicBool) {
-    while play_more.load(Ordering::Relaxed) {
-        play(pipe, play_more);
+fn write_to_each_reader(pipe: &Path, keep_writing: &AtomicBool) {
+    while keep_writing.load(Ordering::Relaxed) {
+        write_frames(pipe, keep_writing);
     }
 }
 
 /// Writes a changing picture into the pipe until its reader closes it.
-fn play(pipe: &Path, play_more: &AtomicBool) {
+fn write_frames(pipe: &Path, keep_writing: &AtomicBool) {
     let Ok(mut out) = File::options().write(true).open(pipe) else { return };
     let mut level = 0_u8;
     let mut written = out.write_all(b"YUV4MPEG2 W64 H48 F25:1 C420jpeg\n");
-    while written.is_ok() && play_more.load(Ordering::Relaxed) {
+    while written.is_ok() && keep_writing.load(Ordering::Relaxed) {
         level = level.wrapping_add(1);
         let pixels: Vec<u8> = (0..64 * 48 * 3 / 2).map(|i| (i as u8).wrapping_mul(7) ^ level).collect();
         written = out.write_all(b"FRAME\n").and_then(|()| out.write_all(&pixels));
@@ -222,95 +222,95 @@ impl Drop for Running {
 
 #[test]
 fn the_service_starts_reports_events_reloads_and_stops() {
-    let scene = Scene::new();
-    let mut service = scene.start();
+    let fixture = ServiceFixture::new();
+    let mut service = fixture.start();
     service.until("READY message", |s| s.count_messages("READY=1") == 1);
     service.until("watchdog message", |s| s.count_messages("WATCHDOG=1") >= 3);
-    service.until("open event", |_| scene.count_events("new") >= 1 && scene.count_events("update") >= 1);
+    service.until("open event", |_| fixture.count_events("new") >= 1 && fixture.count_events("update") >= 1);
     service.until("status", |s| s.messages.iter().any(|message| message.starts_with("STATUS=1 of 1 cameras")));
     service.until("metrics", |_| {
-        let metrics = fs::read_to_string(scene.path("metrics.prom")).unwrap_or_default();
+        let metrics = fs::read_to_string(fixture.path("metrics.prom")).unwrap_or_default();
         metrics.contains("bike_edge_steps_total{camera=\"pipe\"} ")
             && metrics.contains("bike_edge_camera_up{camera=\"pipe\"} 1")
     });
-    assert!(!scene.state()["open"].as_object().unwrap().is_empty());
+    assert!(!fixture.state()["open"].as_object().unwrap().is_empty());
 
     // A configuration that cannot be used is refused and has no effect.
-    scene.configure("statee = 1");
+    fixture.configure("statee = 1");
     service.signal("HUP");
     service.until("refused reload", |s| s.count_messages("RELOADING=1") == 1 && s.count_messages("READY=1") == 2);
     assert!(
-        service.log().contains("keeping the current configuration") && service.log().contains("statee"),
+        service.log().contains("the new configuration is refused") && service.log().contains("statee"),
         "{}",
         service.log()
     );
-    let before = scene.events().len();
-    service.until("new event lines", |_| scene.events().len() > before);
+    let before = fixture.events().len();
+    service.until("new event lines", |_| fixture.events().len() > before);
 
     // A good one is applied; its camera continues unchanged.
-    scene.configure("status_s = 1.0");
+    fixture.configure("status_s = 1.0");
     service.signal("HUP");
     service.until("applied reload", |s| s.count_messages("READY=1") == 3);
     assert!(service.log().contains("1 of 1 cameras are unchanged"), "{}", service.log());
-    assert_eq!(scene.count_events("end"), 0);
-    let before = scene.events().len();
-    service.until("new event lines", |_| scene.events().len() > before);
+    assert_eq!(fixture.count_events("end"), 0);
+    let before = fixture.events().len();
+    service.until("new event lines", |_| fixture.events().len() > before);
 
     let (code, log) = service.stop();
     assert_eq!(code, Some(0), "{log}");
-    scene.check_that_every_event_ends();
-    let state = scene.state();
+    fixture.check_that_every_event_ends();
+    let state = fixture.state();
     assert!(state["open"].as_object().unwrap().is_empty() && state["ended"].as_u64().unwrap() >= 1, "{state}");
 }
 
 #[test]
 fn a_kill_leaves_events_and_state_intact() {
-    let scene = Scene::new();
+    let fixture = ServiceFixture::new();
     for round in 0..6 {
-        let mut service = scene.start();
-        let before = scene.count_events("new");
-        service.until("event", |_| scene.count_events("new") > before);
+        let mut service = fixture.start();
+        let before = fixture.count_events("new");
+        service.until("event", |_| fixture.count_events("new") > before);
         std::thread::sleep(Duration::from_millis(137 * round));
         service.kill();
-        assert_eq!(scene.state()["starts"], round + 1);
-        assert!(fs::read_to_string(scene.path("events.jsonl")).unwrap().ends_with('\n'));
+        assert_eq!(fixture.state()["starts"], round + 1);
+        assert!(fs::read_to_string(fixture.path("events.jsonl")).unwrap().ends_with('\n'));
     }
-    let mut service = scene.start();
+    let mut service = fixture.start();
     service.until("READY message", |s| s.count_messages("READY=1") == 1);
     let (code, log) = service.stop();
     assert_eq!(code, Some(0), "{log}");
-    let interrupted = scene.events().iter().filter(|event| event["interrupted"] == true).count();
+    let interrupted = fixture.events().iter().filter(|event| event["interrupted"] == true).count();
     assert!(interrupted >= 6, "{interrupted}");
-    scene.check_that_every_event_ends();
+    fixture.check_that_every_event_ends();
 }
 
 #[test]
 fn a_half_written_line_is_repaired_at_the_start() {
-    let scene = Scene::new();
-    fs::write(scene.path("events.jsonl"), "{\"event\":\"end\",\"id\":\"x\"}\n{\"event\":\"ne").unwrap();
-    let mut service = scene.start();
+    let fixture = ServiceFixture::new();
+    fs::write(fixture.path("events.jsonl"), "{\"event\":\"end\",\"id\":\"x\"}\n{\"event\":\"ne").unwrap();
+    let mut service = fixture.start();
     service.until("repaired file", |s| {
         s.count_messages("READY=1") == 1 && !s.log().is_empty() && s.log().contains("unfinished line")
     });
     service.stop();
-    assert_eq!(scene.events()[0]["id"], "x");
+    assert_eq!(fixture.events()[0]["id"], "x");
 }
 
 #[test]
 fn a_password_appears_nowhere() {
-    let scene = Scene::new();
-    fs::write(scene.path("door.url"), "rtsp://me:hush@127.0.0.1:9/door?token=hush\n").unwrap();
-    let camera = format!("[[camera]]\nname = \"door\"\nurl_file = \"{}\"\n", scene.path_text("door.url"));
-    scene.configure(&camera);
-    let checked = Command::new(PROGRAM).args(["check-config", &scene.path_text("service.toml")]).output().unwrap();
+    let fixture = ServiceFixture::new();
+    fs::write(fixture.path("door.url"), "rtsp://me:hush@127.0.0.1:9/door?token=hush\n").unwrap();
+    let camera = format!("[[camera]]\nname = \"door\"\nurl_file = \"{}\"\n", fixture.path_text("door.url"));
+    fixture.configure(&camera);
+    let checked = Command::new(PROGRAM).args(["check-config", &fixture.path_text("service.toml")]).output().unwrap();
     let printed = String::from_utf8_lossy(&checked.stdout).into_owned() + &String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success() && !printed.contains("hush"), "{printed}");
     let settings: Vec<&str> = printed.lines().filter(|line| line.starts_with("camera[1].")).collect();
     assert!(settings.iter().any(|line| line.contains("rtsp://127.0.0.1:9/door?...")), "{printed}");
 
-    let mut service = scene.start();
+    let mut service = fixture.start();
     service.until("metrics of both cameras", |_| {
-        let metrics = fs::read_to_string(scene.path("metrics.prom")).unwrap_or_default();
+        let metrics = fs::read_to_string(fixture.path("metrics.prom")).unwrap_or_default();
         metrics.contains("bike_edge_camera_up{camera=\"pipe\"} 1")
             && metrics.contains("bike_edge_camera_up{camera=\"door\"} 0")
     });
@@ -318,7 +318,7 @@ fn a_password_appears_nowhere() {
     let messages = service.messages.join("\n");
     let (_, log) = service.stop();
     for name in ["events.jsonl", "state.json", "metrics.prom"] {
-        assert!(!fs::read_to_string(scene.path(name)).unwrap().contains("hush"), "{name}");
+        assert!(!fs::read_to_string(fixture.path(name)).unwrap().contains("hush"), "{name}");
     }
     assert!(!log.contains("hush") && !messages.contains("hush"), "{log}");
 }
@@ -329,24 +329,24 @@ fn is_in_a_command_line(text: &str) -> bool {
     all.filter_map(|path| fs::read(path).ok()).any(|line| String::from_utf8_lossy(&line).contains(text))
 }
 
-/// The cameras are silent from the start: one is a pipe without a writer, the other an address that accepts a
+/// The cameras are silent from the start: one is a pipe without a writer, the other a URL that accepts a
 /// connection and sends nothing.
 #[test]
 fn silent_cameras_delay_neither_the_others_nor_the_stop() {
-    let scene = Scene::new();
-    assert!(Command::new("mkfifo").arg(scene.path("unfed")).status().unwrap().success());
+    let fixture = ServiceFixture::new();
+    assert!(Command::new("mkfifo").arg(fixture.path("unfed")).status().unwrap().success());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    scene.configure(&format!(
+    fixture.configure(&format!(
         "[[camera]]\nname = \"unfed\"\nsource = \"{}\"\ntimeout_s = 300.0\n\
          [[camera]]\nname = \"mute\"\nsource = \"rtsp://127.0.0.1:{port}/x\"\ntimeout_s = 300.0\n",
-        scene.path_text("unfed")
+        fixture.path_text("unfed")
     ));
-    let mut service = scene.start();
-    service.until("event of the third camera", |_| scene.count_events("new") >= 1);
+    let mut service = fixture.start();
+    service.until("event of the third camera", |_| fixture.count_events("new") >= 1);
     service.until("watchdog message", |s| s.count_messages("WATCHDOG=1") >= 3);
     service.until("metrics of all cameras", |_| {
-        let metrics = fs::read_to_string(scene.path("metrics.prom")).unwrap_or_default();
+        let metrics = fs::read_to_string(fixture.path("metrics.prom")).unwrap_or_default();
         ["pipe\"} 1", "unfed\"} 0", "mute\"} 0"]
             .iter()
             .all(|up| metrics.contains(&format!("bike_edge_camera_up{{camera=\"{up}")))
@@ -354,9 +354,9 @@ fn silent_cameras_delay_neither_the_others_nor_the_stop() {
     let started = Instant::now();
     let (code, log) = service.stop();
     assert_eq!(code, Some(0), "{log}");
-    // This is much less than the time-out of either; a busy machine may be slow.
+    // This is much less than the timeout of either; a busy machine may be slow.
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}: {log}", started.elapsed());
-    // No process still waits for the address.
+    // No process still waits for the URL.
     let started = Instant::now();
     while is_in_a_command_line(&format!("127.0.0.1:{port}")) {
         assert!(started.elapsed() < TIMEOUT, "an ffmpeg process is left");
@@ -364,23 +364,23 @@ fn silent_cameras_delay_neither_the_others_nor_the_stop() {
     }
 
     // A writer that opens the pipe later is read, and so is a second one after the first has ended.
-    fs::remove_file(scene.path("camera.y4m")).unwrap();
-    scene.configure(&format!("[[camera]]\nname = \"unfed\"\nsource = \"{}\"\n", scene.path_text("unfed")));
-    let mut service = scene.start();
+    fs::remove_file(fixture.path("camera.y4m")).unwrap();
+    fixture.configure(&format!("[[camera]]\nname = \"unfed\"\nsource = \"{}\"\n", fixture.path_text("unfed")));
+    let mut service = fixture.start();
     service.until("READY message", |s| s.count_messages("READY=1") == 1);
     for round in 1..=2 {
-        let (pipe, playing) = (scene.path("unfed"), Arc::new(AtomicBool::new(true)));
-        let play_more = playing.clone();
-        // The player opens the pipe again if the reader is still at the end of the last stream, like a restarted
+        let (pipe, writing) = (fixture.path("unfed"), Arc::new(AtomicBool::new(true)));
+        let keep_writing = writing.clone();
+        // The writer opens the pipe again if the reader is still at the end of the last stream, like a restarted
         // writer.
-        let player = std::thread::spawn(move || play_to_each_reader(&pipe, &play_more));
+        let writer = std::thread::spawn(move || write_to_each_reader(&pipe, &keep_writing));
         service.until("frames", |_| {
-            let metrics = fs::read_to_string(scene.path("metrics.prom")).unwrap_or_default();
+            let metrics = fs::read_to_string(fixture.path("metrics.prom")).unwrap_or_default();
             let steps = metrics.lines().find_map(|line| line.strip_prefix("bike_edge_steps_total{camera=\"unfed\"} "));
             steps.and_then(|steps| steps.parse::<f64>().ok()).is_some_and(|steps| steps >= 20.0 * f64::from(round))
         });
-        playing.store(false, Ordering::Relaxed);
-        player.join().unwrap();
+        writing.store(false, Ordering::Relaxed);
+        writer.join().unwrap();
     }
     let (code, log) = service.stop();
     assert_eq!(code, Some(0), "{log}");
@@ -388,11 +388,11 @@ fn silent_cameras_delay_neither_the_others_nor_the_stop() {
 
 #[test]
 fn a_configuration_with_a_systemd_credential_can_be_checked_without_it() {
-    let scene = Scene::new();
-    scene.configure("[[camera]]\nname = \"door\"\nurl_credential = \"door\"\n");
+    let fixture = ServiceFixture::new();
+    fixture.configure("[[camera]]\nname = \"door\"\nurl_credential = \"door\"\n");
     let run = |command: &[&str]| {
         let mut program = Command::new(PROGRAM);
-        program.env_remove("CREDENTIALS_DIRECTORY").args(command).arg(scene.path("service.toml")).output().unwrap()
+        program.env_remove("CREDENTIALS_DIRECTORY").args(command).arg(fixture.path("service.toml")).output().unwrap()
     };
     let checked = run(&["check-config"]);
     let printed = String::from_utf8_lossy(&checked.stdout);
@@ -403,31 +403,31 @@ fn a_configuration_with_a_systemd_credential_can_be_checked_without_it() {
 
 #[test]
 fn a_service_that_cannot_start_gives_the_reason_in_one_line() {
-    let scene = Scene::new();
+    let fixture = ServiceFixture::new();
     for (more, key) in
         [("[modell]", "modell"), ("[model.x]", "model"), ("exit_without_frames_s = -1", "exit_without_frames_s")]
     {
-        scene.configure(more);
+        fixture.configure(more);
         for command in [&["run", "--config"][..], &["check-config"]] {
-            let output = Command::new(PROGRAM).args(command).arg(scene.path("service.toml")).output().unwrap();
+            let output = Command::new(PROGRAM).args(command).arg(fixture.path("service.toml")).output().unwrap();
             refused(&output, 3, &["service.toml:", key]);
         }
     }
     fs::write(
-        scene.path("service.toml"),
+        fixture.path("service.toml"),
         "[model]\ncategories = [\"no such thing at all\"]\n[[camera]]\nname = \"a\"\nsource = \"/dev/video0\"\n",
     )
     .unwrap();
-    let output = Command::new(PROGRAM).arg("check-config").arg(scene.path("service.toml")).output().unwrap();
+    let output = Command::new(PROGRAM).arg("check-config").arg(fixture.path("service.toml")).output().unwrap();
     refused(&output, 3, &["service.toml:2: model.categories: ", "no such thing at all"]);
 }
 
 #[test]
 fn the_service_exits_after_too_long_without_frames() {
-    let scene = Scene::new();
-    fs::remove_file(scene.path("camera.y4m")).unwrap();
-    scene.configure("exit_without_frames_s = 0.5");
-    let mut service = scene.start();
+    let fixture = ServiceFixture::new();
+    fs::remove_file(fixture.path("camera.y4m")).unwrap();
+    fixture.configure("exit_without_frames_s = 0.5");
+    let mut service = fixture.start();
     let started = Instant::now();
     let status = loop {
         if let Some(status) = service.child.try_wait().unwrap() {

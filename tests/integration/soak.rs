@@ -7,12 +7,14 @@ use bike_edge::Result;
 use bike_edge::events::EventSpec;
 use bike_edge::health::current_rss_bytes;
 use bike_edge::output::{EventFile, EventLine, EventSource, FileSpec};
-use bike_edge::pipeline::{Engine, Feed, GateSpec, ModelSpec, Poll, Runner, Session, SessionSpec, Update};
+use bike_edge::pipeline::{
+    Engine, GateSpec, ModelSpec, Poll, Session, SessionSpec, StreamRunner, StreamSource, Update,
+};
 use bike_edge::units::{ByteSize, Rate};
 
 use crate::support::allocations::allocated_bytes;
 use crate::support::bundle::{Builder, DIM, Folder, SIZE};
-use crate::support::fake_camera::{Act, FakeCamera};
+use crate::support::fake_camera::{FakeCamera, ScriptStep};
 use crate::support::onnx::{Onnx, f32_tensor};
 use crate::support::pattern;
 
@@ -22,7 +24,7 @@ const MAX_GROWTH: f64 = 0.01;
 /// A camera at 25 frames per second of its own clock, sampled at every frame, with events in a rotated file.
 struct Soak {
     engine: Engine,
-    runner: Runner<'static>,
+    runner: StreamRunner<'static>,
     categories: Vec<String>,
     file: EventFile,
     steps: u64,
@@ -31,7 +33,7 @@ struct Soak {
 }
 
 impl Soak {
-    fn new(bundle: &Path, folder: &Folder, script: Vec<Act>) -> Self {
+    fn new(bundle: &Path, folder: &Folder, script: Vec<ScriptStep>) -> Self {
         let model = ModelSpec {
             bundle: bundle.to_owned(),
             threads: Some(1),
@@ -48,7 +50,7 @@ impl Soak {
             ..SessionSpec::default()
         };
         let source = FakeCamera::drawn(64, 48, Rate { num: 25, den: 1 }, script);
-        let runner = Runner::new(Session::new(&engine, &spec).unwrap(), Feed::Live(Box::new(source)));
+        let runner = StreamRunner::new(Session::new(&engine, &spec).unwrap(), StreamSource::Live(Box::new(source)));
         let file = FileSpec { path: folder.path("events.jsonl"), max_size: ByteSize::mib(1), files: 3 };
         let (categories, file) = (engine.categories().to_vec(), EventFile::new(&file));
         Self { engine, runner, categories, file, steps: 0, events: 0, losses: 0 }
@@ -124,9 +126,15 @@ fn a_million_frames_through_a_stub_encoder_leave_memory_flat() {
     const FRAMES: u64 = 1_000_000;
     let folder = Folder::new();
     Builder::new().file("visual.onnx", stub().encode()).write(&folder.bundle());
-    let faults =
-        [Act::Frames(9_990), Act::Short(3), Act::Unplugged(20.0), Act::Corrupt(2), Act::Silent(5.0), Act::Silent(0.5)];
-    let script: Vec<Act> = faults.iter().copied().cycle().take(faults.len() * 101).collect();
+    let faults = [
+        ScriptStep::Frames(9_990),
+        ScriptStep::Short(3),
+        ScriptStep::Unplugged(20.0),
+        ScriptStep::Corrupt(2),
+        ScriptStep::Silent(5.0),
+        ScriptStep::Silent(0.5),
+    ];
+    let script: Vec<ScriptStep> = faults.iter().copied().cycle().take(faults.len() * 101).collect();
     let mut soak = Soak::new(&folder.bundle(), &folder, script);
     let started = Instant::now();
     let mut warm = None;
@@ -149,7 +157,7 @@ fn the_demo_model_at_full_speed_leaves_memory_flat() {
     let seconds =
         std::env::var("SOAK_SECONDS").map_or(3600.0, |text| text.parse::<f64>().expect("SOAK_SECONDS is a number"));
     let folder = Folder::new();
-    let mut soak = Soak::new("embedded".as_ref(), &folder, vec![Act::Rest]);
+    let mut soak = Soak::new("embedded".as_ref(), &folder, vec![ScriptStep::Rest]);
     let started = Instant::now();
     let mut warm = None;
     while started.elapsed().as_secs_f64() < seconds {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bike_edge::Error;
 use bike_edge::picture::Pixels;
-use bike_edge::source::{Clip, ReadSpec, SourceOptions, Visit, open_clip, open_stream};
+use bike_edge::source::{Clip, ReadSpec, SourceOptions, VisitOutcome, open_clip, open_stream};
 use bike_edge::units::ByteSize;
 
 use crate::support::skip::skip;
@@ -47,13 +47,13 @@ fn refusal(input: &OsStr) -> String {
 fn bad_files_are_refused_in_one_sentence_with_a_remedy() {
     let cases: [(&str, &[u8], &str); 9] = [
         ("empty.mp4", b"", "is empty (0 bytes)"),
-        ("notes.mp4", b"buy milk\nand bread\n", "holds text, not video"),
+        ("notes.mp4", b"buy milk\nand bread\n", "contains text, not video"),
         ("zeros.mp4", &[0; 4096], "/nowhere/ffmpeg"),
         ("head.mp4", b"\0\0\0\x18ftypisom\0\0\0\0isomiso2", "no index (moov)"),
-        ("moov.mp4", b"\0\0\0\x10ftypisom\0\0\0\0\xff\xff\xff\xffmoov", "index (moov) that is cut off"),
+        ("moov.mp4", b"\0\0\0\x10ftypisom\0\0\0\0\xff\xff\xff\xffmoov", "index (moov) that is truncated"),
         ("clip.gif", b"GIF89a", "damaged GIF"),
         ("clip.y4m", b"YUV4MPEG2 W16384 H16384 F25:1\nFRAME\n", "16384 x 16384"),
-        ("none.y4m", b"YUV4MPEG2 W64 H48 F25:1\n", "not one frame"),
+        ("none.y4m", b"YUV4MPEG2 W64 H48 F25:1\n", "no frame can be decoded"),
         ("clip.avi", b"RIFF\x10\0\0\0AVI LIST\0\0\0\0", "/nowhere/ffmpeg"),
     ];
     for (name, bytes, expected) in cases {
@@ -71,8 +71,8 @@ fn missing_inputs_are_refused_by_name() {
     assert!(refusal(OsStr::new("/nowhere/at/all.mp4")).contains("no such file"));
     let no_stills = tempfile::tempdir().expect("a folder");
     assert!(refusal(no_stills.path().as_os_str()).contains("without stills"));
-    let address = refusal(OsStr::new("rtsp://me:secret@camera.local/live"));
-    assert!(address.contains("rtsp://camera.local/live") && !address.contains("secret"), "{address}");
+    let url = refusal(OsStr::new("rtsp://me:secret@camera.local/live"));
+    assert!(url.contains("rtsp://camera.local/live") && !url.contains("secret"), "{url}");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn as_y4m(clip: &mut dyn Clip, rate: &str) -> Vec<u8> {
         }
         Ok(())
     });
-    assert_eq!(visit.expect("visits"), Visit::Done);
+    assert_eq!(visit.expect("visits"), VisitOutcome::Done);
     y4m
 }
 

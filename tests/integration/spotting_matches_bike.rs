@@ -47,7 +47,7 @@ fn header() -> Box<dyn Header> {
 }
 
 #[test]
-fn the_header_network() {
+fn the_header_network_matches_bike() {
     let mut out = vec![0.0; T * D];
     header().apply(&golden("frames"), &mut out).unwrap();
     let largest = golden("headed").iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
@@ -56,7 +56,7 @@ fn the_header_network() {
 }
 
 #[test]
-fn spotting() {
+fn spotting_matches_bike() {
     let mut recognizer = recognizer(spec(T), &set());
     push_all(&mut recognizer, &golden("frames"), D);
     let scores = recognizer.scores().unwrap();
@@ -82,7 +82,7 @@ fn spotting_with_the_prompt_stored_once() {
 }
 
 #[test]
-fn dot_product() {
+fn dot_product_matches_bike() {
     let mut spec = spec(T);
     spec.interaction = Interaction::Dp;
     let mut recognizer = recognizer(spec, &set());
@@ -129,7 +129,7 @@ fn fusion_with_attributes() {
 }
 
 #[test]
-fn views_of_one_clip() {
+fn views_of_one_clip_match_bike() {
     let mut recognizer = recognizer(spec(T), &set());
     let mut average = ViewAverage::new();
     for view in golden("views").chunks_exact(T * D) {

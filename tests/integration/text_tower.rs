@@ -192,7 +192,7 @@ fn any_text_can_be_a_category_if_the_bundle_has_a_text_tower() {
     assert!((s_v[0] - of_table[0]).abs() < 1e-6, "a category of the bundle is scored by its table");
 
     let refused = classify(&Builder::new(), &["--categories", "running,a crème brûlée"]).expect_err("no tower");
-    assert!(refused.contains("a bundle exported with --keep-text takes any text"), "{refused}");
+    assert!(refused.contains("a bundle exported with --keep-text accepts any text"), "{refused}");
     let long = "q ".repeat(90);
     let refused = classify(&with_tower(), &["--categories", &format!("running,{long}")]).expect_err("too long");
     assert!(refused.contains("--categories") && refused.contains("tokens and 77 fit; shorten it"), "{refused}");

@@ -56,10 +56,14 @@ fn flags_override_a_thresholds_file_and_wrong_settings_are_named() {
     );
     assert!(categories(with("on = 0.4\n", &["--on", "0.99"])).is_empty());
     assert!(!categories(with("background = [\"petting a cat\"]", &[])).contains(&"petting a cat".to_owned()));
-    refused(&with("on = 0.5\nonn = 1\n", &[]), 3, &["thresholds.toml:2: ", "unknown field `onn`"]);
-    refused(&with("on = 1.5\n", &[]), 3, &["thresholds.toml:1: events.on: 1.5 is out of range"]);
+    refused(
+        &with("on = 0.5\nonn = 1\n", &[]),
+        3,
+        &["thresholds.toml:2: ", "onn: there is no such key; did you mean `on`?"],
+    );
+    refused(&with("on = 1.5\n", &[]), 3, &["thresholds.toml:1: on: 1.5 is out of range"]);
     let misspelt = with("[category.\"petting a cta\"]\non = 0.5\n", &[]);
-    refused(&misspelt, 3, &["thresholds.toml:1: events.category.\"petting a cta\": ", "nearest: \"petting a cat\""]);
+    refused(&misspelt, 3, &["thresholds.toml:1: category.\"petting a cta\": ", "nearest: \"petting a cat\""]);
     refused(&watch(&["--on", "2"]), 2, &["--on: 2 is out of range"]);
     refused(&watch(&["--background", "a nothing"]), 2, &["--background: \"a nothing\""]);
     refused(&watch(&["--thresholds", "no-such.toml"]), 3, &["no-such.toml"]);

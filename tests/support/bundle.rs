@@ -149,7 +149,7 @@ impl Builder {
         }
     }
 
-    /// Writes the bundle into a folder of its own and opens it.
+    /// Writes the bundle into a new folder and opens it.
     pub fn open(&self) -> bike_edge::Result<Bundle> {
         let folder = Folder::new();
         self.write(&folder.bundle());

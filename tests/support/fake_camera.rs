@@ -10,18 +10,15 @@ use std::time::Duration;
 
 use bike_edge::picture::OwnedPicture;
 use bike_edge::source::{ClipInfo, Frame, Live, LiveCounts, LiveUpdate, Loss, SourceOptions, open_stream};
-use bike_edge::units::{Rate, Seconds};
+use bike_edge::units::{Rate, Seconds, TIME_TOLERANCE_S};
 use bike_edge::{Error, Result};
 
 /// Without a frame for this long the camera is lost.
 const TIMEOUT_S: Seconds = 2.0;
 
-/// Tolerance when times are compared, as of all sources.
-const TIME_TOLERANCE_S: Seconds = 0.0005;
-
 /// What the camera does next.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Act {
+pub enum ScriptStep {
     /// Delivers this many frames at the frame rate.
     Frames(u64),
     /// Delivers all frames that are left. Drawn pictures have no end.
@@ -37,7 +34,7 @@ pub enum Act {
 }
 
 /// The pictures that the camera delivers.
-enum Film {
+enum FrameSource {
     /// Flat pictures; the level of each is the frame's number, wrapped at 256.
     Drawn { width: u32, height: u32 },
     /// The frames of a file that are left.
@@ -47,9 +44,9 @@ enum Film {
 /// A camera that follows a script.
 pub struct FakeCamera {
     info: ClipInfo,
-    film: Film,
+    frames: FrameSource,
     rate: Rate,
-    script: VecDeque<Act>,
+    script: VecDeque<ScriptStep>,
     busy: Seconds,
     /// Losses since the camera last delivered a frame.
     failures: u32,
@@ -59,7 +56,7 @@ pub struct FakeCamera {
     gap: Seconds,
     /// Frame intervals passed, with good or bad frames.
     ticks: u64,
-    /// The frame last taken from the film.
+    /// The frame that was taken last.
     current: Option<(u64, Seconds)>,
     picture: OwnedPicture,
     lost: bool,
@@ -68,16 +65,16 @@ pub struct FakeCamera {
 
 impl FakeCamera {
     /// Delivers flat pictures at `rate`; the level of each is the frame's number, wrapped at 256.
-    pub fn drawn(width: u32, height: u32, rate: Rate, script: impl Into<VecDeque<Act>>) -> Self {
+    pub fn drawn(width: u32, height: u32, rate: Rate, script: impl Into<VecDeque<ScriptStep>>) -> Self {
         let info = ClipInfo { format: "drawn".into(), width, height, fps: Some(rate.fps()), duration_s: None };
-        Self::new(info, Film::Drawn { width, height }, rate, script.into())
+        Self::new(info, FrameSource::Drawn { width, height }, rate, script.into())
     }
 
     /// Delivers the frames of a y4m file, at its frame rate and, if nothing goes wrong, at its own times.
     ///
     /// # Errors
     /// A file that is not y4m.
-    pub fn replay(path: &Path, script: impl Into<VecDeque<Act>>) -> Result<Self> {
+    pub fn replay(path: &Path, script: impl Into<VecDeque<ScriptStep>>) -> Result<Self> {
         let rate = y4m_rate(path).ok_or_else(|| Error::input(path.display().to_string(), "has no y4m frame rate"))?;
         let mut stream = open_stream(path.as_os_str(), &SourceOptions::default())?;
         let info = stream.info().clone();
@@ -85,13 +82,13 @@ impl FakeCamera {
         while let Some(frame) = stream.first_at_or_after(0.0)? {
             frames.push_back(OwnedPicture::copy_of(&frame.picture)?);
         }
-        Ok(Self::new(info, Film::Recorded(frames), rate, script.into()))
+        Ok(Self::new(info, FrameSource::Recorded(frames), rate, script.into()))
     }
 
-    fn new(info: ClipInfo, film: Film, rate: Rate, script: VecDeque<Act>) -> Self {
+    fn new(info: ClipInfo, frames: FrameSource, rate: Rate, script: VecDeque<ScriptStep>) -> Self {
         Self {
             info,
-            film,
+            frames,
             rate,
             script,
             busy: 0.0,
@@ -121,7 +118,7 @@ impl FakeCamera {
 
     /// Subtracts one from the current count of frames; the act ends at 0.
     fn count_down(&mut self) {
-        if let Some(Act::Frames(n) | Act::Short(n) | Act::Corrupt(n)) = self.script.front_mut() {
+        if let Some(ScriptStep::Frames(n) | ScriptStep::Short(n) | ScriptStep::Corrupt(n)) = self.script.front_mut() {
             *n = n.saturating_sub(1);
             if *n == 0 {
                 self.script.pop_front();
@@ -129,17 +126,17 @@ impl FakeCamera {
         }
     }
 
-    /// Takes the next frame of the film; false at its end.
-    fn advance_film(&mut self) -> bool {
+    /// Takes the next frame; returns false at the end.
+    fn advance_frame(&mut self) -> bool {
         let due = self.due();
-        match &mut self.film {
-            Film::Drawn { width, height } => {
+        match &mut self.frames {
+            FrameSource::Drawn { width, height } => {
                 let mut rgb = std::mem::take(&mut self.picture).into_bytes();
                 rgb.resize(*width as usize * *height as usize * 3, 0);
                 rgb.fill(self.ticks as u8);
                 self.picture = OwnedPicture::rgb(*width, *height, rgb);
             }
-            Film::Recorded(frames) => match frames.pop_front() {
+            FrameSource::Recorded(frames) => match frames.pop_front() {
                 Some(picture) => self.picture = picture,
                 None => return false,
             },
@@ -190,35 +187,35 @@ impl Live for FakeCamera {
             // Once a frame is found, only frames that are already due replace it; a loss is reported by the next call.
             let until = if found { self.now } else { deadline };
             match act {
-                Act::Frames(0) | Act::Short(0) | Act::Corrupt(0) => self.count_down(),
-                Act::Silent(seconds) if seconds < TIMEOUT_S => {
+                ScriptStep::Frames(0) | ScriptStep::Short(0) | ScriptStep::Corrupt(0) => self.count_down(),
+                ScriptStep::Silent(seconds) if seconds < TIMEOUT_S => {
                     self.gap += seconds;
                     self.script.pop_front();
                 }
-                Act::Silent(_) if found || self.due() + TIMEOUT_S > until => break,
-                Act::Silent(seconds) => {
+                ScriptStep::Silent(_) if found || self.due() + TIMEOUT_S > until => break,
+                ScriptStep::Silent(seconds) => {
                     self.script.pop_front();
                     self.now = self.now.max(self.due() + TIMEOUT_S);
                     self.counts.timeouts += 1;
                     return Ok(self.lose("no frame for 2 s", seconds));
                 }
-                Act::Unplugged(_) if found || self.due() > until => break,
-                Act::Unplugged(seconds) => {
+                ScriptStep::Unplugged(_) if found || self.due() > until => break,
+                ScriptStep::Unplugged(seconds) => {
                     self.script.pop_front();
                     self.now = self.now.max(self.due());
                     return Ok(self.lose("it was unplugged", seconds));
                 }
                 _ if self.due() > until => break,
-                Act::Short(_) => {
+                ScriptStep::Short(_) => {
                     self.tick();
                     self.counts.short += 1;
                 }
-                Act::Corrupt(_) => {
+                ScriptStep::Corrupt(_) => {
                     self.tick();
                     self.counts.corrupt += 1;
                 }
-                Act::Frames(_) | Act::Rest => {
-                    if !self.advance_film() {
+                ScriptStep::Frames(_) | ScriptStep::Rest => {
+                    if !self.advance_frame() {
                         self.script.clear();
                         break;
                     }
@@ -257,7 +254,7 @@ mod tests {
     const WAIT: Duration = Duration::from_secs(1);
     const RATE: Rate = Rate { num: 10, den: 1 };
 
-    fn camera(script: &[Act]) -> FakeCamera {
+    fn camera(script: &[ScriptStep]) -> FakeCamera {
         FakeCamera::drawn(4, 2, RATE, script.to_vec())
     }
 
@@ -279,21 +276,21 @@ mod tests {
 
     #[test]
     fn a_reader_in_time_receives_every_frame() {
-        let mut camera = camera(&[Act::Frames(3)]);
+        let mut camera = camera(&[ScriptStep::Frames(3)]);
         assert_eq!(updates(&mut camera), ["0=0 0.0", "1=1 0.1", "2=2 0.2"]);
         assert_eq!(camera.counts(), LiveCounts { captured: 3, ..LiveCounts::default() });
     }
 
     #[test]
     fn a_busy_reader_receives_the_newest_frame() {
-        let mut camera = camera(&[Act::Frames(10)]).busy(0.35);
+        let mut camera = camera(&[ScriptStep::Frames(10)]).busy(0.35);
         assert_eq!(updates(&mut camera), ["3=3 0.3", "7=7 0.7", "9=9 0.9"]);
         assert_eq!(camera.counts(), LiveCounts { captured: 10, dropped: 7, ..LiveCounts::default() });
     }
 
     #[test]
     fn frames_before_the_requested_time_are_passed() {
-        let mut camera = camera(&[Act::Frames(10)]);
+        let mut camera = camera(&[ScriptStep::Frames(10)]);
         for from in [0.0, 0.3, 0.6, 0.9] {
             let LiveUpdate::Frame(frame) = camera.newest(from, WAIT).expect("an update") else { panic!("no frame") };
             assert_eq!(frame.time, from);
@@ -303,15 +300,22 @@ mod tests {
 
     #[test]
     fn bad_frames_are_counted_and_skipped() {
-        let mut camera = camera(&[Act::Frames(1), Act::Short(2), Act::Corrupt(1), Act::Frames(1)]);
+        let mut camera =
+            camera(&[ScriptStep::Frames(1), ScriptStep::Short(2), ScriptStep::Corrupt(1), ScriptStep::Frames(1)]);
         assert_eq!(updates(&mut camera), ["0=0 0.0", "4=4 0.4"]);
         assert_eq!(camera.counts(), LiveCounts { captured: 5, short: 2, corrupt: 1, ..LiveCounts::default() });
     }
 
     #[test]
     fn losses_are_reported_once_and_time_continues() {
-        let script = [Act::Frames(1), Act::Silent(0.5), Act::Frames(1), Act::Unplugged(4.0), Act::Frames(1)];
-        let mut camera = camera(&[&script[..], &[Act::Silent(3.0), Act::Frames(1)]].concat());
+        let script = [
+            ScriptStep::Frames(1),
+            ScriptStep::Silent(0.5),
+            ScriptStep::Frames(1),
+            ScriptStep::Unplugged(4.0),
+            ScriptStep::Frames(1),
+        ];
+        let mut camera = camera(&[&script[..], &[ScriptStep::Silent(3.0), ScriptStep::Frames(1)]].concat());
         let updates: Vec<_> = updates(&mut camera).into_iter().filter(|update| update != "no frame").collect();
         assert_eq!(updates, ["0=0 0.0", "1=1 0.6", "lost 0.5", "2=2 4.7", "lost 0.5", "3=3 7.8"]);
         assert_eq!((camera.counts().timeouts, camera.counts().reconnects), (1, 2));
@@ -323,7 +327,7 @@ mod tests {
         let mut bytes = b"YUV4MPEG2 W4 H2 F30000:1001\n".to_vec();
         (0..5u8).for_each(|n| bytes.extend([&b"FRAME\n"[..], &[n; 12]].concat()));
         std::fs::write(file.path(), bytes).expect("written");
-        let mut camera = FakeCamera::replay(file.path(), [Act::Rest]).expect("opens");
+        let mut camera = FakeCamera::replay(file.path(), [ScriptStep::Rest]).expect("opens");
         for n in 0..5u64 {
             let LiveUpdate::Frame(frame) = camera.newest(0.0, WAIT).expect("an update") else { panic!("no frame {n}") };
             let Pixels::Yuv { planes, .. } = frame.picture.pixels else { panic!("not YUV") };

@@ -25,7 +25,7 @@ def sha256(path: Path) -> str:
 
 
 def refuse_existing(out: Path, force: bool) -> None:
-    """Refuses a place that is in use. `force` allows to replace a bundle, and never anything else."""
+    """Refuses a path that is in use. `force` allows replacing a bundle, and never anything else."""
     if not out.exists() and not out.is_symlink():
         return
     if not force:

@@ -1,4 +1,4 @@
-"""Checks a bundle against docs/bundle.md. An independent reading: it shares no code with the writer of bundles."""
+"""Checks a bundle against docs/bundle.md. An independent implementation, without code of the writer of bundles."""
 
 import hashlib
 import tomllib

@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parent))
 from bike_export.composer import network
 from bike_export.composer.evaluate import evaluate
 from bike_export.composer.train import fit_ridge, train
-from bike_export.composer.tuples import KINDS, draw_all
+from bike_export.composer.tuples import KINDS, sample_all
 from bike_export.demo.minilm import MiniLM
 from bike_export.demo.word_lists import lexicon
 from bike_export.export import fit_composer
@@ -50,8 +50,8 @@ def main() -> None:
         return tower.sentences([PROMPT.format(t) for t in texts]).astype(np.float32)
 
     phrases, categories = round_trip(encode(names), "i8"), encode(read_labels(a.labels))
-    tuples = draw_all(a.tuples, TOP_K, phrases, None, rng)
-    held_out = draw_all(HELD_OUT, TOP_K, phrases, None, rng)
+    tuples = sample_all(a.tuples, TOP_K, phrases, None, rng)
+    held_out = sample_all(HELD_OUT, TOP_K, phrases, None, rng)
     y, expected = (encode([",".join(names[i] for i in t) for t in part]) for part in (tuples, held_out))
     state = network.rounded(train(phrases, tuples, y, epochs=a.epochs, progress=progress_of("composer")))
     inputs = phrases[held_out]

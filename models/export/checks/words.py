@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parent))
 from bike_export.checkpoint import load
 from bike_export.checkpoint.load import ACTIVATIONS
 from bike_export.export import windows, word_compaction, word_tables
-from bike_export.export.options import Options, settle
+from bike_export.export.options import Options, resolve_settings
 from bike_export.model.towers import encode_words, shared_prefix
 from bike_export.progress import progress_of
 from bike_export.tables import unit_rows
@@ -39,7 +39,7 @@ def main() -> None:
     )
     a = parser.parse_args()
     c = load(a.checkpoint, a.activation)
-    s = settle(Options(a.checkpoint, a.checkpoint, a.labels, window=WINDOW), c)
+    s = resolve_settings(Options(a.checkpoint, a.checkpoint, a.labels, window=WINDOW), c)
     tokens = tokenize([read_prompts(None)[0].replace("{}", n) for n in read_labels(a.labels)], c.shape.context)
     category, words = encode_words(c, tokens, progress=progress_of("categories"))
     exporter = windows.make_windows(c, s, [])

@@ -1,4 +1,4 @@
-//! `camera`: lists cameras, tests them, takes a picture.
+//! `camera`: lists and tests cameras, and takes pictures.
 
 mod snapshot;
 
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use bike_edge::Result;
-use bike_edge::io::{Existing, redact_input};
+use bike_edge::io::{IfExists, redact_input};
 use bike_edge::output::{JsonLines, output_error};
 use bike_edge::source::{CameraInfo, LiveCounts, LiveUpdate, SizeInfo, list_cameras, open_live};
 use bike_edge::units::{check_range, rounded};
@@ -23,8 +23,8 @@ pub fn run(command: &CameraCommand) -> Result<ExitCode> {
         CameraCommand::List { json } => list(*json),
         CameraCommand::Snapshot { camera, file, force, after, settings } => {
             check_range("--after", *after, 0.0..=86_400.0, "seconds")?;
-            let existing = if *force { Existing::Replace } else { Existing::Keep };
-            snapshot::run(camera, file, existing, *after, &resolve(settings)?)
+            let if_exists = if *force { IfExists::Replace } else { IfExists::Fail };
+            snapshot::run(camera, file, if_exists, *after, &resolve(settings)?)
         }
         CameraCommand::Test { camera, seconds, json, settings } => {
             check_range("--seconds", *seconds, 0.0..=86_400.0, "seconds")?;
@@ -43,7 +43,7 @@ struct Cameras {
     cameras: Vec<CameraInfo>,
 }
 
-/// Prints all cameras. It is not an error if there is none.
+/// Prints all cameras. Succeeds also if there is none.
 fn list(json: bool) -> Result<ExitCode> {
     let cameras = list_cameras()?;
     if json {
@@ -96,13 +96,13 @@ struct Outcome {
     height: u32,
     /// The rate that the camera was set to.
     fps: Option<f64>,
-    /// Seconds from the first call to the last.
+    /// Seconds from the start to the end.
     seconds: f64,
     /// Frames that were read.
     taken: u64,
     /// Frames read per second of stream time.
     fps_taken: Option<f64>,
-    /// Times that the connection was lost.
+    /// How often the connection was lost.
     losses: u64,
     #[serde(flatten)]
     counts: LiveCounts,
@@ -166,6 +166,6 @@ fn print_outcome(outcome: &Outcome) -> std::io::Result<()> {
     line("damaged", &format!("{} corrupt, {} short", counts.corrupt, counts.short))?;
     line(
         "lost",
-        &format!("{} times, {} by time-out, {} times reconnected", outcome.losses, counts.timeouts, counts.reconnects),
+        &format!("{} times, {} by timeout, {} times reconnected", outcome.losses, counts.timeouts, counts.reconnects),
     )
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use bike_edge::io::{AtomicFile, Durability, Existing, redact_input};
+use bike_edge::io::{AtomicFile, Durability, IfExists, redact_input};
 use bike_edge::picture::OwnedPicture;
 use bike_edge::preprocess::upright;
 use bike_edge::source::{LiveUpdate, open_live};
@@ -20,17 +20,17 @@ use crate::config::CommandSettings;
 /// JPEG quality, of 100.
 const QUALITY: u8 = 92;
 
-/// Waits for a frame that comes `after_s` seconds after the first one, and writes it.
+/// Waits for a frame at least `after_s` seconds after the first one, and writes it.
 pub fn run(
     camera: &OsStr,
     file: &Path,
-    existing: Existing,
+    if_exists: IfExists,
     after_s: f64,
     settings: &CommandSettings,
 ) -> Result<ExitCode> {
     let format = PictureFormat::of(file)?;
-    if existing == Existing::Keep && file.symlink_metadata().is_ok() {
-        return Err(already_there(file));
+    if if_exists == IfExists::Fail && file.symlink_metadata().is_ok() {
+        return Err(already_exists(file));
     }
     let mut live = open_live(camera, &settings.live_options())?;
     let timeout_s = settings.source.read.timeout_s + after_s;
@@ -38,11 +38,11 @@ pub fn run(
     loop {
         let left = timeout_s - started.elapsed().as_secs_f64();
         if left <= 0.0 {
-            return Err(Error::input(redact_input(camera), format!("no picture came within {timeout_s:.0} s")));
+            return Err(Error::input(redact_input(camera), format!("no picture arrived within {timeout_s:.0} s")));
         }
         match live.newest(after_s, Duration::from_secs_f64(left))? {
             LiveUpdate::Frame(frame) => {
-                write(file, format, &upright(&frame.picture, settings.region.roi)?, existing)?;
+                write(file, format, &upright(&frame.picture, settings.region.roi)?, if_exists)?;
                 return Ok(ExitCode::SUCCESS);
             }
             LiveUpdate::NoFrame | LiveUpdate::Lost(_) => {}
@@ -68,11 +68,11 @@ impl PictureFormat {
     }
 }
 
-fn already_there(file: &Path) -> Error {
+fn already_exists(file: &Path) -> Error {
     Error::Output(format!("{} exists already; name another file, or replace it with --force", file.display()))
 }
 
-fn write(file: &Path, format: PictureFormat, picture: &OwnedPicture, existing: Existing) -> Result<()> {
+fn write(file: &Path, format: PictureFormat, picture: &OwnedPicture, if_exists: IfExists) -> Result<()> {
     let failed = |e: io::Error| Error::Output(format!("{}: it cannot be written ({e})", file.display()));
     let mut out = BufWriter::new(AtomicFile::create(file).map_err(failed)?);
     let (rgb, width, height, pixels) = (picture.bytes(), picture.width(), picture.height(), ExtendedColorType::Rgb8);
@@ -81,9 +81,9 @@ fn write(file: &Path, format: PictureFormat, picture: &OwnedPicture, existing: E
         PictureFormat::Jpeg => JpegEncoder::new_with_quality(&mut out, QUALITY).write_image(rgb, width, height, pixels),
     }
     .map_err(|e| failed(io::Error::other(e)))?;
-    let fresh = out.into_inner().map_err(|e| failed(e.into_error()))?;
-    fresh.commit(existing, Durability::PowerCuts).map_err(|e| match e.kind() {
-        io::ErrorKind::AlreadyExists => already_there(file),
+    let written = out.into_inner().map_err(|e| failed(e.into_error()))?;
+    written.commit(if_exists, Durability::PowerCuts).map_err(|e| match e.kind() {
+        io::ErrorKind::AlreadyExists => already_exists(file),
         _ => failed(e),
     })
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use bike_edge::io::redact_input;
-use bike_edge::pipeline::{Feed, Observer, Runner, Sampling, Session, SessionSpec, drive};
+use bike_edge::pipeline::{FrameSelection, Observer, Session, SessionSpec, StreamRunner, StreamSource, drive};
 use bike_edge::source::{is_camera, open_live, open_stream};
 use bike_edge::units::check_range;
 use bike_edge::{Error, Result};
@@ -18,7 +18,7 @@ use crate::config::CommandSettings;
 use crate::signals::StopSignal;
 use reporter::EventReporter;
 
-/// Runs the loop over the input and reports its events.
+/// Processes the input and reports its events.
 pub fn run(args: &WatchArgs, verbosity: Verbosity) -> Result<ExitCode> {
     if args.top == 0 {
         return Err(Error::Usage("--top 0: give the number of categories per line, 1 or more".into()));
@@ -26,28 +26,28 @@ pub fn run(args: &WatchArgs, verbosity: Verbosity) -> Result<ExitCode> {
     check_range("--stats", args.stats.unwrap_or(0.0), 0.0..=86_400.0, "seconds")?;
     let settings = CommandSettings::resolve(args.settings.table()?, args.thresholds.as_deref())?;
     let mut engine = load_engine(&settings.model, verbosity)?;
-    let sampling = args.replay_trace.clone().map_or(Sampling::Stride, Sampling::Trace);
-    let spec = SessionSpec { sampling, ..settings.session_spec(&args.camera) };
+    let selection = args.replay_trace.clone().map_or(FrameSelection::Stride, FrameSelection::Trace);
+    let spec = SessionSpec { selection, ..settings.session_spec(&args.camera) };
     let session = Session::new(&engine, &spec).map_err(|e| settings.layers.locate(e))?;
     let input = redact_input(&args.input);
     if args.live && Path::new(&args.input).is_file() {
-        let problem = "is a file, which cannot be read live; leave out --live, or give a camera, a pipe or a URL";
+        let problem = "is a file, which cannot be read live; remove --live, or give a camera, a pipe or a URL";
         return Err(Error::input(input, problem));
     }
-    let feed = if args.live || is_camera(&args.input) {
-        Feed::Live(open_live(&args.input, &settings.live_options())?)
+    let source = if args.live || is_camera(&args.input) {
+        StreamSource::Live(open_live(&args.input, &settings.live_options())?)
     } else {
-        Feed::Recorded(open_stream(&args.input, &settings.source)?)
+        StreamSource::Recorded(open_stream(&args.input, &settings.source)?)
     };
-    // Only from here on can events be open, which a signal must end; until now a signal ends the program as usual.
+    // From here on events can be open, which must be ended after a signal. Before, a signal ends the program as usual.
     let stop = StopSignal::register()?;
-    let mut runner = Runner::new(session, feed);
+    let mut runner = StreamRunner::new(session, source);
     let mut reporter = EventReporter::new(args, &input, &engine, &stop)?;
     let outcome = match drive(&mut runner, &mut engine, &mut reporter) {
         Err(error @ (Error::PipeClosed | Error::Output(_))) => return Err(error),
         outcome => outcome,
     };
-    // An event that was reported gets its end, even if the input broke off.
+    // Every reported event gets its end line, even after an input error.
     runner.finish(&mut |update| reporter.update(update))?;
     for warning in runner.warnings() {
         log::warn!("{input}: {warning}");
@@ -57,7 +57,7 @@ pub fn run(args: &WatchArgs, verbosity: Verbosity) -> Result<ExitCode> {
         if runner.session().steps() == 0 {
             let problem = match runner.counts() {
                 Some(_) => "it ended before its first frame",
-                None => "no frame in it can be decoded",
+                None => "no frame can be decoded",
             };
             return Err(Error::input(input, problem));
         }

@@ -1,11 +1,11 @@
-//! Writes what `watch` reports: events or steps on stdout, statistics on stderr, a trace in its file.
+//! Writes the output of `watch`: events or steps to stdout, statistics to stderr, the trace to a file.
 
 use std::io::StdoutLock;
 use std::path::Path;
 
 use bike_edge::events::Event;
 use bike_edge::output::{EventLine, EventSource, JsonLines};
-use bike_edge::pipeline::{Captured, Engine, Observer, Runner, Stats, Step, TracePoint, TraceWriter, Update};
+use bike_edge::pipeline::{Captured, Engine, Observer, Stats, Step, StreamRunner, TracePoint, TraceWriter, Update};
 use bike_edge::{Error, Result};
 
 use super::step_line::StepLine;
@@ -47,7 +47,7 @@ impl<'a> EventReporter<'a> {
     ///
     /// # Errors
     /// Output that cannot be written.
-    pub fn finish(self, engine: &Engine, runner: &Runner<'_>) -> Result<()> {
+    pub fn finish(self, engine: &Engine, runner: &StreamRunner<'_>) -> Result<()> {
         if self.args.stats.is_some() {
             self.print_stats(engine, runner)?;
         }
@@ -78,7 +78,7 @@ impl<'a> EventReporter<'a> {
         events.iter().try_for_each(|event| self.lines.write(&EventLine::new(event, source, captured.wall)))
     }
 
-    fn print_stats(&self, engine: &Engine, runner: &Runner<'_>) -> Result<()> {
+    fn print_stats(&self, engine: &Engine, runner: &StreamRunner<'_>) -> Result<()> {
         let report = self.stats.report(engine, runner.session(), runner.counts());
         JsonLines::new(std::io::stderr().lock()).write(&report)
     }
@@ -107,7 +107,7 @@ impl Observer for EventReporter<'_> {
         }
     }
 
-    fn keep_running(&mut self, runner: &Runner<'_>, engine: &Engine) -> Result<bool> {
+    fn keep_running(&mut self, runner: &StreamRunner<'_>, engine: &Engine) -> Result<bool> {
         if let Some(interval) = self.args.stats.filter(|interval| *interval > 0.0) {
             let now = self.stats.seconds();
             if now - self.stats_printed >= interval {

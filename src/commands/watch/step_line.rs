@@ -13,12 +13,12 @@ use serde::Serialize;
 pub(super) struct StepLine<'a> {
     schema: u32,
     input: &'a str,
-    /// When the line was written, UTC; the only field that differs between two runs over the same frames.
+    /// When the line was written, UTC. Only this field differs between two runs over the same frames.
     wall: String,
     /// Stream time of the newest frame, seconds.
     t: Seconds,
     frame: u64,
-    /// False until the window holds T frames; the scores are then over the frames that it holds.
+    /// False until the window holds T frames; until then the scores cover only the frames that it holds.
     full: bool,
     /// Whether the frame was encoded, or why not.
     gate: GateDecision,
@@ -39,7 +39,7 @@ struct CategoryScore<'a> {
 }
 
 impl<'a> StepLine<'a> {
-    /// The line of a step with the `top` best categories.
+    /// Creates the line of a step with the `top` best categories.
     pub fn new(step: &Step<'_>, categories: &'a [String], phrases: &'a [String], input: &'a str, top: usize) -> Self {
         let scores = step.scores;
         let ranking = top_n(&scores.confidence, top);

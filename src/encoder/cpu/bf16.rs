@@ -2,7 +2,7 @@
 //! f32). Two neighbours in K are packed in a u32, the first one in the low half.
 
 use super::gemm::Store;
-use super::level::{Level, by_level};
+use super::level::{SimdLevel, by_level};
 
 /// Proves that the processor multiplies bfloat16 numbers.
 #[cfg(target_arch = "x86_64")]
@@ -84,7 +84,7 @@ fn zip_body(a: &[f32], b: &[f32], out: &mut [u32]) {
 
 impl Bf16 {
     /// Returns `None` if the processor or `level` lacks the instructions.
-    pub(crate) fn detect(level: Level) -> Option<Self> {
+    pub(crate) fn detect(level: SimdLevel) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if level.instructions() == super::level::Instructions::Avx512 && is_x86_feature_detected!("avx512bf16") {
             return Some(Self(()));
@@ -135,9 +135,9 @@ mod x86_64 {
                     let b = p.b.as_ptr().add(column);
                     let c = c.add(first * c_stride + column);
                     if p.n - column >= COLUMNS {
-                        rows_of::<2>(last - first, p, a, b, store, c, c_stride);
+                        run_rows::<2>(last - first, p, a, b, store, c, c_stride);
                     } else {
-                        rows_of::<1>(last - first, p, a, b, store, c, c_stride);
+                        run_rows::<1>(last - first, p, a, b, store, c, c_stride);
                     }
                 }
             }
@@ -150,7 +150,7 @@ mod x86_64 {
     /// As [`tile`]; `rows` is 1..=8.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    unsafe fn rows_of<const W: usize>(
+    unsafe fn run_rows<const W: usize>(
         rows: usize,
         p: Product<'_>,
         a: *const u32,
@@ -229,13 +229,13 @@ mod tests {
         assert_eq!([1.0, -2.5, 0.0].map(value), [1.0, -2.5, 0.0]);
         assert_eq!([1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0].map(value), [1.0, 1.0 + 4.0 / 256.0]);
         let mut out = [9; 3];
-        pairs(Level::detect(), &[1.0, 2.0, 3.0], &mut out);
+        pairs(SimdLevel::detect(), &[1.0, 2.0, 3.0], &mut out);
         assert_eq!(out, [0x4000_3f80, 0x4040, 9]);
     }
 
     #[test]
     fn products_of_small_integers_are_exact() {
-        let level = Level::detect();
+        let level = SimdLevel::detect();
         let Some(bf16) = Bf16::detect(level) else { return };
         for rows in 1..20 {
             for (k, n) in [(1usize, 16), (2, 32), (17, 48), (64, 64)] {

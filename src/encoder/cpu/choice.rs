@@ -9,7 +9,7 @@ use super::int8_aarch64;
 use super::int8_kernel::{Kernel, PORTABLE};
 #[cfg(target_arch = "x86_64")]
 use super::int8_x86_64;
-use super::level::Level;
+use super::level::SimdLevel;
 use super::threads::{MAX_THREADS, ThreadPool};
 
 /// All int8 kernels of this target, best first. The last one always works.
@@ -68,8 +68,8 @@ pub fn force_kernel(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the name of the int8 kernel that networks loaded from now on use: the best one for this processor, or the one
-/// set by [`force_kernel`].
+/// Returns the name of the int8 kernel that networks loaded from now on use: the best one for this processor, or the
+/// one set by [`force_kernel`].
 pub fn int8_kernel_name() -> &'static str {
     FORCED.get().copied().unwrap_or_else(best_kernel).name()
 }
@@ -77,7 +77,7 @@ pub fn int8_kernel_name() -> &'static str {
 /// How attention and patch embedding of int8 networks are computed. Everything else is int8 or f32, as in the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Precision {
-    /// In bfloat16 with f32 sums on processors where that is faster (AVX-512 BF16), in f32 elsewhere.
+    /// In bfloat16 with f32 sums on processors on which that is faster (AVX-512 BF16), in f32 elsewhere.
     #[default]
     Fast,
     /// In f32 everywhere.
@@ -90,7 +90,7 @@ pub(crate) struct CpuContext {
     /// For int8 linear layers.
     pub(crate) kernel: &'static Kernel,
     /// For f32 work.
-    pub(crate) level: Level,
+    pub(crate) level: SimdLevel,
     /// For bfloat16 products, if [`Precision::Fast`] was chosen and the processor has the instructions.
     pub(crate) bf16: Option<Bf16>,
     /// The threads.
@@ -100,15 +100,15 @@ pub(crate) struct CpuContext {
 impl CpuContext {
     /// Creates a context of `threads` threads with `kernel`, or with the best kernel of this processor if `None`.
     pub(crate) fn new(threads: usize, kernel: Option<&'static Kernel>, precision: Precision) -> std::io::Result<Self> {
-        let best = Level::detect();
+        let best = SimdLevel::detect();
         let kernel = kernel.unwrap_or_else(best_kernel);
         let level = kernel.level(best);
         let bf16 = if precision == Precision::Fast { Bf16::detect(level) } else { None };
         Ok(Self { kernel, level, bf16, pool: ThreadPool::new(threads)? })
     }
 
-    /// Returns the context of that many threads and that precision. All loaded networks share it, so that they share its
-    /// threads too.
+    /// Returns the context of that many threads and that precision. All loaded networks share it, so that they share
+    /// its threads too.
     pub(crate) fn shared(threads: usize, precision: Precision) -> std::io::Result<Arc<Self>> {
         static CONTEXTS: Mutex<BTreeMap<(usize, Precision), Weak<CpuContext>>> = Mutex::new(BTreeMap::new());
         let key = (threads.clamp(1, MAX_THREADS), precision);

@@ -4,7 +4,7 @@
 use super::level::Instructions;
 #[cfg(target_arch = "x86_64")]
 use super::level::x86_64::{V8, V16};
-use super::level::{Level, V4, Vector};
+use super::level::{SimdLevel, V4, Vector};
 use super::threads::{SharedSlice, ThreadPool};
 
 /// The kernel sizes that are implemented; height and width are equal.
@@ -46,7 +46,7 @@ pub(crate) struct Operands<'a> {
 ///
 /// # Panics
 /// When a slice does not fit the shape, or the kernel or the number of channels is not supported.
-pub(crate) fn convolve(level: Level, pool: &ThreadPool, operands: Operands<'_>, out: &mut [f32]) {
+pub(crate) fn convolve(level: SimdLevel, pool: &ThreadPool, operands: Operands<'_>, out: &mut [f32]) {
     let Operands { shape, x, weights, bias, bounds } = operands;
     let [height, width, channels] = shape.output;
     assert!(SIZES.contains(&shape.kernel[0]) && shape.kernel[0] == shape.kernel[1]);
@@ -66,7 +66,7 @@ pub(crate) fn convolve(level: Level, pool: &ThreadPool, operands: Operands<'_>, 
 ///
 /// # Safety
 /// All slices are as long as the shape says; the channels are a multiple of 4.
-unsafe fn convolve_row(level: Level, a: Row<'_>, out: &mut [f32]) {
+unsafe fn convolve_row(level: SimdLevel, a: Row<'_>, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     {
         let channels = a.shape.output[2];
@@ -178,13 +178,13 @@ unsafe fn row_of<V: Vector, const K: usize, const STRIDE: usize>(a: Row<'_>, out
 /// Returns the input row under row `ky` of the kernel, if it lies inside.
 #[inline(always)]
 fn row_inside(a: Row<'_>, ky: usize) -> Option<usize> {
-    // Wraps to a row far outside where it would be negative.
+    // A negative row wraps to one far outside.
     let iy = (a.y * a.shape.stride[0]).wrapping_sub(a.shape.padding[0]).wrapping_add(ky);
     if iy < a.shape.input[0] { Some(iy) } else { None }
 }
 
-/// Computes channels from `c` on of `N` outputs, the first of which starts at column `left`. Each column is read once for
-/// all outputs that use it, by one advancing pointer.
+/// Computes channels from `c` on of `N` outputs, the first of which starts at column `left`. Each column is read once
+/// for all outputs that use it, by one advancing pointer.
 ///
 /// # Safety
 /// As [`sized`]; the stride in a row is STRIDE; all columns that the outputs read are inside; `out` can be written for
@@ -197,7 +197,8 @@ unsafe fn points<V: Vector, const K: usize, const STRIDE: usize, const N: usize>
     out: *mut f32,
 ) {
     let (width, channels) = (a.shape.input[1], a.shape.input[2]);
-    // SAFETY: the caller's contract; taps and channels are inside weights and bias; nothing is read past the last column.
+    // SAFETY: the caller's contract; taps and channels are inside weights and bias; nothing is read past the last
+    // column.
     unsafe {
         let mut sums = [V::load(a.bias.as_ptr().add(c)); N];
         for ky in 0..K {

@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::level::x86_64::{V8, V16};
-use super::level::{Instructions, Level, V4, Vector};
+use super::level::{Instructions, SimdLevel, V4, Vector};
 use super::threads::Block;
 
 /// Rows of the largest tile.
@@ -61,7 +61,7 @@ pub(crate) struct Product<'a> {
 }
 
 /// Returns the columns of a tile. A product's n must be a multiple of half as many.
-pub(crate) fn columns(level: Level) -> usize {
+pub(crate) fn columns(level: SimdLevel) -> usize {
     match level.instructions() {
         #[cfg(target_arch = "x86_64")]
         Instructions::Avx512 => 32,
@@ -75,7 +75,7 @@ pub(crate) fn columns(level: Level) -> usize {
 ///
 /// # Panics
 /// When a slice is too short for the sizes, or n is no multiple of half of [`columns`].
-pub(crate) fn multiply(level: Level, p: Product<'_>, store: Store, c: &mut [f32], c_stride: usize) {
+pub(crate) fn multiply(level: SimdLevel, p: Product<'_>, store: Store, c: &mut [f32], c_stride: usize) {
     check(level, &p);
     assert!(holds(c.len(), p.rows, c_stride, p.n));
     // SAFETY: `check` and the assertion above.
@@ -86,7 +86,7 @@ pub(crate) fn multiply(level: Level, p: Product<'_>, store: Store, c: &mut [f32]
 ///
 /// # Panics
 /// As [`multiply`], and when `epilogue` has fewer numbers than the product.
-pub(crate) fn multiply_with(level: Level, p: Product<'_>, epilogue: Epilogue<'_>, mut c: Block<'_>) {
+pub(crate) fn multiply_with(level: SimdLevel, p: Product<'_>, epilogue: Epilogue<'_>, mut c: Block<'_>) {
     check(level, &p);
     let residual = epilogue.residual.len();
     assert!((c.rows(), c.width()) == (p.rows, p.n) && epilogue.bias.len() == p.n);
@@ -101,7 +101,7 @@ fn holds(slice: usize, rows: usize, stride: usize, width: usize) -> bool {
 }
 
 /// Panics when the operands of `p` do not fit its sizes.
-fn check(level: Level, p: &Product<'_>) {
+fn check(level: SimdLevel, p: &Product<'_>) {
     assert!(holds(p.a.len(), p.rows, p.a_stride, p.k) && holds(p.b.len(), p.k, p.b_stride, p.n));
     assert!(p.n.is_multiple_of(columns(level) / 2));
 }
@@ -109,9 +109,9 @@ fn check(level: Level, p: &Product<'_>) {
 /// Computes a product with the instructions of `level`.
 ///
 /// # Safety
-/// `p` was checked; `c` has `p.rows` rows of `p.n` numbers, `c_stride` apart, and so has the residual of `output`, whose
-/// bias has `p.n` numbers.
-unsafe fn run(level: Level, p: Product<'_>, output: TileOutput<'_>, c: *mut f32, c_stride: usize) {
+/// `p` was checked; `c` has `p.rows` rows of `p.n` numbers, `c_stride` apart, and so has the residual of `output`,
+/// whose bias has `p.n` numbers.
+unsafe fn run(level: SimdLevel, p: Product<'_>, output: TileOutput<'_>, c: *mut f32, c_stride: usize) {
     // SAFETY: the caller's contract; the level proves the instructions.
     unsafe {
         match level.instructions() {
@@ -143,7 +143,7 @@ unsafe fn avx512(p: Product<'_>, output: TileOutput<'_>, c: *mut f32, c_stride: 
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2(p: Product<'_>, output: TileOutput<'_>, c: *mut f32, c_stride: usize) {
     // SAFETY: the caller's contract. 16 registers hold 6 rows of 2.
-    unsafe { blocks_of::<V8, 2, 6>(p, output, c, c_stride) }
+    unsafe { run_blocks::<V8, 2, 6>(p, output, c, c_stride) }
 }
 
 /// Computes all tiles of a product, each `W` vectors wide.
@@ -153,7 +153,7 @@ unsafe fn avx2(p: Product<'_>, output: TileOutput<'_>, c: *mut f32, c_stride: us
 #[inline(always)]
 unsafe fn blocks<V: Vector, const W: usize>(p: Product<'_>, output: TileOutput<'_>, c: *mut f32, c_stride: usize) {
     // SAFETY: the caller's contract.
-    unsafe { blocks_of::<V, W, MAX_ROWS>(p, output, c, c_stride) }
+    unsafe { run_blocks::<V, W, MAX_ROWS>(p, output, c, c_stride) }
 }
 
 /// [`blocks`] with tiles of at most `HEIGHT` rows.
@@ -161,7 +161,7 @@ unsafe fn blocks<V: Vector, const W: usize>(p: Product<'_>, output: TileOutput<'
 /// # Safety
 /// As [`blocks`].
 #[inline(always)]
-unsafe fn blocks_of<V: Vector, const W: usize, const HEIGHT: usize>(
+unsafe fn run_blocks<V: Vector, const W: usize, const HEIGHT: usize>(
     p: Product<'_>,
     output: TileOutput<'_>,
     c: *mut f32,
@@ -177,9 +177,9 @@ unsafe fn blocks_of<V: Vector, const W: usize, const HEIGHT: usize>(
             // SAFETY: rows and columns are inside, by the caller's contract.
             unsafe {
                 if p.n - column >= width {
-                    rows_of::<V, W>(last - first, p, at, output, c, c_stride);
+                    run_rows::<V, W>(last - first, p, at, output, c, c_stride);
                 } else {
-                    rows_of::<V, 1>(last - first, p, at, output, c, c_stride);
+                    run_rows::<V, 1>(last - first, p, at, output, c, c_stride);
                 }
             }
         }
@@ -193,12 +193,12 @@ struct TileStart {
     column: usize,
 }
 
-/// Calls [`tile_of`] with the number of rows as a constant, so that all sums stay in registers.
+/// Calls [`run_tile`] with the number of rows as a constant, so that all sums stay in registers.
 ///
 /// # Safety
-/// As [`tile_of`]; `rows` is 1..=8.
+/// As [`run_tile`]; `rows` is 1..=8.
 #[inline(always)]
-unsafe fn rows_of<V: Vector, const W: usize>(
+unsafe fn run_rows<V: Vector, const W: usize>(
     rows: usize,
     p: Product<'_>,
     at: TileStart,
@@ -209,14 +209,14 @@ unsafe fn rows_of<V: Vector, const W: usize>(
     // SAFETY: the caller's contract.
     unsafe {
         match rows {
-            1 => tile_of::<V, W, 1>(p, at, output, c, c_stride),
-            2 => tile_of::<V, W, 2>(p, at, output, c, c_stride),
-            3 => tile_of::<V, W, 3>(p, at, output, c, c_stride),
-            4 => tile_of::<V, W, 4>(p, at, output, c, c_stride),
-            5 => tile_of::<V, W, 5>(p, at, output, c, c_stride),
-            6 => tile_of::<V, W, 6>(p, at, output, c, c_stride),
-            7 => tile_of::<V, W, 7>(p, at, output, c, c_stride),
-            _ => tile_of::<V, W, 8>(p, at, output, c, c_stride),
+            1 => run_tile::<V, W, 1>(p, at, output, c, c_stride),
+            2 => run_tile::<V, W, 2>(p, at, output, c, c_stride),
+            3 => run_tile::<V, W, 3>(p, at, output, c, c_stride),
+            4 => run_tile::<V, W, 4>(p, at, output, c, c_stride),
+            5 => run_tile::<V, W, 5>(p, at, output, c, c_stride),
+            6 => run_tile::<V, W, 6>(p, at, output, c, c_stride),
+            7 => run_tile::<V, W, 7>(p, at, output, c, c_stride),
+            _ => run_tile::<V, W, 8>(p, at, output, c, c_stride),
         }
     }
 }
@@ -226,7 +226,7 @@ unsafe fn rows_of<V: Vector, const W: usize>(
 /// # Safety
 /// As [`run`], with R rows and W vectors from `at` on inside the product.
 #[inline(always)]
-unsafe fn tile_of<V: Vector, const W: usize, const R: usize>(
+unsafe fn run_tile<V: Vector, const W: usize, const R: usize>(
     p: Product<'_>,
     at: TileStart,
     output: TileOutput<'_>,
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn products_are_exact_for_all_tile_heights_and_strides() {
-        for level in [Level::BASE, Level::detect().at_most_avx2(), Level::detect()] {
+        for level in [SimdLevel::BASE, SimdLevel::detect().at_most_avx2(), SimdLevel::detect()] {
             for (rows, n) in
                 (1..20).chain([49, 50]).flat_map(|rows| [5, 6].map(|halves| (rows, columns(level) / 2 * halves)))
             {

@@ -1,7 +1,7 @@
 //! Int8 kernels for aarch64: I8MM (USMMLA), SDOT and plain NEON.
 //!
-//! The instructions of the first two have no stable intrinsics yet. Each is therefore one instruction of inline assembly,
-//! and the compiler still allocates registers and schedules.
+//! The instructions of the first two have no stable intrinsics yet. Each is therefore one instruction of inline
+//! assembly, and the compiler still allocates registers and schedules.
 
 use std::arch::aarch64::*;
 use std::arch::asm;
@@ -34,8 +34,8 @@ pub(super) static SDOT: Kernel = Kernel {
     level: |best| best,
 };
 
-/// SMULL and SMLAL add two products in 16 bits, and SADALP adds pairs of those to 32-bit sums: 4 rows by 4 columns, 16 of
-/// K at once.
+/// SMULL and SMLAL add two products in 16 bits, and SADALP adds pairs of those to 32-bit sums: 4 rows by 4 columns, 16
+/// of K at once.
 pub(super) static NEON: Kernel = Kernel {
     name: "neon",
     mr: 4,

@@ -2,7 +2,7 @@
 //! DynamicQuantizeLinear defines, and integer sums become a layer's f32 output (scale, bias, activation, residual).
 
 use super::int8_kernel::{ActivationFormat, Kernel};
-use super::level::{BASE_FUSED, Level, bounded, by_level, exp, fma};
+use super::level::{BASE_FUSED, SimdLevel, bounded, by_level, exp, fma};
 use super::threads::{Block, ThreadPool};
 
 /// Adding this to a number of magnitude below 2^22 rounds it to an integer, half to even, in the lowest bits.
@@ -14,8 +14,8 @@ const PARALLEL: usize = 1 << 16;
 /// Rows of fewer bytes than this are stored without gaps.
 const SHORT: usize = 256;
 
-/// A matrix of u8 activations with one scale and zero point, stored in a kernel's format. It is reused, so its memory is
-/// allocated once.
+/// A matrix of u8 activations with one scale and zero point, stored in a kernel's format. It is reused, so its memory
+/// is allocated once.
 #[derive(Debug, Default)]
 pub(crate) struct QuantisedMatrix {
     bytes: Vec<u8>,
@@ -32,7 +32,7 @@ pub(crate) struct QuantisedMatrix {
 impl QuantisedMatrix {
     /// Quantises `x`, `[m, k]`, by the range of all its values and 0, as ONNX defines: scale = range / 255, zero point
     /// and values rounded half to even and saturated. An empty range gets scale 1.
-    pub(crate) fn set(&mut self, kernel: &Kernel, level: Level, pool: &ThreadPool, x: &[f32], k: usize) {
+    pub(crate) fn set(&mut self, kernel: &Kernel, level: SimdLevel, pool: &ThreadPool, x: &[f32], k: usize) {
         let m = x.len() / k;
         let (low, high) = range(level, x);
         let scale = (high - low) / 255.0;
@@ -70,7 +70,7 @@ impl QuantisedMatrix {
         let zero = f32::from(zero);
         for (row, out) in x.chunks_exact(k).zip(self.bytes.chunks_exact_mut(self.stride)) {
             let row: Vec<f32> = row.iter().map(|&x| f32::from(x) - zero).collect();
-            quantise(Level::BASE, &row, 1.0, zero, kernel.activations, out);
+            quantise(SimdLevel::BASE, &row, 1.0, zero, kernel.activations, out);
         }
     }
 
@@ -324,7 +324,7 @@ mod tests {
 
     fn check(x: &[f32], k: usize) {
         let expected = reference(x);
-        for level in [Level::BASE, Level::detect().at_most_avx2(), Level::detect()] {
+        for level in [SimdLevel::BASE, SimdLevel::detect().at_most_avx2(), SimdLevel::detect()] {
             for kernel in supported_kernels() {
                 for threads in [1, 2] {
                     let mut q = QuantisedMatrix::default();
@@ -396,7 +396,7 @@ mod tests {
         let columns = ColumnConstants { correction: &[5; 61], scale: &[1.3e-4; 61], bias: &[0.1; 61] };
         let bounded = Activation::Bounded(0.0, 0.5);
         for activation in [Activation::None, Activation::QuickGelu, Activation::Gelu, bounded] {
-            for level in [Level::BASE, Level::detect().at_most_avx2(), Level::detect()] {
+            for level in [SimdLevel::BASE, SimdLevel::detect().at_most_avx2(), SimdLevel::detect()] {
                 for add in [false, true] {
                     // Two rows of the same sums, with a number between them that must not change.
                     let mut out = [1.0; 2 * 62];

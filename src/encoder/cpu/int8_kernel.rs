@@ -5,7 +5,7 @@
 //! All kernels compute the same integers. They differ in the instructions that they need and in the layout of weights
 //! and activations.
 
-use super::level::Level;
+use super::level::SimdLevel;
 
 /// Computes the sums of a tile.
 ///
@@ -68,7 +68,7 @@ pub(crate) struct Kernel {
     pub(super) full_range_tile: TileFn,
     pub(super) supported: fn() -> bool,
     /// Limits the best f32 instructions of the processor to those that go with this kernel.
-    pub(super) level: fn(Level) -> Level,
+    pub(super) level: fn(SimdLevel) -> SimdLevel,
 }
 
 impl std::fmt::Debug for Kernel {
@@ -84,7 +84,7 @@ impl Kernel {
     }
 
     /// Returns the f32 instructions to use with this kernel: a forced kernel excludes newer instructions everywhere.
-    pub(crate) fn level(&self, best: Level) -> Level {
+    pub(crate) fn level(&self, best: SimdLevel) -> SimdLevel {
         (self.level)(best)
     }
 
@@ -124,7 +124,7 @@ pub(super) static PORTABLE: Kernel = Kernel {
     tile,
     full_range_tile: tile,
     supported: || true,
-    level: |_| Level::BASE,
+    level: |_| SimdLevel::BASE,
 };
 
 /// Implements [`TileFn`].

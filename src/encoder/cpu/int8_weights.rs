@@ -9,7 +9,7 @@ use tract_core::internal::*;
 use super::choice::{kernel_named, supported_kernels};
 use super::int8_convert::QuantisedMatrix;
 use super::int8_kernel::{Kernel, MAX_TILE, Tile};
-use super::level::{Level, by_level};
+use super::level::{SimdLevel, by_level};
 use super::threads::ThreadPool;
 
 /// One block for the packed weights of a whole network: a single copy, page-aligned, in huge pages if the system has
@@ -59,10 +59,10 @@ impl PackedWeights {
         bytes.next_multiple_of(WeightArena::ALIGN)
     }
 
-    /// Packs `weights`, row-major `[k, n]` in two's complement, into `store`, which is all zeros and starts at `start` in
-    /// the arena. Column sums beyond n are 0.
+    /// Packs `weights`, row-major `[k, n]` in two's complement, into `store`, which is all zeros and starts at `start`
+    /// in the arena. Column sums beyond n are 0.
     fn pack(
-        level: Level,
+        level: SimdLevel,
         kernel: &Kernel,
         (k, n): (usize, usize),
         weights: &[u8],
@@ -138,7 +138,7 @@ impl PackedWeights {
 /// # Errors
 /// No memory, or an error of `weights`.
 pub(crate) fn pack_all<'a>(
-    level: Level,
+    level: SimdLevel,
     kernel: &Kernel,
     pool: &ThreadPool,
     shapes: &[(usize, usize)],
@@ -246,8 +246,8 @@ fn scatter(rows: &[u8], n: usize, kr: usize, columns: std::ops::Range<usize>, st
     }
 }
 
-/// The int8 product of one layer on one thread, for benchmarks: activations `[m, k]` times weights `[k, n]`, both filled
-/// with pseudo-random numbers.
+/// The int8 product of one layer on one thread, for benchmarks: activations `[m, k]` times weights `[k, n]`, both
+/// filled with pseudo-random numbers.
 pub struct IntegerProduct {
     kernel: &'static Kernel,
     arena: WeightArena,
@@ -276,10 +276,10 @@ impl IntegerProduct {
         };
         let weights: Vec<u8> = (0..k * n).map(|_| (next() as u8).max(1)).collect();
         let numbers: Vec<f32> = (0..m * k).map(|_| next() as f32 - 100.0).collect();
-        let (arena, mut packed) = pack_all(Level::BASE, kernel, &pool, &[(k, n)], &|_| Ok(Cow::Borrowed(&weights)))
+        let (arena, mut packed) = pack_all(SimdLevel::BASE, kernel, &pool, &[(k, n)], &|_| Ok(Cow::Borrowed(&weights)))
             .map_err(|e| e.to_string())?;
         let mut x = QuantisedMatrix::default();
-        x.set(kernel, Level::BASE, &pool, &numbers, k);
+        x.set(kernel, SimdLevel::BASE, &pool, &numbers, k);
         let weights = packed.pop().ok_or("nothing was packed")?;
         Ok(Self { kernel, arena, weights, x, m })
     }
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn every_weight_is_where_its_kernel_reads_it() {
-        let levels = [Level::BASE, Level::detect().at_most_avx2(), Level::detect()];
+        let levels = [SimdLevel::BASE, SimdLevel::detect().at_most_avx2(), SimdLevel::detect()];
         let shapes = [(1, 1), (7, 5), (32, 16), (33, 64), (64, 130), (100, 67), (129, 192)];
         for (kernel, (k, n)) in supported_kernels().flat_map(|kernel| shapes.map(|shape| (kernel, shape))) {
             let weights: Vec<u8> = (0..k * n).map(|i| (i * 37 % 251) as u8).collect();
@@ -353,7 +353,8 @@ mod tests {
     fn product(kernel: &'static Kernel, x: &[u8], m: usize, k: usize, w: &[i8], n: usize) -> Vec<i32> {
         let bytes: Vec<u8> = w.iter().map(|w| w.cast_unsigned()).collect();
         let weights = |_| Ok(Cow::Borrowed(bytes.as_slice()));
-        let (arena, packed) = pack_all(Level::BASE, kernel, &ThreadPool::new(1).unwrap(), &[(k, n)], &weights).unwrap();
+        let (arena, packed) =
+            pack_all(SimdLevel::BASE, kernel, &ThreadPool::new(1).unwrap(), &[(k, n)], &weights).unwrap();
         let packed = &packed[0];
         let mut store = QuantisedMatrix::default();
         store.set_integers(kernel, x, m, k, 0);

@@ -3,10 +3,10 @@
 use std::arch::x86_64::*;
 
 use super::int8_kernel::{ActivationFormat, Kernel, Tile};
-use super::level::Level;
+use super::level::SimdLevel;
 
-/// 6 rows by 4 vectors of 16 columns: 24 sums, enough to hide the latency of `vpdpbusd` on processors that start two per
-/// cycle, and 10 loads for 24 products. With warm weights this reaches the processor's peak (AMD Zen 4: 235 G
+/// 6 rows by 4 vectors of 16 columns: 24 sums, enough to hide the latency of `vpdpbusd` on processors that start two
+/// per cycle, and 10 loads for 24 products. With warm weights this reaches the processor's peak (AMD Zen 4: 235 G
 /// multiply-adds per second). Prefetching the next panel gains 3-4% on weights that come from memory.
 pub(super) static AVX512_VNNI: Kernel = Kernel {
     name: "avx512vnni",
@@ -30,7 +30,7 @@ pub(super) static AVX_VNNI: Kernel = Kernel {
     tile: avx_vnni,
     full_range_tile: avx_vnni,
     supported: || is_x86_feature_detected!("avxvnni"),
-    level: Level::at_most_avx2,
+    level: SimdLevel::at_most_avx2,
 };
 
 /// Multiplies 16-bit numbers (`vpmaddwd`), because the 8-bit `vpmaddubsw` saturates and would give wrong sums.
@@ -43,7 +43,7 @@ pub(super) static AVX2: Kernel = Kernel {
     tile: avx2,
     full_range_tile: avx2,
     supported: || is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-    level: Level::at_most_avx2,
+    level: SimdLevel::at_most_avx2,
 };
 
 /// Calls `$body::<rows>` with the number of rows as a constant, so that all sums stay in registers.

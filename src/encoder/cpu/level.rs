@@ -3,10 +3,10 @@
 
 /// A set of vector instructions. A value of this type proves that the processor has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Level(Instructions);
+pub(crate) struct SimdLevel(Instructions);
 
-/// The instruction sets of [`Level`]. Code matches on this; only [`Level::detect`] and [`Level::BASE`] wrap it in a
-/// `Level`.
+/// The instruction sets of [`SimdLevel`]. Code matches on this; only [`SimdLevel::detect`] and [`SimdLevel::BASE`] wrap
+/// it in a `SimdLevel`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Instructions {
     /// AVX-512 F, BW, DQ and VL, and the sets below.
@@ -19,7 +19,7 @@ pub(crate) enum Instructions {
     Base,
 }
 
-impl Level {
+impl SimdLevel {
     /// The instructions that every processor of this target has.
     pub(crate) const BASE: Self = Self(Instructions::Base);
 
@@ -64,7 +64,7 @@ macro_rules! by_level {
      avx512 = $avx512:expr, avx2 = $avx2:expr, base = $base:expr) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
-        $vis fn $name(level: $crate::encoder::cpu::level::Level, $($arg: $ty),*) $(-> $ret)? {
+        $vis fn $name(level: $crate::encoder::cpu::level::SimdLevel, $($arg: $ty),*) $(-> $ret)? {
             use $crate::encoder::cpu::level::Instructions;
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
@@ -77,7 +77,7 @@ macro_rules! by_level {
                 $avx2($($arg),*)
             }
             match level.instructions() {
-                // SAFETY: a Level of this kind is only created after these features were detected.
+                // SAFETY: a SimdLevel of this kind is only created after these features were detected.
                 #[cfg(target_arch = "x86_64")]
                 Instructions::Avx512 => unsafe { avx512($($arg),*) },
                 // SAFETY: as above.
@@ -93,7 +93,7 @@ pub(crate) use by_level;
 /// Whether every processor of the target has a fused multiply-add instruction.
 pub(crate) const BASE_FUSED: bool = cfg!(target_arch = "aarch64");
 
-/// Returns `a * b + c`, fused only where that is one instruction, because the library call is slow.
+/// Returns `a * b + c`, fused only if that is one instruction, because the library call is slow.
 #[inline(always)]
 pub(crate) fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
@@ -160,7 +160,7 @@ pub(crate) mod x86_64 {
     use std::arch::x86_64::*;
 
     // SAFETY, for all blocks below: these are called only inside functions compiled for the instructions, which in turn
-    // run only where a `Level` proves that the processor has them. Pointers obey the trait's contract.
+    // run only if a `SimdLevel` proves that the processor has them. Pointers obey the trait's contract.
 
     /// An AVX-512 register.
     #[derive(Clone, Copy)]

@@ -108,7 +108,7 @@ impl ThreadPool {
         if shared.asleep.load(Ordering::SeqCst) > 0 {
             self.workers.iter().for_each(|(thread, _)| thread.unpark());
         }
-        let closed = Closer(shared);
+        let closed = JobCloser(shared);
         shared.take_tasks(task, tasks);
         drop(closed);
         drop(guard);
@@ -130,9 +130,9 @@ impl Drop for ThreadPool {
 }
 
 /// Closes the job when dropped: no more workers may enter, and the drop waits for those inside.
-struct Closer<'a>(&'a JobState);
+struct JobCloser<'a>(&'a JobState);
 
-impl Drop for Closer<'_> {
+impl Drop for JobCloser<'_> {
     fn drop(&mut self) {
         self.0.state.fetch_and(!OPEN, Ordering::AcqRel);
         let mut spins = 0u32;

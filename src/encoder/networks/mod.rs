@@ -5,7 +5,7 @@ mod runner;
 
 pub use device::{Compute, Device};
 pub use runner::EncoderOptions;
-use runner::Runner;
+use runner::NetworkRunner;
 
 use super::onnx::limits;
 use super::onnx::shapes::{Dim, InputType, Signature};
@@ -16,7 +16,7 @@ pub const TEXT_POSITIONS: usize = 77;
 
 /// The frame encoder, which turns one normalised crop at a time into an embedding.
 pub struct FrameEncoder {
-    runner: Runner,
+    runner: NetworkRunner,
     size: usize,
     dim: usize,
 }
@@ -25,7 +25,7 @@ impl FrameEncoder {
     /// Loads a graph `[1, 3, S, S]` to `[1, D]`.
     ///
     /// # Errors
-    /// [`crate::Error::Bundle`] with what is wrong with the graph and the remedy.
+    /// [`crate::Error::Bundle`] with the problem of the graph and the remedy.
     pub fn load(onnx: &[u8], options: EncoderOptions) -> Result<Self> {
         let side = Dim::Free { name: "S", max: limits::SIDE };
         let signature = Signature {
@@ -33,7 +33,7 @@ impl FrameEncoder {
             input: &[Dim::Fixed(1), Dim::Fixed(3), side, side],
             output: &[Dim::Fixed(1), Dim::Free { name: "D", max: limits::WIDTH }],
         };
-        let runner = Runner::load(onnx, &signature, options)?;
+        let runner = NetworkRunner::load(onnx, &signature, options)?;
         let (size, dim) = (runner.input_shape()[2], runner.output_shape()[1]);
         Ok(Self { runner, size, dim })
     }
@@ -60,19 +60,19 @@ impl FrameEncoder {
 
 /// The temporal header, BIKE's `Transf`, which mixes the embeddings of a window.
 pub struct TemporalHeader {
-    runner: Runner,
+    runner: NetworkRunner,
 }
 
 impl TemporalHeader {
     /// Loads a graph `[1, T, D]` to `[1, T, D]` for T = `window` and D = `dim`.
     ///
     /// # Errors
-    /// [`crate::Error::Bundle`] with what is wrong with the graph and the remedy, for example if it was exported for
+    /// [`crate::Error::Bundle`] with the problem of the graph and the remedy, for example if it was exported for
     /// another window.
     pub fn load(onnx: &[u8], window: usize, dim: usize, options: EncoderOptions) -> Result<Self> {
         let shape = [Dim::Fixed(1), Dim::Required { name: "the window", value: window }, Dim::Fixed(dim)];
         let signature = Signature { input_type: InputType::F32, input: &shape, output: &shape };
-        Ok(Self { runner: Runner::load(onnx, &signature, options)? })
+        Ok(Self { runner: NetworkRunner::load(onnx, &signature, options)? })
     }
 
     /// Turns embeddings `[T, D]`, oldest first, into `out`, `[T, D]`. Neither is normalised.
@@ -86,14 +86,14 @@ impl TemporalHeader {
 
 /// The composer, which turns the embeddings of lexicon phrases into that of their sentence, without a text tower.
 pub struct Composer {
-    runner: Runner,
+    runner: NetworkRunner,
 }
 
 impl Composer {
     /// Loads a graph `[1, k, D]` to `[1, D]` for k = `phrases` and D = `dim`.
     ///
     /// # Errors
-    /// [`crate::Error::Bundle`] with what is wrong with the graph and the remedy.
+    /// [`crate::Error::Bundle`] with the problem of the graph and the remedy.
     pub fn load(onnx: &[u8], phrases: usize, dim: usize, options: EncoderOptions) -> Result<Self> {
         let count = Dim::Required { name: "the number of phrases", value: phrases };
         let signature = Signature {
@@ -101,7 +101,7 @@ impl Composer {
             input: &[Dim::Fixed(1), count, Dim::Fixed(dim)],
             output: &[Dim::Fixed(1), Dim::Fixed(dim)],
         };
-        Ok(Self { runner: Runner::load(onnx, &signature, options)? })
+        Ok(Self { runner: NetworkRunner::load(onnx, &signature, options)? })
     }
 
     /// Computes the sentence embedding `out`, `[D]`, of phrases `[k, D]`, best first.
@@ -115,21 +115,21 @@ impl Composer {
 
 /// The text tower, CLIP's text transformer, which turns tokens into embeddings.
 pub struct TextTower {
-    runner: Runner,
+    runner: NetworkRunner,
 }
 
 impl TextTower {
     /// Loads a graph `[1, 77]` i64 to `[1, 77, D]` for D = `dim`.
     ///
     /// # Errors
-    /// [`crate::Error::Bundle`] with what is wrong with the graph and the remedy.
+    /// [`crate::Error::Bundle`] with the problem of the graph and the remedy.
     pub fn load(onnx: &[u8], dim: usize, options: EncoderOptions) -> Result<Self> {
         let signature = Signature {
             input_type: InputType::I64,
             input: &[Dim::Fixed(1), Dim::Fixed(TEXT_POSITIONS)],
             output: &[Dim::Fixed(1), Dim::Fixed(TEXT_POSITIONS), Dim::Fixed(dim)],
         };
-        Ok(Self { runner: Runner::load(onnx, &signature, options)? })
+        Ok(Self { runner: NetworkRunner::load(onnx, &signature, options)? })
     }
 
     /// Embeds tokens `[77]` into `words`, `[77, D]`, one row per position, not normalised.
@@ -143,7 +143,7 @@ impl TextTower {
 
 /// One of the two heads of a trained attribute branch, for sentences or for categories.
 pub struct AttributeHead {
-    runner: Runner,
+    runner: NetworkRunner,
 }
 
 impl AttributeHead {
@@ -154,7 +154,7 @@ impl AttributeHead {
     pub fn load(onnx: &[u8], dim: usize, options: EncoderOptions) -> Result<Self> {
         let row = [Dim::Fixed(1), Dim::Fixed(dim)];
         let signature = Signature { input_type: InputType::F32, input: &row, output: &row };
-        Ok(Self { runner: Runner::load(onnx, &signature, options)? })
+        Ok(Self { runner: NetworkRunner::load(onnx, &signature, options)? })
     }
 
     /// Turns an embedding of the text tower, `[D]`, into one that the attribute branch compares, `[D]`, not normalised.

@@ -44,7 +44,7 @@ impl EncoderOptions {
 }
 
 /// A network of one input and one f32 output. State and input tensor are reused by every run.
-pub(super) struct Runner {
+pub(super) struct NetworkRunner {
     state: Box<dyn State>,
     plan: Box<dyn Runnable>,
     /// Not shared between runs.
@@ -54,11 +54,11 @@ pub(super) struct Runner {
     options: EncoderOptions,
 }
 
-impl Runner {
+impl NetworkRunner {
     /// Loads a graph of one input and one f32 output with the given shapes.
     ///
     /// # Errors
-    /// [`Error::Bundle`] with what is wrong with the graph and the remedy.
+    /// [`Error::Bundle`] with the problem of the graph and the remedy.
     pub(super) fn load(onnx: &[u8], signature: &Signature<'_>, options: EncoderOptions) -> Result<Self> {
         let named = options.clone();
         let error = |problem| named.error(problem);

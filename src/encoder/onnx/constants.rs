@@ -13,13 +13,13 @@ use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
 use super::limits::{CONSTANT_BYTES, RANK};
 
-/// Checks that a tensor contains exactly the data that its shape needs. `extracted` is the range of the data in the file
-/// if it was extracted from the tensor.
+/// Checks that a tensor contains exactly the data that its shape needs. `extracted` is the range of the data in the
+/// file if it was extracted from the tensor.
 ///
 /// # Errors
 /// A sentence about the tensor.
 pub(super) fn check_tensor(tensor: &TensorProto, extracted: Option<&Range<usize>>) -> Result<(), String> {
-    let name = printable(&tensor.name);
+    let name = escape_name(&tensor.name);
     if tensor.data_location == Some(DataLocation::External as i32) || !tensor.external_data.is_empty() {
         return Err(format!(
             "tensor `{name}` stores its data in another file; save the graph with its data inside (without \
@@ -41,15 +41,15 @@ pub(super) fn check_tensor(tensor: &TensorProto, extracted: Option<&Range<usize>
     if whole { Ok(()) } else { Err(damaged()) }
 }
 
-/// Escapes and shortens a name from a graph for a message.
-pub(super) fn printable(name: &str) -> String {
+/// Escapes a name from a graph for a message, and shortens it.
+pub(super) fn escape_name(name: &str) -> String {
     name.escape_debug().take(80).collect()
 }
 
 /// Returns the name of a node for messages.
 pub(super) fn describe_node(node: &NodeProto) -> String {
     let name = if node.name.is_empty() { node.output.first().map_or("", String::as_str) } else { &node.name };
-    format!("node `{}`", printable(name))
+    format!("node `{}`", escape_name(name))
 }
 
 /// Returns the type of a tensor, `None` if it is not supported.
@@ -162,7 +162,8 @@ pub(super) fn inline_constants(graph: &mut GraphProto) {
     });
 }
 
-/// Replaces DequantizeLinear and Cast of initialisers by f32 initialisers, and removes initialisers that are then unused.
+/// Replaces DequantizeLinear and Cast of initialisers by f32 initialisers, and removes initialisers that are then
+/// unused.
 ///
 /// # Errors
 /// A sentence about a node whose inputs do not fit together, or if the weights would take too much memory.

@@ -1,7 +1,8 @@
 //! Decodes a graph and refuses what the network runtime must not read.
 //!
 //! It refuses data in other files (which could be any file), loops and branches (which could run for ever), unknown
-//! operators, values that are used before they are produced (cycles), and tensors whose data does not match their shape.
+//! operators, values that are used before they are produced (cycles), and tensors whose data does not match their
+//! shape.
 //!
 //! A few bytes of protobuf can become hundreds in memory: an empty node takes two bytes in the file. A file of moderate
 //! size could therefore take all memory when decoded. Tensor data does not grow, and everything else of a real graph is
@@ -13,14 +14,14 @@ use std::ops::Range;
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
-use super::constants::{check_tensor, describe_node, printable};
+use super::constants::{check_tensor, describe_node, escape_name};
 use super::large_tensors::{Extracted, extract, fields};
 use super::limits;
 
 /// Decodes and checks a graph without loading it.
 ///
 /// # Errors
-/// A sentence, without the file's name, with what is wrong and the remedy.
+/// A sentence, without the file's name, with the problem and the remedy.
 pub fn check_graph(onnx: &[u8]) -> Result<(), String> {
     check(&decode(onnx)?).map(drop)
 }
@@ -129,8 +130,12 @@ pub(super) fn check<'a>(decoded: &'a Decoded<'_>) -> Result<&'a GraphProto, Stri
     let standard = model.opset_import.iter().find(|opset| is_standard(&opset.domain));
     match standard.map(|opset| opset.version) {
         Some(9..=24) => {}
-        Some(version) => return Err(format!("it uses operator set {version}; export it with 13 to 18")),
-        None => return Err("it declares no standard operator set; export it with 13 to 18".into()),
+        Some(version) => {
+            return Err(format!("it uses operator set {version}; export it with 9 to 24 (13 to 18 recommended)"));
+        }
+        None => {
+            return Err("it declares no standard operator set; export it with 9 to 24 (13 to 18 recommended)".into());
+        }
     }
     let (count, max) = (graph.node.len(), limits::NODES);
     if !(1..=max).contains(&count) {
@@ -144,7 +149,7 @@ pub(super) fn check<'a>(decoded: &'a Decoded<'_>) -> Result<&'a GraphProto, Stri
     for node in &graph.node {
         check_node(node)?;
         if !known.0.contains_key(&node.op_type) {
-            let (kind, name) = (printable(&node.op_type), describe_node(node));
+            let (kind, name) = (escape_name(&node.op_type), describe_node(node));
             return Err(format!("operator {kind} of {name} is not supported; export the graph without it"));
         }
     }
@@ -163,7 +168,7 @@ fn check_node(node: &NodeProto) -> Result<(), String> {
         return Err(format!(
             "{} has the operator domain `{}`; export the graph with only standard ONNX operators",
             name(),
-            printable(&node.domain)
+            escape_name(&node.domain)
         ));
     }
     for attribute in &node.attribute {
@@ -171,7 +176,7 @@ fn check_node(node: &NodeProto) -> Result<(), String> {
             return Err(format!(
                 "{} ({}) branches or loops; export the graph without control flow",
                 name(),
-                printable(&node.op_type)
+                escape_name(&node.op_type)
             ));
         }
         if attribute.sparse_tensor.is_some() || !attribute.sparse_tensors.is_empty() {
@@ -189,7 +194,7 @@ fn check_values(graph: &GraphProto) -> Result<(), String> {
         if tensor.name.is_empty() || !produced.insert(&tensor.name) {
             return Err(format!(
                 "tensor `{}` appears twice or has no name; export the graph again",
-                printable(&tensor.name)
+                escape_name(&tensor.name)
             ));
         }
     }
@@ -209,7 +214,7 @@ fn check_values(graph: &GraphProto) -> Result<(), String> {
             if produced.contains(input.as_str()) {
                 continue;
             }
-            let (name, value) = (describe_node(node), printable(input));
+            let (name, value) = (describe_node(node), escape_name(input));
             return Err(match later.get(input.as_str()) {
                 Some(_) => {
                     format!(
@@ -224,13 +229,13 @@ fn check_values(graph: &GraphProto) -> Result<(), String> {
         }
         for output in node.output.iter().filter(|output| !output.is_empty()) {
             if !produced.insert(output) {
-                return Err(format!("`{}` is produced twice; export the graph again", printable(output)));
+                return Err(format!("`{}` is produced twice; export the graph again", escape_name(output)));
             }
         }
     }
     let output = &graph.output[0].name;
     if !later.contains_key(output.as_str()) {
-        return Err(format!("its output `{}` is produced by no node; export the graph again", printable(output)));
+        return Err(format!("its output `{}` is produced by no node; export the graph again", escape_name(output)));
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! Checks for graphs that the network runtime would accept, but compute wrongly, differently each time, or with all
+//! Checks for graphs that the network runtime would accept, but compute wrongly, non-deterministically, or exhausting
 //! memory.
 
 use std::collections::HashMap;
 
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
-use super::constants::{describe_node, largest_and_product, printable};
+use super::constants::{describe_node, escape_name, largest_and_product};
 use super::limits::{COUNT, VOLUME};
 
 /// Operators that combine the numbers of a row although they keep the shape.
@@ -49,7 +49,7 @@ fn check_growth(node: &NodeProto, constants: &HashMap<&str, &TensorProto>) -> Re
     for tensor in tensors {
         let (largest, product) = largest_and_product(tensor);
         if (shape && product > VOLUME) || (!shape && largest > COUNT) {
-            let kind = printable(&node.op_type);
+            let kind = escape_name(&node.op_type);
             return Err(format!(
                 "{} ({kind}) would create a tensor that is too large; export the graph again",
                 describe_node(node)
@@ -59,9 +59,9 @@ fn check_growth(node: &NodeProto, constants: &HashMap<&str, &TensorProto>) -> Re
     Ok(())
 }
 
-/// Refuses operators of [`MIXING`] between DequantizeLinear and QuantizeLinear. tract 0.23.9 replaces
-/// `DequantizeLinear -> op -> QuantizeLinear` by a table of 256 entries if the op keeps the shape. For a softmax that is
-/// silently wrong (cosine 0.3 to 0.4 on attention).
+/// Refuses operators of [`MIXING`] between DequantizeLinear and QuantizeLinear. tract 0.23.9 replaces `DequantizeLinear
+/// -> op -> QuantizeLinear` by a table of 256 entries if the op keeps the shape. For a softmax that is silently wrong
+/// (cosine 0.3 to 0.4 on attention).
 fn check_quantised_mixing(graph: &GraphProto) -> Result<(), String> {
     let mut users: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
     for node in &graph.node {

@@ -1,7 +1,7 @@
 //! Extracts large int8 tensors from a graph's bytes before it is decoded.
 //!
-//! They are nearly all of a graph. Decoding would copy them, and the network runtime would copy them again and hold that
-//! copy until every layer is replaced. So their data stays in the file until the weights are packed.
+//! They are nearly all of a graph. Decoding would copy them, and the network runtime would copy them again and hold
+//! that copy until every layer is replaced. So their data stays in the file until the weights are packed.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;

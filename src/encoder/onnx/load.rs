@@ -38,7 +38,7 @@ pub(crate) struct Network {
 /// Loads a graph of one input and one f32 output with the given shapes. `file` is its name in the log.
 ///
 /// # Errors
-/// A sentence, without the file's name, with what is wrong with the graph and the remedy.
+/// A sentence, without the file's name, with the problem of the graph and the remedy.
 pub(crate) fn load(onnx: &[u8], signature: &Signature<'_>, target: Target, file: &str) -> Result<Network, String> {
     let mut timer = StepTimer::start(file);
     let mut decoded = guard::decode(onnx)?;

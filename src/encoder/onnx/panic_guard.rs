@@ -25,7 +25,8 @@ pub(crate) fn catch_panics<T>(work: impl FnOnce() -> Result<T, String>) -> Resul
     outcome.unwrap_or_else(|panic| Err(format!("the network runtime failed ({})", message(&*panic))))
 }
 
-/// Suppresses the usual panic report for panics that are caught here or on a worker thread. Others are printed as before.
+/// Suppresses the usual panic report for panics that are caught here or on a worker thread. Others are printed as
+/// before.
 fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

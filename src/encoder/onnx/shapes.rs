@@ -79,8 +79,8 @@ pub(super) fn resolve_input(declared: &pb::ValueInfoProto, expected: &Signature<
     let mut shape = Vec::with_capacity(dims.len());
     for (dim, expected) in dims.iter().zip(expected) {
         let fixed = match dim.value {
-            // Some exporters write 0 or -1 for a dimension that is not fixed. A number that overflows usize, on 32 bits,
-            // is still fixed.
+            // Some exporters write 0 or -1 for a dimension that is not fixed. A number that overflows usize, on 32
+            // bits, is still fixed.
             Some(Value::DimValue(number)) if number > 0 => Some(usize::try_from(number).unwrap_or(usize::MAX)),
             _ => None,
         };

@@ -179,7 +179,7 @@ fn gather(shape: &ConvShape, input: &[f32], y: usize, x: usize, row: &mut [f32])
     for ky in 0..shape.kernel[0] {
         for kx in 0..shape.kernel[1] {
             let Some(cell) = cells.next() else { return };
-            // Wraps to far outside where it would be negative.
+            // A negative value wraps to one far outside.
             let iy = (y * shape.stride[0] + ky).wrapping_sub(shape.padding[0]);
             let ix = (x * shape.stride[1] + kx).wrapping_sub(shape.padding[1]);
             if iy < height && ix < width {

@@ -13,8 +13,8 @@ use tract_core::ops::cast::Cast;
 use tract_core::ops::element_wise::ElementWiseOp;
 use tract_core::ops::math::{Div, Mul};
 
-/// Returns the constant of an outlet. Casts are applied, and operators that only move axes are skipped, so that the shape
-/// is the original one.
+/// Returns the constant of an outlet. Casts are applied, and operators that only move axes are skipped, so that the
+/// shape is the original one.
 pub(crate) fn constant(model: &TypedModel, outlet: OutletId) -> Option<Arc<Tensor>> {
     let node = model.node(outlet.node);
     if let Some(cast) = node.op_as::<Cast>() {
@@ -103,8 +103,8 @@ pub(crate) fn pointwise_after(model: &TypedModel, start: OutletId, points: &[f32
     found
 }
 
-/// Returns the end of a clamp (ReLU, ReLU6) that follows `outlet` and its bounds, or `outlet` and infinite bounds if none
-/// follows.
+/// Returns the end of a clamp (ReLU, ReLU6) that follows `outlet` and its bounds, or `outlet` and infinite bounds if
+/// none follows.
 pub(crate) fn bounds_after(model: &TypedModel, outlet: OutletId) -> (OutletId, [f32; 2]) {
     let points = [-1e30, -100.0, -7.5, -1.0, -0.25, 0.0, 0.25, 1.0, 3.0, 5.5, 7.5, 100.0, 1e30f32];
     let mut best = (outlet, [f32::NEG_INFINITY, f32::INFINITY]);
@@ -216,8 +216,8 @@ pub(crate) fn unscaled(model: &TypedModel, outlet: OutletId) -> (OutletId, f32) 
     }
 }
 
-/// Follows `outlet` as long as its axes are only moved. Returns the end and, in the shape of `outlet`, the index of each
-/// element there.
+/// Follows `outlet` as long as its axes are only moved. Returns the end and, in the shape of `outlet`, the index of
+/// each element there.
 pub(crate) fn destination(model: &TypedModel, outlet: OutletId) -> TractResult<(OutletId, Tensor)> {
     let shape = model.outlet_fact(outlet)?.shape.as_concrete().context("an open shape")?.to_vec();
     let mut elements = numbered(&shape)?;

@@ -8,7 +8,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 use crate::encoder::cpu::choice::CpuContext;
-use crate::encoder::cpu::level::{BASE_FUSED, Level, by_level, fma};
+use crate::encoder::cpu::level::{BASE_FUSED, SimdLevel, by_level, fma};
 
 /// tract's builder of an operator.
 type Builder = fn(&ParsingContext, &NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
@@ -97,7 +97,7 @@ impl EvalOp for LayerNorm {
         let offset = parameters.get(1).copied().unwrap_or(&[]);
         // SAFETY: every number is written below.
         let mut out = unsafe { Tensor::uninitialized_aligned_dt(f32::datum_type(), x.shape(), 64)? };
-        let (level, epsilon) = (self.cpu.as_ref().map_or(Level::BASE, |e| e.level), self.epsilon);
+        let (level, epsilon) = (self.cpu.as_ref().map_or(SimdLevel::BASE, |e| e.level), self.epsilon);
         let mut view = out.try_as_plain_ram_mut()?;
         let rows = x.try_as_plain_ram()?.as_slice::<f32>()?.chunks_exact(width);
         for (x, out) in rows.zip(view.as_slice_mut::<f32>()?.chunks_exact_mut(width)) {
@@ -172,7 +172,7 @@ mod tests {
         let offset: Vec<f32> = (0..77).map(|i| i as f32 * 0.1).collect();
         let mean = x.iter().map(|x| f64::from(*x)).sum::<f64>() / 77.0;
         let variance = x.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / 77.0;
-        for level in [Level::BASE, Level::detect().at_most_avx2(), Level::detect()] {
+        for level in [SimdLevel::BASE, SimdLevel::detect().at_most_avx2(), SimdLevel::detect()] {
             for offset in [&offset[..], &[]] {
                 let mut out = [0.0; 77];
                 normalise(level, &x, &gain, offset, 1e-5, &mut out);

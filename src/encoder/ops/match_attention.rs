@@ -31,7 +31,7 @@ pub(crate) fn rewrite(model: &mut TypedModel, cpu: &Arc<CpuContext>, bf16: Optio
     Ok(count)
 }
 
-/// An operand with its axes by meaning. An axis that does not exist has length 1 and stride 0.
+/// An operand with its axes by role. An axis that does not exist has length 1 and stride 0.
 struct Operand {
     input: OutletId,
     layout: MatrixLayout,

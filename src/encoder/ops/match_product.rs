@@ -1,5 +1,5 @@
-//! Finds dynamic integer products (MatMulInteger, and ConvInteger with a 1x1 kernel) in a typed model, their weights and
-//! the scale behind them.
+//! Finds dynamic integer products (MatMulInteger, and ConvInteger with a 1x1 kernel) in a typed model, their weights
+//! and the scale behind them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use tract_core::ops::nn::DataFormat;
 
 use super::graph::{constant, constant_f32, is_constant};
 
-/// Weights of int8 linear layers that were left in the file instead of being copied into the model. In the model an input
-/// of the same name and shape represents each of them.
+/// Weights of int8 linear layers that were left in the file instead of being copied into the model. In the model an
+/// input of the same name and shape represents each of them.
 #[derive(Default)]
 pub(crate) struct ExternalWeights<'a>(HashMap<String, ExternalMatrix<'a>>);
 
@@ -110,7 +110,7 @@ pub(crate) fn find_product<'a>(
     find_convolution(model, node).or_else(|| find_matrix(model, external, node))
 }
 
-/// Returns whether an integer product has no bias and no scale of its own.
+/// Returns whether an integer product has neither a bias nor a separate scale.
 fn sums_plainly(model: &TypedModel, zeros: [OutletId; 3], ones: [OutletId; 3]) -> bool {
     zeros.iter().all(|i| is_constant(model, *i, 0.0)) && ones.iter().all(|i| is_constant(model, *i, 1.0))
 }
@@ -224,8 +224,8 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// Multiplies by a factor. Returns false if it consists of anything but the scale of the activations and constants of
-    /// 1 or `n` numbers.
+    /// Multiplies by a factor. Returns false if it consists of anything but the scale of the activations and constants
+    /// of 1 or `n` numbers.
     pub(crate) fn times(&mut self, model: &TypedModel, factor: OutletId, quantiser: usize, n: usize) -> bool {
         if let Some(numbers) = constant_f32(model, factor).filter(|c| c.len() == 1 || c.len() == n) {
             self.constants.push(numbers);

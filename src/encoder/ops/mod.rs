@@ -1,7 +1,7 @@
 //! Operators that replace tract's where those are slow, and the pass over tract's typed model that inserts them.
 //!
-//! The pass runs on the parsed model (`into_typed`), before it is decluttered: afterwards layers are split, and the axes
-//! that identify them are gone.
+//! The pass runs on the parsed model (`into_typed`), before it is decluttered: afterwards layers are split, and the
+//! axes that identify them are gone.
 
 mod attention;
 mod conv;
@@ -43,8 +43,8 @@ pub(crate) struct Report {
 
 /// Whether the last block is computed only for the class token: after the last attention only that row is used.
 ///
-/// Pruning slightly changes int8 networks: the activations of a layer are then quantised by the range of one row instead
-/// of all rows, which is finer.
+/// Pruning slightly changes int8 networks: the activations of a layer are then quantised by the range of one row
+/// instead of all rows, which is finer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pruning {
     /// Unused rows are not computed.
@@ -54,7 +54,7 @@ pub enum Pruning {
     Off,
 }
 
-/// Returns an ONNX parser that knows our operators.
+/// Returns an ONNX parser with the operators of this module.
 pub(crate) fn parser() -> tract_onnx::Onnx {
     let mut parser = tract_onnx::onnx();
     layer_norm::register(&mut parser.op_register);

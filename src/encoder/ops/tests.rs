@@ -218,8 +218,8 @@ fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Prints what `make test-arm` reads from the test program on an emulated processor: the kernel that was chosen there and
-/// proof that this program computed the result.
+/// Prints what `make test-arm` reads from the test program on an emulated processor: the kernel that was chosen there
+/// and proof that this program computed the result.
 #[test]
 fn the_chosen_kernel_equals_the_portable_one_bit_for_bit() {
     let chosen = Arc::new(CpuContext::new(1, None, Precision::Full).unwrap());

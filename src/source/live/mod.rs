@@ -1,8 +1,8 @@
 //! Live sources: cameras, and pipes and URLs that are read live.
 //!
 //! A [`super::Stream`] waits for its reader; a [`Live`] source does not. Frames that are not taken in time are dropped
-//! and counted, so that the frame returned is always the newest one. A lost source is reopened by itself, with
-//! back-off; its reader is informed once of the loss, and receives frames again when the source is back.
+//! and counted, so that the frame returned is always the newest one. A lost source is reopened automatically,
+//! with back-off; its reader is informed once of the loss, and receives frames again when the source is back.
 
 mod open;
 mod raw_frame;
@@ -69,7 +69,7 @@ pub struct LiveCounts {
     pub captured: u64,
     /// Frames from before the requested time.
     pub passed: u64,
-    /// Usable frames that were not taken in time, and frames that the driver reports as dropped.
+    /// Usable frames that were not taken in time, and frames that the driver reported as dropped.
     pub dropped: u64,
     /// Frames that the driver marked as damaged, or that could not be decoded.
     pub corrupt: u64,

@@ -10,8 +10,8 @@ use super::Live;
 use super::raw_frame::copy_packed;
 use super::reconnect::{Capture, Device, DeviceError, FrameMeta, OpenDevice, ReconnectSpec, ReconnectingSource};
 use super::v4l2::{self, CaptureRequest};
-use crate::picture::{ViewPainter, ViewSpec};
-use crate::source::open::{Location, location_of, name_of, unpainted_stream};
+use crate::picture::{PictureTransform, PictureTransformer};
+use crate::source::open::{Location, location_of, name_of, untransformed_stream};
 use crate::source::{ClipInfo, SourceOptions, Stream};
 use crate::{Error, Result};
 
@@ -23,7 +23,7 @@ pub struct LiveOptions {
     pub source: SourceOptions,
     /// The requested mode of a camera.
     pub capture: CaptureRequest,
-    /// Waits for a source that is not available yet, instead of failing.
+    /// Wait for a source that is not available yet, instead of failing.
     pub wait_for_source: bool,
 }
 
@@ -38,7 +38,7 @@ impl LiveOptions {
     }
 }
 
-/// True if `input` names a camera: `camera:ID` or a device file.
+/// Returns whether `input` names a camera: `camera:ID` or a device file.
 pub fn is_camera(input: &OsStr) -> bool {
     match input.to_str() {
         Some(text) if text.starts_with("camera:") => true,
@@ -69,23 +69,23 @@ fn is_device(_: &Path) -> bool {
 pub fn open_live(input: &OsStr, options: &LiveOptions) -> Result<Box<dyn Live>> {
     options.check()?;
     let name = name_of(input);
-    let painter = ViewPainter::new(options.source.view.clone());
+    let transformer = PictureTransformer::new(options.source.transform.clone());
     let (spec, open) = if is_camera(input) {
         v4l2::camera(input, name, &options.capture, &options.source)?
     } else {
         pipe_or_url(input, name, options)?
     };
     let spec = ReconnectSpec { wait_for_source: options.wait_for_source, ..spec };
-    Ok(Box::new(ReconnectingSource::start(spec, open, painter)?))
+    Ok(Box::new(ReconnectingSource::start(spec, open, transformer)?))
 }
 
-/// Returns what opens a pipe or URL, which is done by the reader thread.
+/// Returns how a pipe or URL is opened and read. The reader thread opens it.
 ///
 /// # Errors
 /// A file or folder, which is not live.
 fn pipe_or_url(input: &OsStr, name: String, options: &LiveOptions) -> Result<(ReconnectSpec, OpenDevice)> {
     let location = location_of(input);
-    // If a source may be waited for, the program that writes to a named pipe may also be restarted.
+    // With `wait_for_source`, the program that writes to a named pipe may also be restarted.
     let reopen =
         matches!(location, Location::Url(_)) || (options.wait_for_source && matches!(location, Location::Path(_)));
     if let Location::Path(path) = &location
@@ -93,12 +93,12 @@ fn pipe_or_url(input: &OsStr, name: String, options: &LiveOptions) -> Result<(Re
     {
         return Err(Error::input(name, "is a file, which cannot be read live; use a camera, a pipe or a URL"));
     }
-    let source = SourceOptions { view: ViewSpec::default(), ..options.source.clone() };
+    let source = SourceOptions { transform: PictureTransform::default(), ..options.source.clone() };
     // `options` have been checked, so that the conversion cannot fail.
     let timeout = Duration::try_from_secs_f64(source.read.timeout_s).unwrap_or(Duration::MAX);
     let input = input.to_owned();
     let open: OpenDevice = Box::new(move || {
-        let opened = unpainted_stream(&input, &source).map(|stream| LiveStream { stream, reopen });
+        let opened = untransformed_stream(&input, &source).map(|stream| LiveStream { stream, reopen });
         match opened {
             Ok(stream) => Ok(Box::new(stream) as Box<dyn Device>),
             Err(e) => Err(device_error(e, reopen)),
@@ -108,7 +108,7 @@ fn pipe_or_url(input: &OsStr, name: String, options: &LiveOptions) -> Result<(Re
     Ok((ReconnectSpec { join_on_drop: false, ..ReconnectSpec::new(name, timeout) }, open))
 }
 
-/// Classifies an error: a source that is reopened may work again, any other stays broken.
+/// Classifies an error: a source that is reopened may work again, any other source has failed.
 fn device_error(e: Error, reopen: bool) -> DeviceError {
     match e {
         Error::Input { problem, .. } if reopen => DeviceError::Lost(problem),
@@ -119,7 +119,7 @@ fn device_error(e: Error, reopen: bool) -> DeviceError {
 /// A pipe or URL, read as data arrive.
 struct LiveStream {
     stream: Box<dyn Stream>,
-    /// Reopen it at its end.
+    /// Whether it is reopened at its end.
     reopen: bool,
 }
 
@@ -129,7 +129,7 @@ impl Device for LiveStream {
     }
 
     fn next_frame(&mut self, _: Duration, into: &mut Vec<u8>) -> Result<Capture, DeviceError> {
-        // Streams wait by themselves, with their own timeout; the time 0 requests the very next frame.
+        // Streams wait with their own timeout. The time 0 requests the next frame.
         match self.stream.first_at_or_after(0.0) {
             Ok(Some(frame)) => {
                 let layout = copy_packed(&frame.picture, into);

@@ -1,10 +1,11 @@
-//! Detects an input's format from its first bytes, never from its name.
+//! Detects the format of an input from its first bytes, never from its name.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use super::super::recorded::Y4M_MAGIC;
+use crate::io::folder_of;
 use crate::{Error, Result};
 
 /// Number of bytes that [`Format::of_bytes`] reads.
@@ -66,10 +67,10 @@ impl Format {
 
 /// The error for a text file that was given as a clip.
 pub(super) fn is_text_error(input: &str) -> Error {
-    Error::input(input, "holds text, not video; name the clip itself (lists of clips are read by `bike-edge eval`)")
+    Error::input(input, "contains text, not video; name the clip itself (lists of clips are read by `bike-edge eval`)")
 }
 
-/// True for printable UTF-8 (possibly cut within a character), line ends and tabs.
+/// Returns whether the bytes are printable UTF-8 (possibly truncated within a character), line ends and tabs.
 fn is_text(head: &[u8]) -> bool {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
@@ -114,12 +115,8 @@ pub(in crate::source) fn cannot_open(input: &str, path: &Path, e: &std::io::Erro
 
 /// The most similar name in the same folder, if it is similar enough.
 fn nearest(path: &Path) -> Option<String> {
-    let folder = match path.parent() {
-        Some(p) if p.as_os_str().is_empty() => Path::new("."),
-        Some(p) => p,
-        None => return None,
-    };
     let typed = path.file_name()?.to_str()?.to_lowercase();
+    let folder = folder_of(path);
     let stem = |name: &str| name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_string();
     fs::read_dir(folder)
         .ok()?

@@ -1,4 +1,4 @@
-//! Opens an input as what its content shows it to be.
+//! Opens an input by the format of its content.
 
 mod detect;
 mod pipe;
@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use self::detect::{Format, HEAD_BYTES};
 use self::pipe::{SpoolFile, TimedReader, open_named_pipe, read_head, spool, stdin};
 use super::recorded::{
-    Address, FfmpegFile, GifFile, Pipe, Reader, ReaderStream, RecordedClip, Recording, Stills, Wanted, Y4mFile,
+    FfmpegFile, FfmpegInput, GifFile, Pipe, Reader, ReaderStream, RecordedClip, Recording, Stills, Wanted, Y4mFile,
     Y4mReader, open_ffmpeg_stream,
 };
-use super::view::{painted_clip, painted_stream};
+use super::transform::{transformed_clip, transformed_stream};
 use super::{Clip, ClipInfo, SourceOptions, Stream};
 use crate::io::{is_url, redact};
 use crate::picture::Picture;
@@ -25,16 +25,17 @@ pub(super) use detect::cannot_open;
 /// Opens a recorded clip: a file, a folder of stills, `-` for standard input, or a named pipe. The contents of a pipe
 /// are written to a temporary file of at most [`super::ReadSpec::spool_limit`] bytes.
 ///
-/// URLs (`rtsp://...`) may have no end to count to and are refused; their contents can be piped in.
+/// URLs (`rtsp://...`) are refused, because they may never end and then cannot be counted; their contents can be piped
+/// in.
 ///
 /// # Errors
 /// [`Error::Input`] for an input that cannot be read; [`Error::Setting`] for options out of range.
 pub fn open_clip(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Clip>> {
     options.check()?;
-    Ok(painted_clip(unpainted_clip(input, options)?, &options.view))
+    Ok(transformed_clip(untransformed_clip(input, options)?, &options.transform))
 }
 
-fn unpainted_clip(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Clip>> {
+fn untransformed_clip(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Clip>> {
     let name = name_of(input);
     match location_of(input) {
         Location::Url(_) => Err(Error::input(
@@ -56,21 +57,21 @@ fn unpainted_clip(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Clip
 }
 
 /// Opens a stream: anything that [`open_clip`] opens, and URLs. Standard input and named pipes are read as data arrive
-/// if they contain y4m or something for `ffmpeg`; MP4, GIF and stills are spooled first, as their readers need to seek.
+/// if they contain y4m or a format for `ffmpeg`; MP4, GIF and stills are spooled first, as their readers need to seek.
 ///
 /// # Errors
 /// As for [`open_clip`].
 pub fn open_stream(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Stream>> {
     options.check()?;
-    Ok(painted_stream(unpainted_stream(input, options)?, &options.view))
+    Ok(transformed_stream(untransformed_stream(input, options)?, &options.transform))
 }
 
 /// Opens a stream without masks and rotation.
-pub(super) fn unpainted_stream(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Stream>> {
+pub(super) fn untransformed_stream(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Stream>> {
     let name = name_of(input);
     match location_of(input) {
         Location::Url(url) => {
-            let (info, reader) = open_ffmpeg_stream(&name, Address::Url(url), options)?;
+            let (info, reader) = open_ffmpeg_stream(&name, FfmpegInput::Url(url), options)?;
             Ok(Box::new(ReaderStream::new(info, reader)))
         }
         Location::Stdin => piped_stream(&name, Box::new(stdin(&name, options.read.timeout_s)?), options),
@@ -104,7 +105,7 @@ pub(super) fn location_of(input: &OsStr) -> Location {
     }
 }
 
-/// The input's name in messages: readable, without credentials.
+/// Returns the input's name in messages, without credentials.
 pub(super) fn name_of(input: &OsStr) -> String {
     match input.to_str() {
         Some("-") => "standard input".into(),
@@ -200,7 +201,7 @@ fn piped_stream(name: &str, mut from: Box<dyn Read + Send>, options: &SourceOpti
             (recording.info().clone(), Box::new(SpooledReader { reader, _recording: recording }) as Box<dyn Reader>)
         }
         Format::Folder | Format::NamedPipe | Format::Other => {
-            open_ffmpeg_stream(name, Address::Pipe(head, from), options)?
+            open_ffmpeg_stream(name, FfmpegInput::Pipe(head, from), options)?
         }
     };
     Ok(Box::new(ReaderStream::new(info, reader)))

@@ -1,4 +1,4 @@
-//! Reads pipes: with a timeout, and into a temporary file if frames must be counted or read again.
+//! Reads pipes with a timeout, and copies them to a temporary file if frames must be counted or read again.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -37,7 +37,7 @@ impl<R: Read + std::os::fd::AsRawFd> Read for TimedReader<R> {
                 ),
             )),
             1.. => self.from.read(buffer),
-            // A caller that is interrupted by a signal tries again.
+            // After an interruption by a signal the caller tries again.
             _ => Err(io::Error::last_os_error()),
         }
     }
@@ -50,7 +50,7 @@ impl<R: Read> Read for TimedReader<R> {
     }
 }
 
-/// Opens standard input without a buffer of its own, which would hide waiting data from `poll`.
+/// Opens standard input unbuffered, because a buffer would hide waiting data from `poll`.
 #[cfg(unix)]
 pub(super) fn stdin(name: &str, timeout_s: f64) -> Result<TimedReader<File>> {
     use std::os::fd::AsFd;
@@ -86,7 +86,7 @@ pub(super) fn open_named_pipe(name: &str, path: &Path) -> Result<File> {
 /// The contents of a pipe in a temporary file, which is removed on drop.
 #[derive(Debug)]
 pub(super) enum SpoolFile {
-    /// Has no name any more, so that even a killed process does not leave it behind; read through its descriptor.
+    /// Has no name any more, so that it is removed even if the process is killed; read through its descriptor.
     #[cfg(target_os = "linux")]
     Nameless(File),
     Named(NamedTempFile),
@@ -128,7 +128,7 @@ impl SpoolFile {
     }
 }
 
-/// Writes `head`, which was read already, and the rest of `from` to a temporary file of at most `limit` bytes.
+/// Writes `head`, the bytes read so far, and the rest of `from` to a temporary file of at most `limit` bytes.
 pub(super) fn spool(input: &str, head: &[u8], from: &mut dyn Read, limit: u64) -> Result<SpoolFile> {
     let failed = |e: io::Error| {
         Error::input(input, format!("cannot be written to a temporary file: {e}; set TMPDIR to another folder"))
@@ -157,7 +157,7 @@ pub(super) fn read_head(input: &str, from: &mut dyn Read, bytes: usize) -> Resul
     let mut head = Vec::with_capacity(bytes);
     from.take(bytes as u64).read_to_end(&mut head).map_err(|e| Error::input(input, format!("cannot be read: {e}")))?;
     if head.is_empty() {
-        return Err(Error::input(input, "ended before its first byte; is the program before the pipe running?"));
+        return Err(Error::input(input, "ended before its first byte; check the program that writes to the pipe"));
     }
     Ok(head)
 }

@@ -1,27 +1,26 @@
 //! Recorded clips, one file or folder per format.
 //!
 //! A format implements [`Recording`] (counts its frames) and [`Reader`] (moves forward through them); [`RecordedClip`]
-//! and [`ReaderStream`] make a clip and a stream of them.
+//! and [`ReaderStream`] implement clips and streams with them.
 
 mod ffmpeg;
 mod gif;
 #[cfg(feature = "h264")]
 mod mp4;
-pub mod sampling;
 mod stills;
 mod y4m;
 
 pub use ffmpeg::find_ffmpeg;
-pub(super) use ffmpeg::{Address, FfmpegFile, open_ffmpeg_stream};
+pub(super) use ffmpeg::{FfmpegFile, FfmpegInput, open_ffmpeg_stream};
 pub(super) use gif::GifFile;
 #[cfg(feature = "h264")]
 pub(super) use mp4::{Mp4File, OpenedMp4};
 pub(super) use stills::Stills;
 pub(super) use y4m::{MAGIC as Y4M_MAGIC, Pipe, Y4mFile, Y4mReader};
 
-use super::{Clip, ClipInfo, Frame, Stream, TIME_TOLERANCE_S, Visit};
+use super::{Clip, ClipInfo, Frame, Stream, VisitOutcome};
 use crate::picture::Picture;
-use crate::units::Seconds;
+use crate::units::{Seconds, TIME_TOLERANCE_S};
 use crate::{Error, Result};
 
 /// Selects frames by index and time. Called in any order, for frames that have not been passed yet.
@@ -35,12 +34,12 @@ pub(super) trait Reader {
     /// The picture of the frame that [`Reader::advance`] last moved to.
     fn picture(&mut self) -> Result<Picture<'_>>;
 
-    /// Checks what is left after the last wanted frame; false if the count of frames cannot be right.
+    /// Checks the rest after the last wanted frame. Returns false if the count of frames is wrong.
     fn finish(&mut self) -> Result<bool> {
         Ok(true)
     }
 
-    /// What was lost so far.
+    /// Losses so far.
     fn warnings(&self) -> &[String];
 }
 
@@ -49,7 +48,7 @@ pub(super) trait Recording {
     /// The recording's properties.
     fn info(&self) -> &ClipInfo;
 
-    /// Returns a reader that stands before the first frame.
+    /// Returns a reader positioned before the first frame.
     fn reader(&mut self) -> Result<Box<dyn Reader>>;
 
     /// Returns a reader for one pass over frames that have not been counted.
@@ -57,15 +56,15 @@ pub(super) trait Recording {
         self.reader()
     }
 
-    /// Counts the frames by the cheapest means that is right for an intact file.
+    /// Counts the frames in the cheapest way that is correct for an intact file.
     fn count(&mut self) -> Result<u64>;
 
-    /// Counts the frames by decoding every one. Readers made afterwards agree with this count.
+    /// Counts the frames by decoding all of them. Readers created afterwards agree with this count.
     fn recount(&mut self) -> Result<u64> {
         self.count()
     }
 
-    /// What counting found to be lost.
+    /// Losses found by counting.
     fn warnings(&self) -> &[String];
 }
 
@@ -96,19 +95,19 @@ impl RecordedClip {
         self.warn(&more);
         if count == 0 {
             let why = self.warnings.last().map(|w| format!(": {w}")).unwrap_or_default();
-            return Err(Error::input(&self.input, format!("not one frame of it can be decoded{why}")));
+            return Err(Error::input(&self.input, format!("no frame can be decoded{why}")));
         }
         self.count = Some(count);
         Ok(count)
     }
 
-    fn recount(&mut self) -> Result<Visit> {
+    fn recount(&mut self) -> Result<VisitOutcome> {
         if std::mem::replace(&mut self.recounted, true) {
             return Err(Error::input(&self.input, "it changed while it was being read; try again when it is complete"));
         }
         let count = self.recording.recount()?;
         self.counted(count)?;
-        Ok(Visit::Recounted)
+        Ok(VisitOutcome::CountChanged)
     }
 }
 
@@ -127,7 +126,7 @@ impl Clip for RecordedClip {
         }
     }
 
-    fn visit(&mut self, wanted: &[u64], visit: &mut dyn FnMut(Frame<'_>) -> Result<()>) -> Result<Visit> {
+    fn visit(&mut self, wanted: &[u64], visit: &mut dyn FnMut(Frame<'_>) -> Result<()>) -> Result<VisitOutcome> {
         self.frame_count()?;
         let mut reader = self.recording.reader()?;
         let mut intact = true;
@@ -147,7 +146,7 @@ impl Clip for RecordedClip {
         drop(reader);
         if intact {
             self.warn(&more);
-            return Ok(Visit::Done);
+            return Ok(VisitOutcome::Done);
         }
         self.recount()
     }

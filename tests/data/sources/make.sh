@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes the small H.264 clips of this folder, and with each the times and checksums of its frames as ffmpeg decodes
-# them (framecrc: pts in the time base of the first lines, and Adler-32 of the raw yuv420p frame, begun at 0).
+# them (framecrc: pts in the time base of the first lines, and Adler-32 of the raw yuv420p frame, starting at 0).
 # Needs ffmpeg with libx264; made with ffmpeg 5.1. The pictures are ffmpeg's own test pattern.
+# shellcheck disable=SC2086  # $x264 is several options
 set -eu
 cd "$(dirname "$0")"
 run() { ffmpeg -nostdin -hide_banner -loglevel error -y -bitexact "$@"; }
@@ -9,7 +10,7 @@ pattern() { echo "testsrc2=size=$1:rate=$2:duration=$3"; }
 x264="-c:v libx264 -preset medium -threads 1 -pix_fmt yuv420p -crf 32"
 gop="keyint=10:min-keyint=10:scenecut=0:bframes=3:b-adapt=0"
 
-# B-frames, some of them referred to, and three groups of pictures.
+# B-frames, some of which other frames refer to, and three groups of pictures.
 run -f lavfi -i "$(pattern 64x48 25 1.2)" $x264 -x264-params "$gop:b-pyramid=normal" bframes.mp4
 # The same in fragments, at a rate that is no whole number.
 run -f lavfi -i "$(pattern 64x48 30000/1001 1.0)" $x264 -x264-params "$gop" \

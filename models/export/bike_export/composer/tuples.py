@@ -1,4 +1,4 @@
-"""Draws tuples of phrases to train and evaluate with: random, neighbouring, and as retrieval for a frame gives them."""
+"""Samples tuples of phrases for training and evaluation: random, neighbouring, and as retrieval gives for a frame."""
 
 import numpy as np
 
@@ -8,10 +8,10 @@ KINDS = ("random", "neighbouring", "image-like")
 CHUNK = 512
 
 
-def draw(
+def sample(
     kind: str, count: int, k: int, retrieval: np.ndarray, frames: np.ndarray | None, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draws tuples [count, k] of phrase indices; retrieval [N, Da] has unit rows, frames [m, Da] are real ones or None.
+    """Samples tuples [count, k] of phrase indices; retrieval [N, Da] has unit rows, frames [m, Da] are real or None.
 
     Without real frames, frames are simulated: one to six phrases in random shares, minus the mean of all phrases, plus
     noise.
@@ -54,8 +54,8 @@ def top(scores: np.ndarray, k: int) -> np.ndarray:
     return np.take_along_axis(best, np.argsort(-np.take_along_axis(scores, best, 1), axis=1), 1)
 
 
-def draw_all(
+def sample_all(
     count: int, k: int, retrieval: np.ndarray, frames: np.ndarray | None, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draws `count` tuples of each kind, [3 * count, k]."""
-    return np.concatenate([draw(kind, count, k, retrieval, frames, rng) for kind in KINDS])
+    """Samples `count` tuples of each kind, [3 * count, k]."""
+    return np.concatenate([sample(kind, count, k, retrieval, frames, rng) for kind in KINDS])

@@ -36,8 +36,8 @@ def train_composer(
     `categories` [K, D] are those whose scores are compared. The mean of the phrases is evaluated too.
     """
     rng = np.random.default_rng(settings.SEED)
-    train = tuples.draw_all(count, vectors, points, rng)
-    held_out = tuples.draw_all(settings.HELD_OUT_TUPLES, vectors, points, rng)
+    train = tuples.sample_all(count, vectors, points, rng)
+    held_out = tuples.sample_all(settings.HELD_OUT_TUPLES, vectors, points, rng)
     both = np.concatenate([train, held_out])
     raw = space.attribute_sentences([[phrases[i] for i in t] for t in both])
     mean = raw[: len(train)].mean(0)

@@ -1,4 +1,4 @@
-"""Draws tuples of five phrases to train and evaluate the composer: random, neighbouring, and as frames give them."""
+"""Samples tuples of five phrases to train and evaluate the composer: random, neighbouring, and as frames give them."""
 
 import numpy as np
 
@@ -7,8 +7,8 @@ from ..tables import unit_rows
 KINDS = ("random", "neighbouring", "image-like")
 
 
-def draw(kind: str, count: int, phrases: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draws `count` tuples of phrase indices [count, 5]; phrases [N, D] unit rows, points [1000, D] of the bridge."""
+def sample(kind: str, count: int, phrases: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Samples `count` tuples of phrase indices [count, 5]; phrases [N, D] unit rows, points [1000, D] of the bridge."""
     if kind == "random":
         return np.stack([rng.choice(len(phrases), 5, replace=False) for _ in range(count)])
     if kind == "neighbouring":
@@ -26,6 +26,6 @@ def draw(kind: str, count: int, phrases: np.ndarray, points: np.ndarray, rng: np
     raise ValueError(f"kind {kind!r} is not one of {', '.join(KINDS)}")
 
 
-def draw_all(count: int, phrases: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draws `count` tuples of each kind, [3 * count, 5]."""
-    return np.concatenate([draw(kind, count, phrases, points, rng) for kind in KINDS])
+def sample_all(count: int, phrases: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Samples `count` tuples of each kind, [3 * count, 5]."""
+    return np.concatenate([sample(kind, count, phrases, points, rng) for kind in KINDS])

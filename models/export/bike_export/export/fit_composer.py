@@ -9,7 +9,7 @@ import torch
 from ..composer import network
 from ..composer.evaluate import evaluate
 from ..composer.train import train
-from ..composer.tuples import KINDS, draw_all
+from ..composer.tuples import KINDS, sample_all
 from ..model.scoring import head
 from ..model.towers import encode_sentences
 from ..problem import Problem
@@ -91,8 +91,8 @@ def fit_composer(
     rng = np.random.default_rng(SEED)
     frames = unit_rows(windows.frames.numpy()) if windows.from_clips and not branch.own_encoder else None
     count = o.tuples if o.tuples is not None else TUPLES
-    drawn = draw_all(count, s.top_k, lexicon.retrieval, frames, rng)
-    held_out = draw_all(HELD_OUT, s.top_k, lexicon.retrieval, frames, rng)
+    drawn = sample_all(count, s.top_k, lexicon.retrieval, frames, rng)
+    held_out = sample_all(HELD_OUT, s.top_k, lexicon.retrieval, frames, rng)
     tuples = np.concatenate([drawn, held_out])
     tokens, indices = sentence_tokens(lexicon.phrases, tuples, prompt, branch.sentence.shape.context)
     log(f"encoding {len(tokens)} attribute sentences with the text tower")

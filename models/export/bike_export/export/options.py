@@ -100,7 +100,7 @@ def check_options(o: Options) -> None:
             raise Problem(f"{flag} {text[:40]!r}: not a printable line of at most {MAX_LINE} bytes; use another text")
 
 
-def settle(o: Options, c: Checkpoint) -> Settings:
+def resolve_settings(o: Options, c: Checkpoint) -> Settings:
     """Returns the settings, from the command line, else the configuration file, else the defaults.
 
     Refuses settings that contradict the checkpoint.

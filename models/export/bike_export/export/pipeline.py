@@ -20,7 +20,7 @@ from .attributes import AttributeBranch
 from .categories import make_categories, measure, write_categories
 from .fit_composer import fit_composer
 from .inputs import load_checkpoint, read_inputs
-from .options import Options, Settings, settle
+from .options import Options, Settings, resolve_settings
 from .windows import make_windows
 
 
@@ -98,7 +98,7 @@ def export(o: Options) -> dict[str, float]:
     """Makes the bundle at `o.out`, which appears only when it is complete. Returns its figures."""
     inputs = read_inputs(o)
     video = load_checkpoint(o.checkpoint, o.activation)
-    s = settle(o, video)
+    s = resolve_settings(o, video)
     branch = attributes.read_branch(
         video,
         attribute_checkpoint=o.attribute_checkpoint,

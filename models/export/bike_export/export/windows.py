@@ -96,7 +96,7 @@ def clip_frames(s: Settings, clips: list[Path]) -> list[torch.Tensor]:
 
 
 def photograph_frames(s: Settings) -> list[torch.Tensor]:
-    """Returns crops [CROPS, 3, S, S] of each photograph, from one end of it to the other."""
+    """Returns crops [CROPS, 3, S, S] of each photograph, from its top left to its bottom right."""
     frames = []
     for file in sorted(PHOTOGRAPHS.glob("*.jpg")):
         with Image.open(file) as photograph:

@@ -19,7 +19,7 @@ pub(super) struct RawFrame {
     pub data: Vec<u8>,
 }
 
-/// How the bytes of a frame are to be read.
+/// The layout of the bytes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct FrameLayout {
     pub width: u32,
@@ -92,12 +92,12 @@ impl FrameLayout {
 pub(super) struct FrameDecoder {
     /// Pixels that cannot be borrowed from the raw frame: RGB, or planes of YUV one after another.
     buffer: Vec<u8>,
-    /// True if the last decoded JPEG was gray.
+    /// Whether the last decoded JPEG was gray.
     gray: bool,
 }
 
 impl FrameDecoder {
-    /// Decodes or unpacks a frame. The error says what is wrong with its bytes.
+    /// Decodes or unpacks a frame. The error describes the problem with its bytes.
     pub(super) fn decode(&mut self, frame: &RawFrame) -> Result<(), String> {
         let layout = &frame.layout;
         if frame.data.len() < layout.bytes() {
@@ -221,7 +221,7 @@ pub(super) fn jpeg_in(buffer: &[u8]) -> Option<&[u8]> {
     Some(end.map_or(&[], |end| &buffer[..end + 2]))
 }
 
-/// True if there is no Huffman table before the scan of a JPEG.
+/// Returns whether there is no Huffman table before the scan of a JPEG.
 fn lacks_tables(jpeg: &[u8]) -> bool {
     let mut rest = jpeg.get(2..).unwrap_or_default();
     while let [0xff, marker, high, low, ..] = rest {

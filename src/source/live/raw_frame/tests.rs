@@ -137,7 +137,7 @@ fn a_jpeg_is_found_in_a_padded_buffer() {
     let jpeg = jpeg();
     let padded = [&jpeg[..], &[0; 700]].concat();
     assert_eq!(jpeg_in(&padded), Some(&jpeg[..]));
-    assert_eq!(jpeg_in(&jpeg[..jpeg.len() - 2]), Some(&[][..]), "cut short");
+    assert_eq!(jpeg_in(&jpeg[..jpeg.len() - 2]), Some(&[][..]), "truncated");
     assert_eq!(jpeg_in(&padded[1..]), None);
     assert_eq!(jpeg_in(&[]), None);
 }

@@ -1,4 +1,4 @@
-//! Reads a device in a thread of its own and reopens it with back-off when it is lost.
+//! Reads a device in a separate thread and reopens it with back-off when it is lost.
 
 mod slot;
 
@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use self::slot::{FrameSlot, Taken};
+use self::slot::{FrameSlot, SlotUpdate};
 use super::raw_frame::{FrameDecoder, FrameLayout, RawFrame};
 use super::{Live, LiveCounts, LiveUpdate, Loss};
-use crate::picture::ViewPainter;
-use crate::source::view::rotated_info;
+use crate::picture::PictureTransformer;
+use crate::source::transform::rotated_info;
 use crate::source::{ClipInfo, Frame};
 use crate::units::Seconds;
 use crate::{Error, Result};
 
-/// How long a device waits at a time, so that a request to stop takes effect soon.
+/// Maximum time of one wait for a frame, so that a request to stop takes effect soon.
 const WAIT_SLICE: Duration = Duration::from_millis(200);
-/// After frames for this long a device has recovered; a shorter time counts as one more failure.
+/// A device that delivers frames for this long has recovered; a shorter time counts as another failure.
 const RECOVERY_TIME: Duration = Duration::from_secs(10);
 /// A loss for the same reason is logged again only after this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(600);
@@ -32,7 +32,7 @@ pub(super) trait Device {
     fn next_frame(&mut self, wait: Duration, into: &mut Vec<u8>) -> Result<Capture, DeviceError>;
 }
 
-/// What a device delivered. Only cameras deliver anything but frames.
+/// What a device delivered. Only cameras deliver anything other than frames.
 #[cfg_attr(not(all(target_os = "linux", feature = "camera")), allow(dead_code))]
 pub(super) enum Capture {
     Frame(FrameMeta),
@@ -60,7 +60,7 @@ pub(super) struct FrameMeta {
 pub(super) enum DeviceError {
     /// It is lost and may come back.
     Lost(String),
-    /// It has come to its end.
+    /// It has ended.
     Ended,
     /// Reopening it would not help.
     Fatal(Error),
@@ -69,7 +69,7 @@ pub(super) enum DeviceError {
 /// Opens the device; called again after each loss.
 pub(super) type OpenDevice = Box<dyn FnMut() -> Result<Box<dyn Device>, DeviceError> + Send>;
 
-/// Waiting times between attempts, which double after each failure.
+/// Wait times between attempts, which double after each failure.
 #[derive(Clone, Debug)]
 pub(super) struct Backoff {
     shortest: Duration,
@@ -78,7 +78,7 @@ pub(super) struct Backoff {
 }
 
 impl Default for Backoff {
-    /// Half a second to 15 s: short enough that a camera is soon found when it is plugged in again.
+    /// 0.5 s to 15 s: short enough that a camera is found soon after it is plugged in again.
     fn default() -> Self {
         Self::new(Duration::from_millis(500), Duration::from_secs(15))
     }
@@ -89,14 +89,14 @@ impl Backoff {
         Self { shortest, longest, failures: 0 }
     }
 
-    /// The waiting time after one more failure.
+    /// Returns the wait time after another failure.
     fn failed(&mut self) -> Duration {
         let wait = self.shortest.saturating_mul(2_u32.saturating_pow(self.failures)).min(self.longest);
         self.failures = self.failures.saturating_add(1);
         wait
     }
 
-    /// Starts again with the shortest time.
+    /// Resets the wait time to the shortest.
     fn recovered(&mut self) {
         self.failures = 0;
     }
@@ -107,18 +107,18 @@ impl Backoff {
 pub(super) struct ReconnectSpec {
     /// The device's name in messages, without credentials.
     pub(super) name: String,
-    /// The device is lost if no usable frame arrives for this time.
+    /// Time without a usable frame after which the device counts as lost.
     pub(super) timeout: Duration,
-    /// Waiting times between attempts.
+    /// Wait times between attempts.
     pub(super) backoff: Backoff,
-    /// Dropping the source waits for its thread, so that the device is free afterwards.
+    /// Whether dropping the source waits for its thread, so that the device is free afterwards.
     pub(super) join_on_drop: bool,
-    /// Waits for a device that is not available at first.
+    /// Whether to wait for a device that is not available at first.
     pub(super) wait_for_source: bool,
 }
 
 impl ReconnectSpec {
-    /// Default back-off; joins its thread on drop; does not wait for a device.
+    /// Creates a spec with the default back-off that joins its thread on drop and does not wait for a device.
     pub(super) fn new(name: String, timeout: Duration) -> Self {
         Self { name, timeout, backoff: Backoff::default(), join_on_drop: true, wait_for_source: false }
     }
@@ -132,16 +132,16 @@ pub(super) struct ReconnectingSource {
     info: ClipInfo,
     frame: Option<RawFrame>,
     decoder: FrameDecoder,
-    painter: ViewPainter,
+    transformer: PictureTransformer,
 }
 
 impl ReconnectingSource {
-    /// Starts the reader thread and waits until the device is open, unless it may be waited for, which may take for
-    /// ever.
+    /// Starts the reader thread and waits until the device is open, unless `wait_for_source` is set, in which case it
+    /// returns at once.
     ///
     /// # Errors
-    /// A device that cannot be opened and is not waited for.
-    pub(super) fn start(spec: ReconnectSpec, open: OpenDevice, painter: ViewPainter) -> Result<Self> {
+    /// A device that cannot be opened, unless `wait_for_source` is set.
+    pub(super) fn start(spec: ReconnectSpec, open: OpenDevice, transformer: PictureTransformer) -> Result<Self> {
         let slot = Arc::<FrameSlot>::default();
         let reader = ReaderThread { slot: slot.clone(), spec: spec.clone(), first: None, last: 0.0, logged: None };
         let thread = thread::Builder::new()
@@ -149,14 +149,14 @@ impl ReconnectingSource {
             .spawn(move || reader.run(open))
             .map_err(|e| Error::input(&spec.name, format!("its reader thread cannot be started: {e}")))?;
         let (thread, info, decoder) = (Some(thread), ClipInfo::default(), FrameDecoder::default());
-        let mut source = Self { spec, slot, thread, info, frame: None, decoder, painter };
+        let mut source = Self { spec, slot, thread, info, frame: None, decoder, transformer };
         if source.spec.wait_for_source {
             return Ok(source);
         }
         match source.slot.wait_open() {
-            Some(info) => source.info = rotated_info(source.painter.spec(), info),
+            Some(info) => source.info = rotated_info(source.transformer.spec(), info),
             None => match source.slot.take(0.0, Duration::ZERO, &mut source.info) {
-                Taken::Failed(e) => return Err(e),
+                SlotUpdate::Failed(e) => return Err(e),
                 _ => return Err(Error::input(&source.spec.name, "ended before its first frame")),
             },
         }
@@ -176,21 +176,21 @@ impl Live for ReconnectingSource {
         }
         loop {
             let mut info = ClipInfo { format: String::new(), ..self.info.clone() };
-            let taken = self.slot.take(from, until.saturating_duration_since(Instant::now()), &mut info);
+            let update = self.slot.take(from, until.saturating_duration_since(Instant::now()), &mut info);
             if !info.format.is_empty() {
-                self.info = rotated_info(self.painter.spec(), info);
+                self.info = rotated_info(self.transformer.spec(), info);
             }
-            let frame = match taken {
-                Taken::Frame(frame) => frame,
-                Taken::Nothing => return Ok(LiveUpdate::NoFrame),
-                Taken::Lost(loss) => return Ok(LiveUpdate::Lost(loss)),
-                Taken::Ended => return Ok(LiveUpdate::Ended),
-                Taken::Failed(e) => return Err(e),
+            let frame = match update {
+                SlotUpdate::Frame(frame) => frame,
+                SlotUpdate::Nothing => return Ok(LiveUpdate::NoFrame),
+                SlotUpdate::Lost(loss) => return Ok(LiveUpdate::Lost(loss)),
+                SlotUpdate::Ended => return Ok(LiveUpdate::Ended),
+                SlotUpdate::Failed(e) => return Err(e),
             };
             match self.decoder.decode(&frame) {
                 Ok(()) => {
                     let frame = self.frame.insert(frame);
-                    let picture = self.painter.apply(self.decoder.picture(frame))?;
+                    let picture = self.transformer.apply(self.decoder.picture(frame))?;
                     // The size of a URL's pictures is unknown before the first frame.
                     if self.info.width == 0 {
                         (self.info.width, self.info.height) = picture.display_size();
@@ -215,7 +215,7 @@ impl Drop for ReconnectingSource {
     fn drop(&mut self) {
         self.slot.stop();
         if let Some(thread) = self.thread.take().filter(|_| self.spec.join_on_drop) {
-            // The thread ends within a wait slice; a panic of it has no further consequence here.
+            // The thread ends within a wait slice; a panic in it is ignored.
             let _ = thread.join();
         }
     }
@@ -233,7 +233,7 @@ struct ReaderThread {
     logged: Option<(String, Instant)>,
 }
 
-/// Reports an error if the thread ends without having reported an end, which happens in a panic.
+/// Reports an error if the thread ends without reporting an end, which happens in a panic.
 struct EndGuard(Arc<FrameSlot>);
 
 impl Drop for EndGuard {
@@ -312,7 +312,7 @@ impl ReaderThread {
                 }),
                 Ok(Capture::Nothing) => {}
                 Err(error) => {
-                    // Devices with a timeout of their own report it as an error.
+                    // Devices with their own timeout report it as an error.
                     let timed_out = matches!(error, DeviceError::Lost(_)) && since.elapsed() >= self.spec.timeout;
                     self.slot.count(|counts| counts.timeouts += u64::from(timed_out));
                     return error;
@@ -364,7 +364,7 @@ fn monotonic_s() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// A clock that nobody sets.
+/// A monotonic clock.
 #[cfg(not(unix))]
 fn monotonic_s() -> f64 {
     use std::sync::OnceLock;

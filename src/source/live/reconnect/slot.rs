@@ -1,4 +1,4 @@
-//! Passes the newest frame from the reader thread to the source's user.
+//! Passes the newest frame from the reader thread to the user of the source.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::super::raw_frame::RawFrame;
 use super::super::{LiveCounts, Loss};
 use crate::Error;
-use crate::source::{ClipInfo, TIME_TOLERANCE_S};
-use crate::units::Seconds;
+use crate::source::ClipInfo;
+use crate::units::{Seconds, TIME_TOLERANCE_S};
 
 /// Holds at most one frame, which a newer one replaces.
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub(super) struct FrameSlot {
     state: Mutex<State>,
     /// Signalled when there is something to take.
     available: Condvar,
-    /// Signalled when the reader is to stop.
+    /// Signalled when the reader must stop.
     stopping: Condvar,
 }
 
@@ -49,7 +49,7 @@ impl State {
     }
 
     /// Counts frames before `from` as passed, and later ones that were replaced as dropped.
-    fn count_replaced(&mut self, from: Seconds) {
+    fn count_dropped(&mut self, from: Seconds) {
         if self.waiting.as_ref().is_some_and(|frame| frame.time < from)
             && let Some(early) = self.waiting.take()
         {
@@ -62,8 +62,8 @@ impl State {
     }
 }
 
-/// What [`FrameSlot::take`] found.
-pub(super) enum Taken {
+/// The result of [`FrameSlot::take`].
+pub(super) enum SlotUpdate {
     Frame(RawFrame),
     Nothing,
     Lost(Loss),
@@ -71,7 +71,7 @@ pub(super) enum Taken {
     Failed(Error),
 }
 
-/// Maximum number of buffers in use: one written, one waiting, one being analysed.
+/// Maximum number of buffers: one being written, one waiting, one being analysed.
 const BUFFERS: usize = 3;
 /// Maximum number of replaced frames whose times are stored; further ones count as dropped.
 const MAX_REPLACED: usize = 4096;
@@ -86,7 +86,7 @@ impl FrameSlot {
         self.state().spare.pop().unwrap_or_default()
     }
 
-    /// Takes back a buffer, to be reused.
+    /// Returns a buffer for reuse.
     pub(super) fn give_back(&self, buffer: Vec<u8>) {
         let mut state = self.state();
         if state.spare.len() < BUFFERS {
@@ -144,7 +144,7 @@ impl FrameSlot {
         self.state().stop
     }
 
-    /// Lets the reader sleep between two attempts; false if it is to stop.
+    /// Lets the reader sleep between attempts. Returns false if it must stop.
     pub(super) fn sleep(&self, time: Duration) -> bool {
         let until = Instant::now() + time;
         let mut state = self.state();
@@ -168,7 +168,7 @@ impl FrameSlot {
     }
 
     /// Waits at most `wait` for a frame at or after the time `from`, a loss, or the end; updates `info`.
-    pub(super) fn take(&self, from: Seconds, wait: Duration, info: &mut ClipInfo) -> Taken {
+    pub(super) fn take(&self, from: Seconds, wait: Duration, info: &mut ClipInfo) -> SlotUpdate {
         let until = Instant::now() + wait;
         let from = from - TIME_TOLERANCE_S;
         let mut state = self.state();
@@ -176,7 +176,7 @@ impl FrameSlot {
             if let Some(new) = state.info.take() {
                 *info = new;
             }
-            state.count_replaced(from);
+            state.count_dropped(from);
             // A frame from before a loss is returned before the loss.
             let loss_first = match (&state.waiting, &state.loss) {
                 (Some(frame), Some((before, _))) => frame.index >= *before,
@@ -184,20 +184,20 @@ impl FrameSlot {
                 _ => false,
             };
             if loss_first && let Some((_, loss)) = state.loss.take() {
-                return Taken::Lost(loss);
+                return SlotUpdate::Lost(loss);
             }
             if let Some(frame) = state.waiting.take() {
-                return Taken::Frame(frame);
+                return SlotUpdate::Frame(frame);
             }
             if state.ended {
                 return match state.outcome.take() {
-                    Some(Err(e)) => Taken::Failed(e),
-                    _ => Taken::Ended,
+                    Some(Err(e)) => SlotUpdate::Failed(e),
+                    _ => SlotUpdate::Ended,
                 };
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Taken::Nothing;
+                return SlotUpdate::Nothing;
             }
             state = self.available.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }

@@ -3,7 +3,7 @@ use std::sync::Mutex;
 
 use super::super::raw_frame::Coding;
 use super::*;
-use crate::picture::{Matrix, Pixels, Rect, Rotation, ViewSpec};
+use crate::picture::{Matrix, PictureTransform, Pixels, Rect, Rotation};
 
 /// What a scripted device does next.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ impl Device for Scripted {
     }
 }
 
-fn source(script: &[Action], view: ViewSpec, wait_for_source: bool) -> Result<ReconnectingSource> {
+fn source(script: &[Action], transform: PictureTransform, wait_for_source: bool) -> Result<ReconnectingSource> {
     let script: Script = Arc::new(Mutex::new(script.to_vec().into()));
     let open: OpenDevice = Box::new(move || {
         let first = script.lock().expect("no panic").pop_front();
@@ -100,7 +100,7 @@ fn source(script: &[Action], view: ViewSpec, wait_for_source: bool) -> Result<Re
     let backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(20));
     let timeout = Duration::from_millis(250);
     let spec = ReconnectSpec { name: "cam".into(), timeout, backoff, join_on_drop: true, wait_for_source };
-    ReconnectingSource::start(spec, open, ViewPainter::new(view))
+    ReconnectingSource::start(spec, open, PictureTransformer::new(transform))
 }
 
 /// The next update other than "no frame", as text.
@@ -121,7 +121,7 @@ fn next(source: &mut ReconnectingSource) -> String {
 }
 
 fn plain(script: &[Action]) -> ReconnectingSource {
-    source(script, ViewSpec::default(), false).expect("opens")
+    source(script, PictureTransform::default(), false).expect("opens")
 }
 
 #[test]
@@ -236,26 +236,28 @@ fn ends_and_fatal_errors_are_reported() {
     let mut ending = plain(&[Action::Open, Action::Ended]);
     assert_eq!([next(&mut ending), next(&mut ending)], ["ended", "ended"]);
     assert!(next(&mut plain(&[Action::Open, Action::Pause, Action::Fatal])).contains("gives up"));
-    let closed = source(&[Action::Closed], ViewSpec::default(), false).err().expect("refused").to_string();
+    let closed = source(&[Action::Closed], PictureTransform::default(), false).err().expect("refused").to_string();
     assert!(closed.contains("not plugged in"), "{closed}");
-    let refused = source(&[Action::Fatal], ViewSpec::default(), false).err().expect("refused").to_string();
+    let refused = source(&[Action::Fatal], PictureTransform::default(), false).err().expect("refused").to_string();
     assert!(refused.contains("gives up"), "{refused}");
     // Starting does not wait for a source that may be waited for.
-    assert!(next(&mut source(&[Action::Fatal], ViewSpec::default(), true).expect("starts")).contains("gives up"));
+    assert!(
+        next(&mut source(&[Action::Fatal], PictureTransform::default(), true).expect("starts")).contains("gives up")
+    );
 }
 
 #[test]
 fn a_device_that_is_not_available_yet_can_be_waited_for() {
     let script = [Action::Closed, Action::Closed, Action::Open, Action::Frame(7, None), Action::Pause];
-    let mut live = source(&script, ViewSpec::default(), true).expect("waits");
+    let mut live = source(&script, PictureTransform::default(), true).expect("waits");
     assert_eq!(next(&mut live), "frame 7");
     assert_eq!((live.info().width, live.counts().reconnects), (4, 1));
 }
 
 #[test]
 fn live_pictures_are_masked_and_rotated() {
-    let view = ViewSpec { masks: vec![Rect { x: 0, y: 0, w: 2, h: 1 }], rotate: Rotation::Quarter };
-    let mut live = source(&[Action::Open, Action::Frame(9, None), Action::Pause], view, false).expect("opens");
+    let transform = PictureTransform { masks: vec![Rect { x: 0, y: 0, w: 2, h: 1 }], rotate: Rotation::Quarter };
+    let mut live = source(&[Action::Open, Action::Frame(9, None), Action::Pause], transform, false).expect("opens");
     assert_eq!((live.info().width, live.info().height), (2, 4));
     let LiveUpdate::Frame(frame) = live.newest(0.0, Duration::from_secs(5)).expect("an update") else {
         panic!("no frame")

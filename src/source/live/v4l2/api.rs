@@ -1,4 +1,4 @@
-//! The kernel's structures for formats, in its two variants, and what they mean for a frame's bytes.
+//! The kernel's structures for formats, in both variants of its API, and the layout of frames that they describe.
 //!
 //! In the single-planar API a frame is one block of memory; in the multi-planar API, the only one of the camera
 //! interfaces of many boards, it may be several blocks. Frames in one block are supported, in both variants.

@@ -1,4 +1,4 @@
-//! What cameras offer, and what can be requested of them.
+//! The modes that cameras offer and that can be requested.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -84,7 +84,7 @@ pub struct FrameSize {
     pub height: u32,
 }
 
-/// What to give instead of a text that is not a size.
+/// The remedy for a text that is not a size.
 const SIZE_REMEDY: &str = "give width x height, such as 640x480";
 
 impl FromStr for FrameSize {
@@ -105,7 +105,7 @@ impl fmt::Display for FrameSize {
 
 serde_as_text!(FrameSize);
 
-/// The requested mode of a camera. What is not requested is chosen.
+/// The requested mode of a camera. Unset values are chosen automatically.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CaptureRequest {
@@ -154,7 +154,7 @@ pub struct CameraInfo {
     pub modes: Vec<ModeInfo>,
     /// Codes of formats that it offers and that are not supported here.
     pub other_formats: Vec<String>,
-    /// Why it cannot be used, if it cannot.
+    /// Why it cannot be used, if so.
     pub problem: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A camera is named by its device file (`/dev/video0`) or, better, by a name that stays the same when it is plugged in
 //! again (`camera:ID`, see [`list_cameras`]). It is opened in the smallest mode that is large enough, or in the
-//! requested one, read in a thread of its own, and reopened when it is lost, whatever number it has then.
+//! requested one, read in a separate thread, and reopened when it is lost, even under another device number.
 //!
 //! The `v4l` crate provides the kernel's structures and calls. Its stream is not used: after a timeout it queues a
 //! buffer that the kernel still owns, it cannot skip to the newest frame, and it panics if a camera disappears at a bad
@@ -39,7 +39,7 @@ mod supported {
     /// A camera without a frame for this long is reopened, even if the configured timeout is longer.
     const MAX_TIMEOUT_S: f64 = 5.0;
 
-    /// Returns what opens the camera that `input` names, and reopens it: always the same camera in the same size.
+    /// Returns how the camera that `input` names is opened and reopened: always the same camera in the same size.
     ///
     /// # Errors
     /// A name that no camera can have.
@@ -83,7 +83,7 @@ mod unsupported {
     use crate::source::SourceOptions;
     use crate::{Error, Result};
 
-    /// Refuses.
+    /// Returns an error.
     pub fn camera(
         _: &OsStr,
         name: String,
@@ -95,10 +95,10 @@ mod unsupported {
         Err(Error::input(name, problem))
     }
 
-    /// Refuses.
+    /// Returns an error.
     ///
     /// # Errors
-    /// Always.
+    /// Always returns an error.
     pub fn list_cameras() -> Result<Vec<CameraInfo>> {
         Err(Error::Usage("this build cannot read cameras; it needs Linux and the feature `camera`".into()))
     }

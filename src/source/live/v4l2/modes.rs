@@ -89,7 +89,7 @@ fn rates(node: &DeviceNode, pixel_format: u32, (width, height): (u32, u32)) -> V
     rates
 }
 
-/// The frame interval of a rate, as drivers take it.
+/// Returns the frame interval of a rate, in the form that drivers expect.
 pub(super) fn interval(fps: f64) -> v4l2_fract {
     if (fps - fps.round()).abs() < 1e-6 {
         v4l2_fract { numerator: 1, denominator: fps.round() as u32 }

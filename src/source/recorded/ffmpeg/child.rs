@@ -30,7 +30,7 @@ struct Errors {
     count: u64,
 }
 
-/// Has the kernel kill the child when the thread that starts it (and reads its output) ends. A process that is killed
+/// Makes the kernel kill the child when the thread that starts it (and reads its output) ends. A process that is killed
 /// drops nothing, and without this `ffmpeg` would keep waiting for a silent URL.
 #[cfg(target_os = "linux")]
 fn kill_with_parent(command: &mut Command) {
@@ -143,7 +143,7 @@ pub(super) struct FrameInfos {
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 
 impl FrameInfos {
-    /// True if there are no more because the process has ended. Waits a little for a process that is just ending.
+    /// Returns whether there are no more because the process has ended. Waits briefly for a process that is ending.
     pub(super) fn have_ended(&mut self) -> bool {
         matches!(self.receiver.recv_timeout(CLOSE_GRACE.min(self.timeout)), Err(RecvTimeoutError::Disconnected))
     }
@@ -244,7 +244,7 @@ fn read_log(stderr: ChildStderr, sender: &Sender<FrameInfo>, activity: &AtomicU6
         if let (Some(_), Ok(mut errors)) = (&parser.last_error, errors.lock()) {
             *errors = Errors { last: parser.last_error.clone(), count: parser.errors };
         }
-        // Sending fails once the reader is gone. The pipe is read on all the same, so that ffmpeg can end.
+        // Sending fails once the reader is gone. The pipe is still read, so that ffmpeg can end.
         if let Some(frame) = frame {
             let _ = sender.send(frame);
         }

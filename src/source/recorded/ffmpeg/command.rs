@@ -10,7 +10,7 @@ use crate::picture::Matrix;
 use crate::source::SourceOptions;
 use crate::{Error, Result};
 
-/// An installed `ffmpeg`, and how it is used.
+/// An installed `ffmpeg` and its options.
 #[derive(Clone, Debug)]
 pub(super) struct Ffmpeg {
     pub(super) program: PathBuf,
@@ -28,10 +28,10 @@ pub(super) struct Flags {
 }
 
 /// The input of `ffmpeg`.
-pub(in crate::source) enum Address {
+pub(in crate::source) enum FfmpegInput {
     File(PathBuf),
     Url(String),
-    /// A pipe, and its first bytes, which were read already.
+    /// A pipe, and its first bytes, which have been read.
     Pipe(Vec<u8>, Box<dyn Read + Send>),
 }
 
@@ -47,7 +47,7 @@ pub(super) enum Output {
 pub(super) struct Job {
     /// The input's name in messages.
     pub(super) input: String,
-    pub(super) address: Address,
+    pub(super) source: FfmpegInput,
     pub(super) output: Output,
 }
 
@@ -73,9 +73,9 @@ impl Ffmpeg {
         };
         command.env("AV_LOG_FORCE_NOCOLOR", "1").env("LC_ALL", "C");
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let feed = match job.address {
-            Address::Pipe(head, from) => Some((head, from)),
-            Address::File(_) | Address::Url(_) => None,
+        let feed = match job.source {
+            FfmpegInput::Pipe(head, from) => Some((head, from)),
+            FfmpegInput::File(_) | FfmpegInput::Url(_) => None,
         };
         command.stdin(if feed.is_some() { Stdio::piped() } else { Stdio::null() });
         Process::start(command, &job.input, feed, self.timeout_s)
@@ -95,14 +95,14 @@ impl Ffmpeg {
 
 fn input_arguments(job: &Job) -> Result<Vec<OsString>> {
     let mut arguments: Vec<OsString> = Vec::new();
-    let (protocols, address) = match &job.address {
-        Address::File(path) => {
-            let mut address = OsString::from("file:");
-            address.push(path);
-            ("file,crypto,data", address)
+    let (protocols, source) = match &job.source {
+        FfmpegInput::File(path) => {
+            let mut source = OsString::from("file:");
+            source.push(path);
+            ("file,crypto,data", source)
         }
-        Address::Pipe(..) => ("pipe", OsString::from("pipe:0")),
-        Address::Url(url) => {
+        FfmpegInput::Pipe(..) => ("pipe", OsString::from("pipe:0")),
+        FfmpegInput::Url(url) => {
             let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
             let protocols = match scheme.as_str() {
                 "rtsp" | "rtsps" => {
@@ -122,11 +122,11 @@ fn input_arguments(job: &Job) -> Result<Vec<OsString>> {
             (protocols, OsString::from(url))
         }
     };
-    arguments.extend(["-protocol_whitelist".into(), protocols.into(), "-i".into(), address]);
+    arguments.extend(["-protocol_whitelist".into(), protocols.into(), "-i".into(), source]);
     Ok(arguments)
 }
 
-/// Finds the `ffmpeg` that is used: [`SourceOptions::ffmpeg`], else the first one in `PATH`.
+/// Finds the `ffmpeg` program: [`SourceOptions::ffmpeg`], else the first one in `PATH`.
 pub fn find_ffmpeg(options: &SourceOptions) -> Option<PathBuf> {
     match &options.ffmpeg {
         Some(named) => is_program(named).then(|| named.clone()),
@@ -187,24 +187,24 @@ fn flags_for(version: &str) -> Flags {
 mod tests {
     use super::*;
 
-    fn arguments(address: Address) -> Result<Vec<String>> {
-        let job = Job { input: "x".into(), address, output: Output::Nothing };
+    fn arguments(source: FfmpegInput) -> Result<Vec<String>> {
+        let job = Job { input: "x".into(), source, output: Output::Nothing };
         Ok(input_arguments(&job)?.into_iter().map(|a| a.to_string_lossy().into_owned()).collect())
     }
 
     #[test]
     fn a_file_name_is_never_an_option_or_a_url() {
-        let line = arguments(Address::File("-y".into())).expect("a line");
+        let line = arguments(FfmpegInput::File("-y".into())).expect("a line");
         assert_eq!(line, ["-protocol_whitelist", "file,crypto,data", "-i", "file:-y"]);
-        let line = arguments(Address::File("http://x".into())).expect("a line");
+        let line = arguments(FfmpegInput::File("http://x".into())).expect("a line");
         assert_eq!(line.last().map(String::as_str), Some("file:http://x"));
     }
 
     #[test]
     fn only_listed_schemes_are_opened() {
-        assert!(arguments(Address::Url("rtsp://h/x".into())).expect("a line").contains(&"tcp".to_string()));
-        assert!(arguments(Address::Url("concat://a|b".into())).is_err());
-        assert!(arguments(Address::Url("ftp://a".into())).is_err());
+        assert!(arguments(FfmpegInput::Url("rtsp://h/x".into())).expect("a line").contains(&"tcp".to_string()));
+        assert!(arguments(FfmpegInput::Url("concat://a|b".into())).is_err());
+        assert!(arguments(FfmpegInput::Url("ftp://a".into())).is_err());
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Reads formats that are not decoded here through an installed `ffmpeg`, as a child process.
+//! Reads all other formats through an installed `ffmpeg`, as a child process.
 //!
-//! `ffmpeg` writes y4m to its standard output: every decoded frame once (no frame is doubled or dropped to make the
-//! rate even), upright, in 8 bits. As y4m has no times, the `showinfo` filter writes each frame's exact timestamp and
-//! time base to standard error; both are read side by side. A first pass counts a clip: it decodes without delivering
-//! pixels. In the second pass `ffmpeg` delivers only the wanted frames.
+//! `ffmpeg` writes y4m to its standard output: every decoded frame once (no frame is duplicated or dropped to make the
+//! rate constant), upright, in 8 bits. As y4m has no times, the `showinfo` filter writes each frame's exact timestamp
+//! and time base to standard error; both are read side by side. A first pass counts a clip: it decodes without
+//! delivering pixels. In the second pass `ffmpeg` delivers only the wanted frames.
 //!
 //! No shell is involved. A file is passed as `file:PATH`, so that no name is taken for an option or a URL, and the
 //! protocols that `ffmpeg` may use are listed for every kind of input.
@@ -22,7 +22,7 @@ use crate::io::redact;
 use crate::source::{ClipInfo, SourceOptions};
 use crate::units::Seconds;
 use crate::{Error, Result};
-pub(in crate::source) use command::Address;
+pub(in crate::source) use command::FfmpegInput;
 pub use command::find_ffmpeg;
 
 /// Maximum number of frames of a clip, as for every other format: 46 hours at 24 per second.
@@ -45,7 +45,7 @@ impl FfmpegFile {
     }
 
     fn job(&self, output: Output) -> Job {
-        Job { input: self.input.clone(), address: Address::File(self.path.clone()), output }
+        Job { input: self.input.clone(), source: FfmpegInput::File(self.path.clone()), output }
     }
 }
 
@@ -97,16 +97,16 @@ impl Recording for FfmpegFile {
 /// Opens a URL (rtsp, http, ...) or a pipe for reading forward.
 pub(in crate::source) fn open_ffmpeg_stream(
     input: &str,
-    address: Address,
+    source: FfmpegInput,
     options: &SourceOptions,
 ) -> Result<(ClipInfo, Box<dyn Reader>)> {
     let input = redact(input);
     let ffmpeg = Ffmpeg::find(&input, "reading this", options)?;
-    let format = match &address {
-        Address::Url(url) => url.split_once("://").map_or("ffmpeg", |(scheme, _)| scheme).to_string(),
+    let format = match &source {
+        FfmpegInput::Url(url) => url.split_once("://").map_or("ffmpeg", |(scheme, _)| scheme).to_string(),
         _ => "ffmpeg".to_string(),
     };
-    let job = Job { input, address, output: Output::Frames { picked: Vec::new() } };
+    let job = Job { input, source, output: Output::Frames { picked: Vec::new() } };
     Ok((unknown(&format), Box::new(FfmpegReader::all(ffmpeg, job)?)))
 }
 
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
     use crate::picture::{Matrix, Pixels};
     use crate::source::recorded::{ReaderStream, RecordedClip};
-    use crate::source::{Clip, ReadSpec, Stream, Visit};
+    use crate::source::{Clip, ReadSpec, Stream, VisitOutcome};
 
     /// Options if `ffmpeg` is installed; the tests that need it are skipped otherwise.
     fn options() -> Option<SourceOptions> {
@@ -160,7 +160,7 @@ mod tests {
             assert_eq!(frame.picture.display_size(), (64, 48));
             Ok(())
         });
-        assert_eq!(visit.expect("visits"), Visit::Done);
+        assert_eq!(visit.expect("visits"), VisitOutcome::Done);
         // Frame n is shown at (n + (n mod 3) * 0.3) / 25 s, in ticks of 1/12800 s.
         let time = |n: u64| ((n as f64 + (n % 3) as f64 * 0.3) / 25.0 * 12800.0 + 1e-6).floor() / 12800.0;
         assert_eq!(visited, [0, 1, 7, 19].map(|n| (n, time(n))));
@@ -188,7 +188,7 @@ mod tests {
                 visited.push(frame.index);
                 Ok(())
             });
-            assert_eq!((visit.expect("visits"), visited), (Visit::Done, wanted));
+            assert_eq!((visit.expect("visits"), visited), (VisitOutcome::Done, wanted));
         }
     }
 
@@ -224,8 +224,8 @@ mod tests {
         let Some(options) = options() else { return };
         let bytes = std::fs::read(fixture("fragmented.mp4")).expect("read");
         let (head, rest) = bytes.split_at(512);
-        let address = Address::Pipe(head.to_vec(), Box::new(std::io::Cursor::new(rest.to_vec())));
-        let (_, mut reader) = open_ffmpeg_stream("standard input", address, &options).expect("opens");
+        let source = FfmpegInput::Pipe(head.to_vec(), Box::new(std::io::Cursor::new(rest.to_vec())));
+        let (_, mut reader) = open_ffmpeg_stream("standard input", source, &options).expect("opens");
         let mut frames = 0;
         while reader.advance(&|_, _| true).expect("advances").is_some() {
             frames += 1;

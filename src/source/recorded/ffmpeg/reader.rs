@@ -82,7 +82,7 @@ impl FfmpegReader {
         match Y4mReader::new(&self.input, output, None, None) {
             Ok(y4m) => self.running = Some(Running { process, y4m, infos: InfoCursor::default() }),
             Err(e) => {
-                // The last error that ffmpeg reported is the reason only if it has ended by itself.
+                // The last error that ffmpeg reported is the reason only if it has ended on its own.
                 return Err(if process.frames.have_ended() { process.wait()?.no_frames(&self.input) } else { e });
             }
         }

@@ -43,7 +43,7 @@ pub(super) fn top_boxes(file: &mut File, length: u64) -> io::Result<Vec<TopBox>>
     Ok(boxes)
 }
 
-/// Reads the payload of a top-level box; `None` if it is longer than `max` bytes or cut off.
+/// Reads the payload of a top-level box; `None` if it is longer than `max` bytes or truncated.
 pub(super) fn payload(file: &mut File, of: &TopBox, max: u64) -> io::Result<Option<Vec<u8>>> {
     let size = of.end.saturating_sub(of.payload);
     if size > max {

@@ -37,7 +37,7 @@ struct OutputPlanes {
 
 /// The result of one call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct DecodeStep {
     /// The tag of the picture that was output.
     pub(super) output: Option<u64>,
     /// The decoder reported an error in the data.
@@ -61,13 +61,13 @@ impl Decoder {
     }
 
     /// Finishes the picture that was sent last; to be called before the next one is sent, until it returns `None`.
-    pub(super) fn finish(&mut self) -> Option<(u64, Step)> {
+    pub(super) fn finish(&mut self) -> Option<(u64, DecodeStep)> {
         let tag = self.unfinished.take()?;
         Some((tag, self.decode(&[], tag)))
     }
 
     /// Sends one coded picture with start codes, or parameter sets.
-    pub(super) fn send(&mut self, annex_b: &[u8], tag: u64) -> Step {
+    pub(super) fn send(&mut self, annex_b: &[u8], tag: u64) -> DecodeStep {
         self.unfinished = Some(tag);
         self.decode(annex_b, tag)
     }
@@ -82,17 +82,17 @@ impl Decoder {
         self.take(planes, &info)
     }
 
-    fn decode(&mut self, annex_b: &[u8], tag: u64) -> Step {
+    fn decode(&mut self, annex_b: &[u8], tag: u64) -> DecodeStep {
         let mut planes = [null_mut::<u8>(); 3];
         let mut info = SBufferInfo { uiInBsTimeStamp: tag, ..SBufferInfo::default() };
-        let Ok(length) = i32::try_from(annex_b.len()) else { return Step { output: None, faulty: true } };
+        let Ok(length) = i32::try_from(annex_b.len()) else { return DecodeStep { output: None, faulty: true } };
         // A call without data makes the decoder finish the current picture.
         let source = if length == 0 { std::ptr::null() } else { annex_b.as_ptr() };
         // SAFETY: `source` holds `length` bytes that are only read during the call; the call writes three plane
         // pointers and one `SBufferInfo`, both of which are owned here and of that size.
         let state =
             unsafe { self.inner.raw_api().decode_frame2(source, length, (&raw mut planes).cast(), &raw mut info) };
-        Step { output: self.take(planes, &info), faulty: state != 0 }
+        DecodeStep { output: self.take(planes, &info), faulty: state != 0 }
     }
 
     /// Records the output picture, if there is one, and returns its tag.

@@ -5,8 +5,8 @@
 //! left to `ffmpeg`.
 //!
 //! An intact file is counted from its index. When frames are visited, decoding continues to the end of the last group
-//! of pictures, where recordings break. After any error the whole file is decoded once, and from then on only pictures
-//! that can be decoded count.
+//! of pictures, where recordings are often damaged. After any error the whole file is decoded once, and from then on
+//! only pictures that can be decoded count.
 
 mod boxes;
 mod decoder;
@@ -31,7 +31,7 @@ use crate::{Error, Result};
 /// The result of opening a file.
 pub(in crate::source) enum OpenedMp4 {
     Supported(Box<Mp4File>),
-    /// Not decoded here; describes the video, for a sentence that ends in "needs ffmpeg".
+    /// Not supported by OpenH264. Describes the video, for a sentence that ends in "needs ffmpeg".
     Unsupported(String),
 }
 
@@ -42,7 +42,7 @@ pub(in crate::source) struct Mp4File {
     movie: Rc<Movie>,
     tags: PictureTags,
     info: ClipInfo,
-    /// Some pictures cannot be decoded, and all others are known.
+    /// Some pictures cannot be decoded, and it is known which.
     damaged: bool,
     warnings: Vec<String>,
 }

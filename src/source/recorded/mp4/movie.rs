@@ -51,13 +51,15 @@ impl Movie {
         let boxes = top_boxes(file, length)?;
         let Some(moov) = boxes.iter().find(|b| &b.name == b"moov") else {
             return Ok(Parsed::Broken(
-                "has no index (moov): the recording was cut off before it was finished; copy it again, or repair it with \
+                "has no index (moov): the recording was interrupted before it was finished; copy it again, or repair it with \
                  untrunc"
                     .into(),
             ));
         };
         let Some(moov) = payload(file, moov, MAX_MOOV)? else {
-            return Ok(Parsed::Broken("has an index (moov) that is cut off or too large; copy the file again".into()));
+            return Ok(Parsed::Broken(
+                "has an index (moov) that is truncated or too large; copy the file again".into(),
+            ));
         };
         let mut movie = match Self::of_moov(&moov) {
             Parsed::Movie(movie) => movie,
@@ -135,7 +137,8 @@ impl Movie {
         self.samples.retain(|s| s.size > 0 && s.offset.checked_add(s.size.into()).is_some_and(|end| end <= length));
         let lost = before - self.samples.len();
         if lost > 0 {
-            self.warnings.push(format!("{lost} of {before} pictures are beyond the end of the file, which is cut off"));
+            self.warnings
+                .push(format!("{lost} of {before} pictures are beyond the end of the file, which is truncated"));
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) struct AvcConfig {
 }
 
 impl AvcConfig {
-    /// `None` if the box is cut off or a sequence parameter set is invalid.
+    /// `None` if the box is truncated or a sequence parameter set is invalid.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut f = Fields::new(bytes);
         f.bytes(4)?;
@@ -90,7 +90,7 @@ pub(super) fn to_annex_b(sample: &[u8], config: &AvcConfig, out: &mut Vec<u8>) -
     picture
 }
 
-/// True if the first bit of the first NAL unit is 0, as it must be.
+/// Returns whether the first bit of the first NAL unit is 0, as it must be.
 fn header_is_valid(annex_b: &[u8]) -> bool {
     annex_b.get(START_CODE.len()).is_some_and(|header| header & 0x80 == 0)
 }

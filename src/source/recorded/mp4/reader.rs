@@ -31,7 +31,7 @@ pub(super) struct Mp4Reader {
     decoder: Decoder,
     /// Decodes everything; needed for damaged files, where skipping pictures could change others.
     thorough: bool,
-    /// True as long as the container's sync samples were IDR pictures.
+    /// Whether, so far, the container's sync samples were IDR pictures.
     seekable: bool,
     /// The sample to send next.
     next_sample: usize,
@@ -51,7 +51,7 @@ pub(super) struct Mp4Reader {
 }
 
 /// One step of decoding.
-enum Event {
+enum DecodeResult {
     /// The picture of this sample was output.
     Output(u32),
     Nothing,
@@ -90,15 +90,15 @@ impl Mp4Reader {
         self.thorough = true;
         loop {
             match self.step(&|_, _| true)? {
-                Event::Output(sample) => output(sample),
-                Event::Nothing => {}
-                Event::End => return Ok(()),
+                DecodeResult::Output(sample) => output(sample),
+                DecodeResult::Nothing => {}
+                DecodeResult::End => return Ok(()),
             }
         }
     }
 
     /// Finishes the last sample, or sends the next one, or flushes the decoder.
-    fn step(&mut self, wanted: &Wanted<'_>) -> Result<Event> {
+    fn step(&mut self, wanted: &Wanted<'_>) -> Result<DecodeResult> {
         if let Some((tag, step)) = self.decoder.finish() {
             return Ok(self.stepped(tag as u32, step.output, step.faulty));
         }
@@ -109,11 +109,11 @@ impl Mp4Reader {
             let rank = self.rank(sample as u32);
             if !picture.complete || picture.unsupported {
                 self.lose(sample as u32);
-                return Ok(Event::Nothing);
+                return Ok(DecodeResult::Nothing);
             }
             let unwanted = rank.is_none_or(|r| r < self.next_rank || !wanted(r, self.movie.time(r)));
             if picture.disposable && unwanted && !self.thorough {
-                return Ok(Event::Nothing);
+                return Ok(DecodeResult::Nothing);
             }
             self.pending.insert(sample as u32);
             let step = self.decoder.send(&self.annex_b, sample as u64);
@@ -125,17 +125,17 @@ impl Mp4Reader {
                 for sample in std::mem::take(&mut self.pending) {
                     self.lose(sample);
                 }
-                Ok(Event::End)
+                Ok(DecodeResult::End)
             }
         }
     }
 
-    fn stepped(&mut self, sent: u32, output: Option<u64>, faulty: bool) -> Event {
+    fn stepped(&mut self, sent: u32, output: Option<u64>, faulty: bool) -> DecodeResult {
         let output = output.map(|tag| tag as u32).filter(|tag| self.pending.remove(tag));
         if faulty && output != Some(sent) && self.pending.remove(&sent) {
             self.lose(sent);
         }
-        output.map_or(Event::Nothing, Event::Output)
+        output.map_or(DecodeResult::Nothing, DecodeResult::Output)
     }
 
     fn rank(&self, sample: u32) -> Option<u64> {
@@ -206,7 +206,7 @@ impl Reader for Mp4Reader {
                     return Ok(self.deliver(target, Some(picture)));
                 }
                 match self.step(wanted)? {
-                    Event::Output(sample) => match self.rank(sample) {
+                    DecodeResult::Output(sample) => match self.rank(sample) {
                         Some(rank) if rank == target => return Ok(self.deliver(target, None)),
                         Some(rank) if rank > target && wanted(rank, self.movie.time(rank)) => {
                             if let Some(picture) = self.decoder.picture(self.tags) {
@@ -215,8 +215,8 @@ impl Reader for Mp4Reader {
                         }
                         _ => {}
                     },
-                    Event::Nothing => {}
-                    Event::End => {
+                    DecodeResult::Nothing => {}
+                    DecodeResult::End => {
                         self.lost.insert(target);
                     }
                 }

@@ -11,7 +11,7 @@ const MAX_DPB_MBS: u64 = 696_320;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sps {
     pub(super) profile: u8,
-    /// 0 grey, 1 4:2:0, 2 4:2:2, 3 4:4:4.
+    /// 0 gray, 1 4:2:0, 2 4:2:2, 3 4:4:4.
     pub(super) chroma_format: u32,
     pub(super) bit_depth: u32,
     pub(super) interlaced: bool,
@@ -90,7 +90,7 @@ impl Sps {
         if width == 0 || height == 0 {
             return None;
         }
-        // If a parameter set is cut off within these optional fields, they count as not specified.
+        // If a parameter set is truncated within these optional fields, they count as not specified.
         let (full_range, matrix) =
             if bits.flag() == Some(true) { bits.colours().unwrap_or_default() } else { (None, None) };
         let (width, height) = (width as u32, height as u32);
@@ -101,7 +101,7 @@ impl Sps {
     pub(super) fn unsupported(&self) -> Option<&'static str> {
         if self.chroma_format == 0 || self.chroma_format > 1 {
             Some(match self.chroma_format {
-                0 => "H.264 in grey (4:0:0)",
+                0 => "H.264 in gray (4:0:0)",
                 2 => "H.264 with 4:2:2 chroma",
                 _ => "H.264 with 4:4:4 chroma",
             })

@@ -1,7 +1,7 @@
 use super::*;
 use crate::picture::{Picture, Pixels, Rotation};
 use crate::source::recorded::{ReaderStream, RecordedClip};
-use crate::source::{Clip, Stream, Visit};
+use crate::source::{Clip, Stream, VisitOutcome};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sources").join(name)
@@ -53,7 +53,7 @@ fn reference(name: &str) -> Vec<(f64, u32)> {
 }
 
 /// Times and checksums of the wanted frames.
-fn visited(clip: &mut dyn Clip, wanted: &[u64]) -> (Visit, Vec<(u64, f64, u32)>) {
+fn visited(clip: &mut dyn Clip, wanted: &[u64]) -> (VisitOutcome, Vec<(u64, f64, u32)>) {
     let mut frames = Vec::new();
     let visit = clip.visit(wanted, &mut |frame| {
         frames.push((frame.index, frame.time, checksum(&frame.picture)));
@@ -73,7 +73,7 @@ fn every_frame_and_time_equals_ffmpegs() {
         assert_eq!(clip.frame_count().expect("counts"), reference.len() as u64, "{name}");
         let all: Vec<u64> = (0..reference.len() as u64).collect();
         let (visit, frames) = visited(&mut clip, &all);
-        assert_eq!(visit, Visit::Done, "{name}");
+        assert_eq!(visit, VisitOutcome::Done, "{name}");
         for ((index, time, sum), (reference_time, reference_sum)) in frames.iter().zip(&reference) {
             assert!((time - reference_time).abs() < 1e-9, "{name} frame {index}: {time} {reference_time}");
             assert_eq!(sum, reference_sum, "{name} frame {index}");
@@ -92,7 +92,7 @@ fn a_frame_does_not_depend_on_what_else_is_wanted() {
         let choices = (0..n).map(|i| vec![i]).chain([vec![], vec![0, n - 1], (0..n).step_by(3).collect()]);
         for wanted in choices {
             let (visit, frames) = visited(&mut clip, &wanted);
-            assert_eq!(visit, Visit::Done, "{name} {wanted:?}");
+            assert_eq!(visit, VisitOutcome::Done, "{name} {wanted:?}");
             assert_eq!(frames.iter().map(|s| s.0).collect::<Vec<_>>(), wanted, "{name}");
             assert!(frames.iter().all(|s| s.2 == reference[s.0 as usize].1), "{name} {wanted:?}");
         }
@@ -170,9 +170,11 @@ fn corrupt(bytes: &mut [u8], name: &str, rank: usize) {
 #[test]
 fn a_corrupt_picture_that_is_not_needed_is_not_decoded() {
     // No frame refers to frame 1, a B-frame; its group refers to frame 4, a P-frame.
-    for (corrupted, wanted, visit) in
-        [(1, vec![0, 4, 9], Visit::Done), (4, vec![12, 20], Visit::Done), (4, vec![5], Visit::Recounted)]
-    {
+    for (corrupted, wanted, visit) in [
+        (1, vec![0, 4, 9], VisitOutcome::Done),
+        (4, vec![12, 20], VisitOutcome::Done),
+        (4, vec![5], VisitOutcome::CountChanged),
+    ] {
         let file = changed("bframes.mp4", |bytes| corrupt(bytes, "bframes.mp4", corrupted));
         assert_eq!(visited(&mut clip(file.path()), &wanted).0, visit, "{corrupted} {wanted:?}");
     }
@@ -184,13 +186,13 @@ fn a_damaged_end_is_found_and_skipped() {
     let file = changed("bframes.mp4", |bytes| corrupt(bytes, "bframes.mp4", 28));
     let mut clip = clip(file.path());
     assert_eq!(clip.frame_count().expect("counts"), 30);
-    assert_eq!(visited(&mut clip, &[0, 10]).0, Visit::Recounted);
+    assert_eq!(visited(&mut clip, &[0, 10]).0, VisitOutcome::CountChanged);
     let n = clip.frame_count().expect("counts");
     assert!((20..30).contains(&n), "{n}");
     assert!(clip.warnings()[0].contains("cannot be decoded"), "{:?}", clip.warnings());
     let all: Vec<u64> = (0..n).collect();
     let (visit, frames) = visited(&mut clip, &all);
-    assert_eq!(visit, Visit::Done);
+    assert_eq!(visit, VisitOutcome::Done);
     assert!(frames.iter().take(20).all(|s| s.2 == reference[s.0 as usize].1));
 }
 
@@ -204,12 +206,12 @@ fn a_truncated_file_gives_the_frames_that_are_left() {
             let mut clip = clip(file.path());
             let n = clip.frame_count().expect("counts");
             assert!(n > 0 && n < reference.len() as u64, "{name} {cut}: {n}");
-            assert!(clip.warnings()[0].contains("cut off"), "{:?}", clip.warnings());
+            assert!(clip.warnings()[0].contains("truncated"), "{:?}", clip.warnings());
             let (mut visit, mut frames) = visited(&mut clip, &[0]);
-            if visit == Visit::Recounted {
+            if visit == VisitOutcome::CountChanged {
                 (visit, frames) = visited(&mut clip, &[0]);
             }
-            assert_eq!((visit, frames[0].2), (Visit::Done, reference[0].1), "{name} {cut}");
+            assert_eq!((visit, frames[0].2), (VisitOutcome::Done, reference[0].1), "{name} {cut}");
         }
     }
 }
@@ -221,7 +223,7 @@ fn files_without_an_index_or_pictures_are_refused() {
     assert!(no_moov.contains("no index (moov)"), "{no_moov}");
     let head = changed("uneven.mp4", |bytes| bytes.truncate(bytes.len() * 3 / 10));
     let error = open(head.path()).err().expect("refused").to_string();
-    assert!(error.contains("cut off"), "{error}");
+    assert!(error.contains("truncated"), "{error}");
     let zeros = changed("bframes.mp4", |bytes| bytes.fill(0));
     assert!(open(zeros.path()).is_err());
 }
@@ -246,7 +248,7 @@ fn hostile_bytes_do_not_panic() {
         for _ in 0..2 {
             let Ok(n) = clip.frame_count() else { break };
             let wanted: Vec<u64> = (0..n).step_by(4).collect();
-            if let Ok(Visit::Done) | Err(_) = clip.visit(&wanted, &mut |_| Ok(())) {
+            if let Ok(VisitOutcome::Done) | Err(_) = clip.visit(&wanted, &mut |_| Ok(())) {
                 break;
             }
         }

@@ -85,7 +85,7 @@ fn parse_chroma(value: &str) -> Result<Subsampling, String> {
         "444" => Ok(Subsampling::S444),
         "mono" => Ok(Subsampling::Gray),
         _ => Err(format!(
-            "its pixel format C{value} is not supported; convert it to 8-bit 4:2:0, 4:2:2, 4:4:4 or grey (ffmpeg: -pix_fmt \
+            "its pixel format C{value} is not supported; convert it to 8-bit 4:2:0, 4:2:2, 4:4:4 or gray (ffmpeg: -pix_fmt \
              yuv420p)"
         )),
     }

@@ -69,12 +69,12 @@ const MAX_FRAME_LINE: usize = 256;
 const DEFAULT_RATE: Rate = Rate { num: 25, den: 1 };
 
 /// Skips the data of unwanted frames.
-pub(in crate::source) trait Skip: Read {
+pub(in crate::source) trait SkipBytes: Read {
     /// Skips `bytes` and returns how many were skipped. The caller has checked them against the length of a file.
     fn skip(&mut self, bytes: u64) -> io::Result<u64>;
 }
 
-impl<R: Read + Seek> Skip for BufReader<R> {
+impl<R: Read + Seek> SkipBytes for BufReader<R> {
     fn skip(&mut self, bytes: u64) -> io::Result<u64> {
         self.seek_relative(i64::try_from(bytes).map_err(io::Error::other)?)?;
         Ok(bytes)
@@ -90,7 +90,7 @@ impl<R: Read> Read for Pipe<R> {
     }
 }
 
-impl<R: Read> Skip for Pipe<R> {
+impl<R: Read> SkipBytes for Pipe<R> {
     fn skip(&mut self, bytes: u64) -> io::Result<u64> {
         io::copy(&mut (&mut self.0).take(bytes), &mut io::sink())
     }
@@ -101,7 +101,7 @@ enum Line {
     /// The line without its line feed.
     Whole(Vec<u8>),
     /// The input ended after this many bytes of the line.
-    Cut(usize),
+    Truncated(usize),
     TooLong,
 }
 
@@ -110,7 +110,7 @@ fn read_line(from: &mut impl Read, max: usize) -> io::Result<Line> {
     let mut byte = [0];
     loop {
         match from.read(&mut byte) {
-            Ok(0) => return Ok(Line::Cut(line.len())),
+            Ok(0) => return Ok(Line::Truncated(line.len())),
             Ok(_) if byte == *b"\n" => return Ok(Line::Whole(line)),
             Ok(_) if line.len() == max => return Ok(Line::TooLong),
             Ok(_) => line.extend_from_slice(&byte),
@@ -136,14 +136,14 @@ pub(in crate::source) struct Y4mReader<R> {
     warnings: Vec<String>,
 }
 
-impl<R: Skip> Y4mReader<R> {
+impl<R: SkipBytes> Y4mReader<R> {
     /// Reads the header. `length` is the length of the file; `None` for a pipe.
     pub(in crate::source) fn new(input: &str, from: R, length: Option<u64>, matrix: Option<Matrix>) -> Result<Self> {
         let mut from = from;
         let line =
             match read_line(&mut from, MAX_HEADER).map_err(|e| Error::input(input, format!("cannot be read: {e}")))? {
                 Line::Whole(line) => line,
-                Line::Cut(_) => return Err(Error::input(input, "ended within its y4m header")),
+                Line::Truncated(_) => return Err(Error::input(input, "ended within its y4m header")),
                 Line::TooLong => return Err(Error::input(input, "its y4m header is too long")),
             };
         let header = Header::parse(&line).map_err(|problem| Error::input(input, problem))?;
@@ -192,9 +192,9 @@ impl<R: Skip> Y4mReader<R> {
                 self.left = self.left.map(|left| left.saturating_sub(line.len() as u64 + 1));
                 Ok(true)
             }
-            Line::Cut(0) => Ok(false),
-            Line::Cut(_) => {
-                self.warn_cut();
+            Line::Truncated(0) => Ok(false),
+            Line::Truncated(_) => {
+                self.warn_truncated();
                 Ok(false)
             }
             _ if self.passed == 0 => Err(Error::input(
@@ -217,7 +217,7 @@ impl<R: Skip> Y4mReader<R> {
         }
     }
 
-    fn warn_cut(&mut self) {
+    fn warn_truncated(&mut self) {
         self.warn(format!("the y4m data ends within frame {}; that frame was dropped", self.passed));
     }
 
@@ -243,7 +243,7 @@ impl<R: Skip> Y4mReader<R> {
     }
 }
 
-impl<R: Skip> Reader for Y4mReader<R> {
+impl<R: SkipBytes> Reader for Y4mReader<R> {
     fn advance(&mut self, wanted: &Wanted<'_>) -> Result<Option<(u64, Seconds)>> {
         let bytes = self.header.frame_bytes();
         while !self.ended {
@@ -262,7 +262,7 @@ impl<R: Skip> Reader for Y4mReader<R> {
             };
             if !whole {
                 self.ended = true;
-                self.warn_cut();
+                self.warn_truncated();
                 break;
             }
             self.left = self.left.map(|left| left - bytes as u64);

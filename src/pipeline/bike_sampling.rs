@@ -1,4 +1,4 @@
-//! Chooses the frames of a clip that are analysed, exactly as the reference does.
+//! Chooses the frames of a clip to analyse, exactly as BIKE's published code (the reference) does.
 //!
 //! Every expression follows the operations of the reference's Python, as indices near whole numbers depend on the order
 //! in which doubles are rounded. `n` is the number of decodable frames, `t` the number of frames of a view.
@@ -11,23 +11,23 @@ pub fn uniform(n: u64, t: usize) -> Vec<u64> {
     if n == 0 {
         return Vec::new();
     }
-    let tick = n as f64 / t as f64;
-    (0..t).map(|i| (tick * i as f64) as u64).collect()
+    let interval = n as f64 / t as f64;
+    (0..t).map(|i| (interval * i as f64) as u64).collect()
 }
 
-/// `views` views, each over the whole clip, shifted against each other by whole frames within one tick: starts are
-/// `linspace(0, n/T - 1, V, dtype=int)`, indices `int(start + n/T * i) mod n`.
+/// `views` views, each over the whole clip, shifted against each other by whole frames within one interval n/T: starts
+/// are `linspace(0, n/T - 1, V, dtype=int)`, indices `int(start + n/T * i) mod n`.
 /// A view is a row of `t` indices. Empty when `n` is 0.
 pub fn uniform_views(n: u64, t: usize, views: usize) -> Vec<Vec<u64>> {
     if n == 0 {
         return Vec::new();
     }
-    let tick = n as f64 / t as f64;
-    linspace_floored(tick - 1.0, views)
+    let interval = n as f64 / t as f64;
+    linspace_floored(interval - 1.0, views)
         .into_iter()
         .map(|start| {
             // Python's int() truncates towards zero; its modulo is never negative.
-            (0..t).map(|i| ((start + tick * i as f64).trunc() as i64).rem_euclid(n as i64) as u64).collect()
+            (0..t).map(|i| ((start + interval * i as f64).trunc() as i64).rem_euclid(n as i64) as u64).collect()
         })
         .collect()
 }
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn indices_equal_numpy() {
         let goldens: serde_json::Value =
-            serde_json::from_str(include_str!("../../../tests/data/goldens_sampling.json")).expect("goldens");
+            serde_json::from_str(include_str!("../../tests/data/goldens_sampling.json")).expect("goldens");
         let number = |v: &serde_json::Value| v.as_u64().expect("a number");
         let cases = goldens["cases"].as_array().expect("cases");
         for case in cases {

@@ -1,7 +1,7 @@
-//! Applies a view to pictures: rotates them and paints private parts black.
+//! Masks and rotation of pictures.
 //!
-//! This is the last step of every source, so that nothing that reads pictures can see what is masked: no crop, no
-//! snapshot, and no check whether the picture changed.
+//! This is the last step of every source, so that masked parts are never visible: not in crops, not in snapshots,
+//! and not to the gate.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,16 +11,16 @@ use crate::{Error, Result};
 /// Masks and rotation of the pictures of a source.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct ViewSpec {
+pub struct PictureTransform {
     /// Rectangles that are painted black, in pixels of the upright picture.
     pub masks: Vec<Rect>,
     /// Clockwise rotation, in addition to the rotation that the source itself specifies.
     pub rotate: Rotation,
 }
 
-impl ViewSpec {
-    /// Checks the values. Whether masks are inside the picture is checked with each picture, as its size is not known
-    /// before.
+impl PictureTransform {
+    /// Checks the values. That masks are inside the picture can be checked only with each picture, whose size is not
+    /// known before.
     ///
     /// # Errors
     /// [`Error::Setting`] of `masks`.
@@ -34,29 +34,29 @@ impl ViewSpec {
     }
 }
 
-/// Applies a [`ViewSpec`] to pictures; reuses its buffer.
+/// Applies a [`PictureTransform`] to pictures; reuses its buffer.
 #[derive(Default)]
-pub(crate) struct ViewPainter {
-    spec: ViewSpec,
+pub(crate) struct PictureTransformer {
+    spec: PictureTransform,
     /// Stored size of the first masked picture.
     size: Option<(u32, u32)>,
     masked: OwnedPicture,
 }
 
-impl ViewPainter {
-    pub(crate) fn new(spec: ViewSpec) -> Self {
+impl PictureTransformer {
+    pub(crate) fn new(spec: PictureTransform) -> Self {
         Self { spec, ..Self::default() }
     }
 
-    pub(crate) fn spec(&self) -> &ViewSpec {
+    pub(crate) fn spec(&self) -> &PictureTransform {
         &self.spec
     }
 
     /// Rotates `picture` and paints its masks. Without masks nothing is copied.
     ///
     /// # Errors
-    /// [`Error::Setting`] of `masks` if a mask is not inside the picture (a mask for another size would leave uncovered
-    /// what it is there to cover), or if the picture changed its size.
+    /// [`Error::Setting`] of `masks` if a mask is not inside the picture, or if the picture changed its size: a mask
+    /// for another size would not cover the intended part.
     pub(crate) fn apply<'a>(&'a mut self, picture: Picture<'a>) -> Result<Picture<'a>> {
         let picture = Picture { rotation: picture.rotation.then(self.spec.rotate), ..picture };
         if self.spec.masks.is_empty() {
@@ -68,7 +68,7 @@ impl ViewPainter {
             return Err(Error::setting(
                 "masks",
                 format!(
-                    "the picture was {}x{} and is now {}x{}, for which the masks were not made",
+                    "the picture was {}x{} and is now {}x{}, and the masks were made for the first size",
                     first.0, first.1, stored.0, stored.1
                 ),
                 "restart with masks for the new size, or set the source to one size",
@@ -118,15 +118,15 @@ mod tests {
     use super::super::{Matrix, Subsampling};
     use super::*;
 
-    fn painter(masks: &[&str], rotate: Rotation) -> ViewPainter {
+    fn transformer(masks: &[&str], rotate: Rotation) -> PictureTransformer {
         let masks = masks.iter().map(|mask| mask.parse().expect("a mask")).collect();
-        ViewPainter::new(ViewSpec { masks, rotate })
+        PictureTransformer::new(PictureTransform { masks, rotate })
     }
 
     /// All bytes of a picture's planes after masking.
     fn masked(picture: Picture<'_>, masks: &[&str], rotate: Rotation) -> Result<Vec<u8>> {
-        let mut painter = painter(masks, rotate);
-        let picture = painter.apply(picture)?;
+        let mut transformer = transformer(masks, rotate);
+        let picture = transformer.apply(picture)?;
         Ok(match picture.pixels {
             Pixels::Rgb { data, .. } => data.to_vec(),
             Pixels::Yuv { planes, .. } => planes.concat(),
@@ -193,31 +193,31 @@ mod tests {
         assert!(error.starts_with("masks: 0,0,5,1") && error.contains("4x3"), "{error}");
         assert!(masked(rgb(&data), &["0,0,3,4"], Rotation::Quarter).is_ok());
         assert!(masked(rgb(&data), &["4294967295,0,4294967295,1"], Rotation::None).is_err());
-        let mut painter = painter(&["0,0,1,1"], Rotation::None);
-        painter.apply(rgb(&data)).expect("a picture");
-        let error = painter.apply(Picture { height: 2, ..rgb(&data) }).expect_err("refused").to_string();
+        let mut transformer = transformer(&["0,0,1,1"], Rotation::None);
+        transformer.apply(rgb(&data)).expect("a picture");
+        let error = transformer.apply(Picture { height: 2, ..rgb(&data) }).expect_err("refused").to_string();
         assert!(error.contains("was 4x3 and is now 4x2"), "{error}");
-        let empty = ViewSpec { masks: vec![Rect { x: 0, y: 0, w: 0, h: 1 }], ..ViewSpec::default() };
-        assert!(empty.check().is_err() && ViewSpec::default().check().is_ok());
+        let empty = PictureTransform { masks: vec![Rect { x: 0, y: 0, w: 0, h: 1 }], ..PictureTransform::default() };
+        assert!(empty.check().is_err() && PictureTransform::default().check().is_ok());
     }
 
     #[test]
     fn without_masks_nothing_is_copied() {
         let data = [200; 45];
-        let mut painter = painter(&[], Rotation::Half);
-        let picture = painter.apply(rgb(&data)).expect("a picture");
+        let mut transformer = transformer(&[], Rotation::Half);
+        let picture = transformer.apply(rgb(&data)).expect("a picture");
         let Pixels::Rgb { data: shown, .. } = picture.pixels else { panic!("not RGB") };
         assert!(std::ptr::eq(shown, &data[..]) && picture.rotation == Rotation::Half);
     }
 
     #[test]
-    fn a_view_is_read_from_toml() {
-        let view: ViewSpec = toml::from_str("masks = [\"0,0,120,80\"]\nrotate = 90").expect("a view");
+    fn a_transform_is_read_from_toml() {
+        let transform: PictureTransform = toml::from_str("masks = [\"0,0,120,80\"]\nrotate = 90").expect("a transform");
         let masks = vec![Rect { x: 0, y: 0, w: 120, h: 80 }];
-        assert_eq!(view, ViewSpec { masks, rotate: Rotation::Quarter });
-        assert_eq!(toml::from_str::<ViewSpec>("").expect("the default"), ViewSpec::default());
+        assert_eq!(transform, PictureTransform { masks, rotate: Rotation::Quarter });
+        assert_eq!(toml::from_str::<PictureTransform>("").expect("the default"), PictureTransform::default());
         for wrong in ["rotate = 45", "masks = [\"1,2,3\"]", "mask = []"] {
-            assert!(toml::from_str::<ViewSpec>(wrong).is_err(), "{wrong}");
+            assert!(toml::from_str::<PictureTransform>(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -1,0 +1,275 @@
+//! The flags that override settings, in groups. Each flag names the key of its setting; ranges and defaults come from
+//! the spec that defines the setting.
+
+/// A flag that gives the value of a setting.
+#[derive(Debug)]
+pub struct Flag {
+    /// The path of the setting's key. The section `camera` is that of the input.
+    pub(super) key: &'static str,
+    /// Without `--`.
+    pub(super) name: &'static str,
+    pub(super) value: Form,
+    pub(super) help: &'static str,
+}
+
+/// What a flag takes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Form {
+    /// A number, shown under this name.
+    Number(&'static str),
+    /// A text, shown under this name.
+    Text(&'static str),
+    /// A path.
+    Path(&'static str),
+    /// A number or text from a list.
+    OneOf(&'static str, &'static [&'static str]),
+    /// Names separated by commas.
+    Names,
+    /// Names separated by commas, or a file.
+    NamesOrFile,
+    /// Texts; the flag may be given several times.
+    Several(&'static str),
+    /// Nothing: the flag sets this value.
+    Switch(bool),
+}
+
+/// Flags under a common heading.
+#[derive(Debug)]
+pub struct FlagGroup {
+    pub(super) heading: &'static str,
+    pub(super) flags: &'static [Flag],
+}
+
+const fn flag(key: &'static str, name: &'static str, value: Form, help: &'static str) -> Flag {
+    Flag { key, name, value, help }
+}
+
+/// The model and its categories.
+pub const MODEL: FlagGroup = FlagGroup {
+    heading: "Model",
+    flags: &[
+        flag(
+            "model.bundle",
+            "bundle",
+            Form::Path("BUNDLE"),
+            "Bundle folder or packed file; `embedded` is the one inside this program",
+        ),
+        flag(
+            "model.categories",
+            "categories",
+            Form::NamesOrFile,
+            "Categories to choose from instead of the bundle's: names separated by commas, or a file with one name per \
+             line, or a CSV file with the columns id,name. A name can be any phrase of the bundle's lexicon, or any text \
+             if the bundle has a text tower (see `bundle inspect`) [default: the bundle's]",
+        ),
+        flag(
+            "model.window",
+            "window",
+            Form::Number("T"),
+            "Frames in a window (T). A bundle with a temporal header may support only one value [default: the bundle's]",
+        ),
+        flag(
+            "model.lambda",
+            "lambda",
+            Form::Number("X"),
+            "Weight of the video branch relative to the attribute branch, 0 to 1; 1 ignores attributes [default: the bundle's]",
+        ),
+        flag(
+            "model.attributes",
+            "attributes",
+            Form::OneOf("HOW", &["auto", "tower", "composer", "mean"]),
+            "How the sentence of a window's attributes is encoded: by the bundle's text `tower` (exact; runs for each new \
+             set of phrases), by its `composer` or by the `mean` of the phrases (fast approximations), or as the bundle \
+             specifies (`auto`)",
+        ),
+        flag(
+            "model.tau",
+            "tau",
+            Form::Number("X"),
+            "Temperature of concept spotting; a smaller value trusts fewer frames [default: the bundle's]",
+        ),
+        flag(
+            "model.threads",
+            "threads",
+            Form::Number("N"),
+            "CPU threads for the model [default: one per core, at most 4]",
+        ),
+        flag(
+            "model.device",
+            "device",
+            Form::OneOf("DEVICE", &["auto", "cpu", "cuda", "metal"]),
+            "Device that encodes frames. `auto` uses a GPU if this build supports it and it works, else the CPU. Builds \
+             support only the CPU unless they have a GPU feature (docs/devices.md)",
+        ),
+    ],
+};
+
+/// How often a stream is sampled.
+pub const STRIDE: FlagGroup = FlagGroup {
+    heading: "Sampling",
+    flags: &[flag(
+        "model.stride_s",
+        "stride",
+        Form::Number("SECONDS"),
+        "Seconds between sampled frames [default: the bundle's, else 10 / T]",
+    )],
+};
+
+/// How the frames of a clip are sampled.
+pub const SAMPLING: FlagGroup = FlagGroup {
+    heading: "Sampling",
+    flags: &[
+        flag(
+            "sampling.views",
+            "views",
+            Form::Number("V"),
+            "Temporal views: the clip is sampled this many times and the scores are averaged",
+        ),
+        flag("sampling.crops", "crops", Form::Number("1|3"), "Crops per view: 1 (centre) or 3 (left, right, centre)"),
+        flag(
+            "sampling.dense",
+            "dense",
+            Form::Switch(true),
+            "Sample densely, T frames out of 128, instead of over the whole clip",
+        ),
+    ],
+};
+
+/// How pictures are read and cropped.
+pub const PICTURE: FlagGroup = FlagGroup {
+    heading: "Picture",
+    flags: &[
+        flag(
+            "camera.roi",
+            "roi",
+            Form::Text("X,Y,W,H"),
+            "Analyse only this region, in pixels of the upright picture [default: all of it]",
+        ),
+        flag(
+            "camera.masks",
+            "mask",
+            Form::Several("X,Y,W,H"),
+            "Paint this rectangle black before anything else reads the picture, in pixels of the upright picture. Can be \
+             given several times",
+        ),
+        flag(
+            "camera.rotate",
+            "rotate",
+            Form::OneOf("DEGREES", &["0", "90", "180", "270"]),
+            "Rotate the picture clockwise",
+        ),
+        flag(
+            "camera.fit",
+            "fit",
+            Form::OneOf("HOW", &["crop", "pad", "stretch"]),
+            "How a picture becomes square: `crop` the centre as BIKE does, `pad` it, or `stretch` it",
+        ),
+        flag(
+            "camera.spool_limit",
+            "spool-limit",
+            Form::Text("SIZE"),
+            "Largest temporary file for a clip from a pipe, such as 512M or 2G",
+        ),
+        flag(
+            "camera.matrix",
+            "matrix",
+            Form::OneOf("MATRIX", &["bt601", "bt709", "bt2020"]),
+            "Matrix from YUV to RGB, for files without a tag or with a wrong one; y4m has none [default: as tagged, else \
+             bt601]",
+        ),
+        flag(
+            "camera.timeout_s",
+            "io-timeout",
+            Form::Number("SECONDS"),
+            "Seconds without a byte or frame after which a pipe, a URL or ffmpeg is considered failed",
+        ),
+    ],
+};
+
+/// The mode of a camera.
+pub const CAMERA: FlagGroup = FlagGroup {
+    heading: "Camera",
+    flags: &[
+        flag(
+            "camera.format",
+            "camera-format",
+            Form::OneOf("FORMAT", &["mjpeg", "yuyv", "nv12", "yu12", "rgb3", "bgr3"]),
+            "Pixel format [default: the cheapest to read]",
+        ),
+        flag(
+            "camera.size",
+            "camera-size",
+            Form::Text("WxH"),
+            "Picture size [default: the smallest whose shorter side has at least 480 pixels]",
+        ),
+        flag(
+            "camera.rate",
+            "camera-rate",
+            Form::Number("N"),
+            "Frames per second; the nearest rate is used [default: the lowest of at least 15]",
+        ),
+    ],
+};
+
+/// When a category becomes an event.
+pub const EVENTS: FlagGroup = FlagGroup {
+    heading: "Events",
+    flags: &[
+        flag("events.on", "on", Form::Number("X"), "Smoothed confidence at which an event starts, 0 to 1"),
+        flag("events.off", "off", Form::Number("X"), "Smoothed confidence below which it ends [default: 0.7 of --on]"),
+        SMOOTHING,
+        flag(
+            "events.min_length_s",
+            "min-length",
+            Form::Number("SECONDS"),
+            "Seconds that an event must last before it is reported",
+        ),
+        flag(
+            "events.cool_down_s",
+            "cool-down",
+            Form::Number("SECONDS"),
+            "Seconds after an event during which no other event of its category starts",
+        ),
+        flag(
+            "events.update_s",
+            "update",
+            Form::Number("SECONDS"),
+            "Seconds between updates of an open event; 0 for none",
+        ),
+        flag(
+            "events.gap_s",
+            "gap",
+            Form::Number("SECONDS"),
+            "Seconds without a frame after which open events end [default: 10, or 4 strides if that is longer]",
+        ),
+        BACKGROUND,
+    ],
+};
+
+/// The event settings that matter for calibration.
+pub const SMOOTHED_LEVELS: FlagGroup = FlagGroup { heading: "Events", flags: &[SMOOTHING, BACKGROUND] };
+
+const SMOOTHING: Flag =
+    flag("events.smoothing_s", "smoothing", Form::Number("SECONDS"), "Time constant of the smoothing of confidences");
+
+const BACKGROUND: Flag = flag(
+    "events.background",
+    "background",
+    Form::Names,
+    "Categories that mean \"nothing of interest\", separated by commas: they never start an event and they end other events \
+     [default: those of the bundle that are among the categories]",
+);
+
+/// When a frame is not encoded.
+pub const GATE: FlagGroup = FlagGroup {
+    heading: "Gate",
+    flags: &[flag(
+        "gate.enabled",
+        "no-gate",
+        Form::Switch(false),
+        "Encode every frame, even if the picture has not changed, is dark or has a single colour",
+    )],
+};
+
+/// All groups.
+pub(super) const ALL_GROUPS: [&FlagGroup; 7] = [&MODEL, &STRIDE, &SAMPLING, &PICTURE, &CAMERA, &EVENTS, &GATE];
