@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::program::{PROGRAM, refused};
+use crate::support::program::{PROGRAM, refused, send_signal};
 
 /// The longest wait for anything; a busy machine may be slow.
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -182,8 +182,7 @@ impl Running {
     }
 
     fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+        send_signal(&self.child, name);
     }
 
     /// Stops the service; returns its exit code and log.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::clips::{CLIP, part_as_y4m};
-use crate::support::program::PROGRAM;
+use crate::support::program::{PROGRAM, send_signal};
 
 /// The longest wait for anything; no step takes nearly as long, even on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -68,8 +68,7 @@ impl Watch {
     }
 
     fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill").success());
+        send_signal(&self.child, name);
     }
 
     /// Waits for the end; returns the exit code, the events and stderr.

@@ -68,3 +68,18 @@ pub fn refused(output: &Output, code: i32, words: &[&str]) {
     }
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
+
+/// Sends a signal, without the `kill` program, which a minimal system lacks.
+#[cfg(unix)]
+#[track_caller]
+pub fn send_signal(child: &std::process::Child, name: &str) {
+    let signal = match name {
+        "HUP" => libc::SIGHUP,
+        "INT" => libc::SIGINT,
+        "TERM" => libc::SIGTERM,
+        other => panic!("no number for the signal {other}"),
+    };
+    // SAFETY: the child was not waited for, so the number still belongs to it.
+    let sent = unsafe { libc::kill(child.id() as libc::pid_t, signal) };
+    assert_eq!(sent, 0, "the signal {name} was not sent: {}", std::io::Error::last_os_error());
+}
