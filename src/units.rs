@@ -15,7 +15,7 @@ pub type Seconds = f64;
 /// Tolerance when times are compared: half a millisecond, because containers often round times to milliseconds.
 pub const TIME_TOLERANCE_S: Seconds = 0.0005;
 
-/// A text that is not a value of the expected type. Has no key; [`ParseError::setting`] adds one.
+/// A text that cannot be parsed, not yet tied to a setting; [`ParseError::setting`] does that.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}; {remedy}")]
 pub struct ParseError {

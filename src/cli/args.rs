@@ -48,7 +48,7 @@ pub enum Command {
     /// Inspect, verify, pack and unpack bundles
     #[command(subcommand)]
     Bundle(BundleCommand),
-    /// List cameras, test them, take a picture
+    /// List and test cameras, or take a picture
     #[command(subcommand)]
     Camera(CameraCommand),
     /// Show the CPU, memory, ffmpeg, cameras and GPU of this machine
@@ -133,7 +133,7 @@ Examples:
   bike-edge watch clip.mp4 --steps                          the scores of the window at every step
   ffmpeg -i rtsp://camera/1 -pix_fmt yuv420p -f yuv4mpegpipe - | bike-edge watch - --camera hall --stats")]
 pub struct WatchArgs {
-    /// A clip, a camera (`/dev/video0`, `camera:ID`), a URL for ffmpeg, or `-` for y4m from a pipe
+    /// A clip, a camera (`/dev/video0`, `camera:ID`), a URL for ffmpeg, or `-` for a pipe (y4m, or what ffmpeg reads)
     #[arg(value_name = "INPUT", value_hint = ValueHint::AnyPath)]
     pub input: OsString,
 
@@ -233,7 +233,7 @@ pub struct EvalEventsArgs {
     #[command(flatten)]
     pub clips: ListArgs,
 
-    /// Streams to make, each of all clips in a different order
+    /// Number of streams, each with all clips in a different order
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub rounds: u64,
 
@@ -386,7 +386,7 @@ pub enum BundleCommand {
   bike-edge camera snapshot camera:046d_C920 hall.png --mask 0,0,200,120
 
 CAMERA is a device file (/dev/video0), camera:ID with an id that `camera list` shows, or a part of it that matches only one
-camera, a URL for ffmpeg (rtsp://...), or `-` for y4m from a pipe.")]
+camera, a URL for ffmpeg (rtsp://...), or `-` for a pipe (y4m, or what ffmpeg reads).")]
 pub enum CameraCommand {
     /// List the cameras and their modes
     List {

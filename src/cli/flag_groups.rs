@@ -8,13 +8,13 @@ pub struct Flag {
     pub(super) key: &'static str,
     /// Without `--`.
     pub(super) name: &'static str,
-    pub(super) value: Form,
+    pub(super) value: ValueKind,
     pub(super) help: &'static str,
 }
 
 /// What a flag takes.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Form {
+pub(super) enum ValueKind {
     /// A number, shown under this name.
     Number(&'static str),
     /// A text, shown under this name.
@@ -40,7 +40,7 @@ pub struct FlagGroup {
     pub(super) flags: &'static [Flag],
 }
 
-const fn flag(key: &'static str, name: &'static str, value: Form, help: &'static str) -> Flag {
+const fn flag(key: &'static str, name: &'static str, value: ValueKind, help: &'static str) -> Flag {
     Flag { key, name, value, help }
 }
 
@@ -51,13 +51,13 @@ pub const MODEL: FlagGroup = FlagGroup {
         flag(
             "model.bundle",
             "bundle",
-            Form::Path("BUNDLE"),
+            ValueKind::Path("BUNDLE"),
             "Bundle folder or packed file; `embedded` is the one inside this program",
         ),
         flag(
             "model.categories",
             "categories",
-            Form::NamesOrFile,
+            ValueKind::NamesOrFile,
             "Categories to choose from instead of the bundle's: names separated by commas, or a file with one name per \
              line, or a CSV file with the columns id,name. A name can be any phrase of the bundle's lexicon, or any text \
              if the bundle has a text tower (see `bundle inspect`) [default: the bundle's]",
@@ -65,19 +65,19 @@ pub const MODEL: FlagGroup = FlagGroup {
         flag(
             "model.window",
             "window",
-            Form::Number("T"),
+            ValueKind::Number("T"),
             "Frames in a window (T). A bundle with a temporal header may support only one value [default: the bundle's]",
         ),
         flag(
             "model.lambda",
             "lambda",
-            Form::Number("X"),
+            ValueKind::Number("X"),
             "Weight of the video branch relative to the attribute branch, 0 to 1; 1 ignores attributes [default: the bundle's]",
         ),
         flag(
             "model.attributes",
             "attributes",
-            Form::OneOf("HOW", &["auto", "tower", "composer", "mean"]),
+            ValueKind::OneOf("HOW", &["auto", "tower", "composer", "mean"]),
             "How the sentence of a window's attributes is encoded: by the bundle's text `tower` (exact; runs for each new \
              set of phrases), by its `composer` or by the `mean` of the phrases (fast approximations), or as the bundle \
              specifies (`auto`)",
@@ -85,19 +85,19 @@ pub const MODEL: FlagGroup = FlagGroup {
         flag(
             "model.tau",
             "tau",
-            Form::Number("X"),
+            ValueKind::Number("X"),
             "Temperature of concept spotting; a smaller value trusts fewer frames [default: the bundle's]",
         ),
         flag(
             "model.threads",
             "threads",
-            Form::Number("N"),
+            ValueKind::Number("N"),
             "CPU threads for the model [default: one per core, at most 4]",
         ),
         flag(
             "model.device",
             "device",
-            Form::OneOf("DEVICE", &["auto", "cpu", "cuda", "metal"]),
+            ValueKind::OneOf("DEVICE", &["auto", "cpu", "cuda", "metal"]),
             "Device that encodes frames. `auto` uses a GPU if this build supports it and it works, else the CPU. Builds \
              support only the CPU unless they have a GPU feature (docs/devices.md)",
         ),
@@ -110,7 +110,7 @@ pub const STRIDE: FlagGroup = FlagGroup {
     flags: &[flag(
         "model.stride_s",
         "stride",
-        Form::Number("SECONDS"),
+        ValueKind::Number("SECONDS"),
         "Seconds between sampled frames [default: the bundle's, else 10 / T]",
     )],
 };
@@ -122,15 +122,20 @@ pub const SAMPLING: FlagGroup = FlagGroup {
         flag(
             "sampling.views",
             "views",
-            Form::Number("V"),
+            ValueKind::Number("V"),
             "Temporal views: the clip is sampled this many times and the scores are averaged",
         ),
-        flag("sampling.crops", "crops", Form::Number("1|3"), "Crops per view: 1 (centre) or 3 (left, right, centre)"),
+        flag(
+            "sampling.crops",
+            "crops",
+            ValueKind::Number("1|3"),
+            "Crops per view: 1 (centre) or 3 (left, right, centre)",
+        ),
         flag(
             "sampling.dense",
             "dense",
-            Form::Switch(true),
-            "Sample densely, T frames out of 128, instead of over the whole clip",
+            ValueKind::Switch(true),
+            "Sample densely: T frames spread over 128 consecutive frames, instead of over the whole clip",
         ),
     ],
 };
@@ -142,45 +147,45 @@ pub const PICTURE: FlagGroup = FlagGroup {
         flag(
             "camera.roi",
             "roi",
-            Form::Text("X,Y,W,H"),
+            ValueKind::Text("X,Y,W,H"),
             "Analyse only this region, in pixels of the upright picture [default: all of it]",
         ),
         flag(
             "camera.masks",
             "mask",
-            Form::Several("X,Y,W,H"),
+            ValueKind::Several("X,Y,W,H"),
             "Paint this rectangle black before anything else reads the picture, in pixels of the upright picture. Can be \
              given several times",
         ),
         flag(
             "camera.rotate",
             "rotate",
-            Form::OneOf("DEGREES", &["0", "90", "180", "270"]),
+            ValueKind::OneOf("DEGREES", &["0", "90", "180", "270"]),
             "Rotate the picture clockwise",
         ),
         flag(
             "camera.fit",
             "fit",
-            Form::OneOf("HOW", &["crop", "pad", "stretch"]),
+            ValueKind::OneOf("HOW", &["crop", "pad", "stretch"]),
             "How a picture becomes square: `crop` the centre as BIKE does, `pad` it, or `stretch` it",
         ),
         flag(
             "camera.spool_limit",
             "spool-limit",
-            Form::Text("SIZE"),
+            ValueKind::Text("SIZE"),
             "Largest temporary file for a clip from a pipe, such as 512M or 2G",
         ),
         flag(
             "camera.matrix",
             "matrix",
-            Form::OneOf("MATRIX", &["bt601", "bt709", "bt2020"]),
+            ValueKind::OneOf("MATRIX", &["bt601", "bt709", "bt2020"]),
             "Matrix from YUV to RGB, for files without a tag or with a wrong one; y4m has none [default: as tagged, else \
              bt601]",
         ),
         flag(
             "camera.timeout_s",
             "io-timeout",
-            Form::Number("SECONDS"),
+            ValueKind::Number("SECONDS"),
             "Seconds without a byte or frame after which a pipe, a URL or ffmpeg is considered failed",
         ),
     ],
@@ -193,19 +198,19 @@ pub const CAMERA: FlagGroup = FlagGroup {
         flag(
             "camera.format",
             "camera-format",
-            Form::OneOf("FORMAT", &["mjpeg", "yuyv", "nv12", "yu12", "rgb3", "bgr3"]),
+            ValueKind::OneOf("FORMAT", &["mjpeg", "yuyv", "nv12", "yu12", "rgb3", "bgr3"]),
             "Pixel format [default: the cheapest to read]",
         ),
         flag(
             "camera.size",
             "camera-size",
-            Form::Text("WxH"),
+            ValueKind::Text("WxH"),
             "Picture size [default: the smallest whose shorter side has at least 480 pixels]",
         ),
         flag(
             "camera.rate",
             "camera-rate",
-            Form::Number("N"),
+            ValueKind::Number("N"),
             "Frames per second; the nearest rate is used [default: the lowest of at least 15]",
         ),
     ],
@@ -215,31 +220,36 @@ pub const CAMERA: FlagGroup = FlagGroup {
 pub const EVENTS: FlagGroup = FlagGroup {
     heading: "Events",
     flags: &[
-        flag("events.on", "on", Form::Number("X"), "Smoothed confidence at which an event starts, 0 to 1"),
-        flag("events.off", "off", Form::Number("X"), "Smoothed confidence below which it ends [default: 0.7 of --on]"),
+        flag("events.on", "on", ValueKind::Number("X"), "Smoothed confidence at which an event starts, 0 to 1"),
+        flag(
+            "events.off",
+            "off",
+            ValueKind::Number("X"),
+            "Smoothed confidence below which it ends [default: 0.7 of --on]",
+        ),
         SMOOTHING,
         flag(
             "events.min_length_s",
             "min-length",
-            Form::Number("SECONDS"),
+            ValueKind::Number("SECONDS"),
             "Seconds that an event must last before it is reported",
         ),
         flag(
             "events.cool_down_s",
             "cool-down",
-            Form::Number("SECONDS"),
+            ValueKind::Number("SECONDS"),
             "Seconds after an event during which no other event of its category starts",
         ),
         flag(
             "events.update_s",
             "update",
-            Form::Number("SECONDS"),
+            ValueKind::Number("SECONDS"),
             "Seconds between updates of an open event; 0 for none",
         ),
         flag(
             "events.gap_s",
             "gap",
-            Form::Number("SECONDS"),
+            ValueKind::Number("SECONDS"),
             "Seconds without a frame after which open events end [default: 10, or 4 strides if that is longer]",
         ),
         BACKGROUND,
@@ -249,13 +259,17 @@ pub const EVENTS: FlagGroup = FlagGroup {
 /// The event settings that matter for calibration.
 pub const SMOOTHED_LEVELS: FlagGroup = FlagGroup { heading: "Events", flags: &[SMOOTHING, BACKGROUND] };
 
-const SMOOTHING: Flag =
-    flag("events.smoothing_s", "smoothing", Form::Number("SECONDS"), "Time constant of the smoothing of confidences");
+const SMOOTHING: Flag = flag(
+    "events.smoothing_s",
+    "smoothing",
+    ValueKind::Number("SECONDS"),
+    "Time constant of the smoothing of confidences",
+);
 
 const BACKGROUND: Flag = flag(
     "events.background",
     "background",
-    Form::Names,
+    ValueKind::Names,
     "Categories that mean \"nothing of interest\", separated by commas: they never start an event and they end other events \
      [default: those of the bundle that are among the categories]",
 );
@@ -266,7 +280,7 @@ pub const GATE: FlagGroup = FlagGroup {
     flags: &[flag(
         "gate.enabled",
         "no-gate",
-        Form::Switch(false),
+        ValueKind::Switch(false),
         "Encode every frame, even if the picture has not changed, is dark or has a single colour",
     )],
 };

@@ -8,7 +8,7 @@ use bike_edge::{Error, Result};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint, value_parser};
 use toml::{Table, Value};
 
-use super::flag_groups::{ALL_GROUPS, Flag, FlagGroup, Form};
+use super::flag_groups::{ALL_GROUPS, Flag, FlagGroup, ValueKind};
 use crate::config::builtin_default;
 
 /// Returns the flag of a setting, such as `--tau` for `tau` or `model.tau`.
@@ -79,13 +79,13 @@ impl Flag {
         let first = texts.first().copied().unwrap_or_default();
         let list = |names: &[&str]| Value::Array(names.iter().map(|name| Value::from(*name)).collect());
         Ok(match self.value {
-            Form::Number(_) | Form::OneOf(..) => (key, number_or_text(first)),
-            Form::Text(_) | Form::Path(_) => (key, first.into()),
-            Form::Several(_) => (key, list(&texts)),
-            Form::Switch(value) => (key, value.into()),
-            Form::Names => (key, list(&split_names(first))),
-            Form::NamesOrFile if Path::new(first).is_file() => ("categories_file", first.into()),
-            Form::NamesOrFile => {
+            ValueKind::Number(_) | ValueKind::OneOf(..) => (key, number_or_text(first)),
+            ValueKind::Text(_) | ValueKind::Path(_) => (key, first.into()),
+            ValueKind::Several(_) => (key, list(&texts)),
+            ValueKind::Switch(value) => (key, value.into()),
+            ValueKind::Names => (key, list(&split_names(first))),
+            ValueKind::NamesOrFile if Path::new(first).is_file() => ("categories_file", first.into()),
+            ValueKind::NamesOrFile => {
                 let names = split_names(first);
                 let is_path =
                     !first.contains(',') && (first.contains('/') || first.ends_with(".txt") || first.ends_with(".csv"));
@@ -102,14 +102,14 @@ impl Flag {
     fn arg(&self, heading: &'static str) -> Arg {
         let arg = Arg::new(self.name).long(self.name).help_heading(heading).help(self.help_text());
         let arg = match self.value {
-            Form::Number(name) => arg.value_name(name).allow_negative_numbers(true),
-            Form::Text(name) => arg.value_name(name).allow_hyphen_values(true),
-            Form::Path(name) => arg.value_name(name).value_hint(ValueHint::AnyPath),
-            Form::OneOf(name, choices) => return arg.value_name(name).value_parser(choices.to_vec()),
-            Form::Names => arg.value_name("A,B,C"),
-            Form::NamesOrFile => arg.value_name("FILE|A,B,C").value_hint(ValueHint::FilePath),
-            Form::Several(name) => arg.value_name(name).allow_hyphen_values(true).action(ArgAction::Append),
-            Form::Switch(_) => return arg.action(ArgAction::SetTrue),
+            ValueKind::Number(name) => arg.value_name(name).allow_negative_numbers(true),
+            ValueKind::Text(name) => arg.value_name(name).allow_hyphen_values(true),
+            ValueKind::Path(name) => arg.value_name(name).value_hint(ValueHint::AnyPath),
+            ValueKind::OneOf(name, choices) => return arg.value_name(name).value_parser(choices.to_vec()),
+            ValueKind::Names => arg.value_name("A,B,C"),
+            ValueKind::NamesOrFile => arg.value_name("FILE|A,B,C").value_hint(ValueHint::FilePath),
+            ValueKind::Several(name) => arg.value_name(name).allow_hyphen_values(true).action(ArgAction::Append),
+            ValueKind::Switch(_) => return arg.action(ArgAction::SetTrue),
         };
         arg.value_parser(value_parser!(OsString))
     }
@@ -117,7 +117,7 @@ impl Flag {
     /// Returns the help with the default, which comes from the spec unless the text names it.
     fn help_text(&self) -> String {
         match (builtin_default(self.key), self.value) {
-            (Some(default), form) if !self.help.contains("[default") && !matches!(form, Form::Switch(_)) => {
+            (Some(default), form) if !self.help.contains("[default") && !matches!(form, ValueKind::Switch(_)) => {
                 format!("{} [default: {default}]", self.help)
             }
             _ => self.help.to_owned(),
@@ -126,8 +126,8 @@ impl Flag {
 
     fn given(&'static self, matches: &mut ArgMatches) -> Option<(&'static Self, Vec<OsString>)> {
         match self.value {
-            Form::Switch(_) => matches.remove_one::<bool>(self.name).filter(|on| *on).map(|_| (self, Vec::new())),
-            Form::OneOf(..) => matches.remove_one::<String>(self.name).map(|text| (self, vec![text.into()])),
+            ValueKind::Switch(_) => matches.remove_one::<bool>(self.name).filter(|on| *on).map(|_| (self, Vec::new())),
+            ValueKind::OneOf(..) => matches.remove_one::<String>(self.name).map(|text| (self, vec![text.into()])),
             _ => matches.remove_many::<OsString>(self.name).map(|values| (self, values.collect())),
         }
     }
@@ -201,7 +201,9 @@ mod tests {
     #[test]
     fn every_flag_names_its_default() {
         for group in ALL_GROUPS {
-            for flag in group.flags.iter().filter(|flag| !matches!(flag.value, Form::Switch(_) | Form::Several(_))) {
+            for flag in
+                group.flags.iter().filter(|flag| !matches!(flag.value, ValueKind::Switch(_) | ValueKind::Several(_)))
+            {
                 assert!(flag.help_text().contains("[default: "), "--{}", flag.name);
             }
         }
@@ -210,7 +212,7 @@ mod tests {
     #[test]
     fn the_choices_of_a_flag_are_those_of_its_setting() {
         for flag in ALL_GROUPS.iter().flat_map(|group| group.flags) {
-            let Form::OneOf(_, choices) = flag.value else { continue };
+            let ValueKind::OneOf(_, choices) = flag.value else { continue };
             let resolve = |choice: &str| {
                 let (section, key) = flag.key.split_once('.').unwrap();
                 let table = Table::from_iter([(key.to_owned(), number_or_text(choice))]);

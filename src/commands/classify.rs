@@ -8,7 +8,7 @@ use bike_edge::io::redact_input;
 use bike_edge::output::{
     Answer, AttributeAnswer, BundleName, JsonLines, RankedCategory, Raw, SaliencyPoint, Terminal, Timing,
 };
-use bike_edge::pipeline::{ClipClassifier, ClipScores, ClipWindow};
+use bike_edge::pipeline::{ClipClassifier, ClipScores, ClipView};
 use bike_edge::recognition::top_n;
 use bike_edge::units::{milliseconds, rounded_time};
 use bike_edge::{Error, Result};
@@ -144,17 +144,17 @@ fn answer(
 }
 
 fn raw(categories: &[String], scores: &ClipScores) -> Raw {
-    let embedding = |window: &ClipWindow, frame| {
-        let stored = scores.encoded.get(frame, window.crop);
+    let embedding = |view: &ClipView, frame| {
+        let stored = scores.encoded.get(frame, view.crop);
         stored.map(|(_, embedding)| embedding.video.clone()).unwrap_or_default()
     };
-    let windows = &scores.encoded.clip.windows;
-    let embeddings = |window: &ClipWindow| window.frames.iter().map(|&frame| embedding(window, frame)).collect();
+    let views = &scores.encoded.clip.views;
+    let embeddings = |view: &ClipView| view.frames.iter().map(|&frame| embedding(view, frame)).collect();
     Raw {
         labels: categories.to_vec(),
         s_v: scores.average.s_v(),
         s_a: scores.average.s_a(),
-        frame_indices: windows.iter().map(|window| window.frames.clone()).collect(),
-        frame_embeddings: windows.iter().map(embeddings).collect(),
+        frame_indices: views.iter().map(|view| view.frames.clone()).collect(),
+        frame_embeddings: views.iter().map(embeddings).collect(),
     }
 }

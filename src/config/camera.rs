@@ -105,7 +105,7 @@ impl CameraSettings {
     }
 }
 
-/// Names appear in file names, metrics and log lines.
+/// Checks a name, which appears in metrics and log lines.
 fn check_name(name: &str) -> Result<()> {
     let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
     if (1..=64).contains(&name.chars().count()) && name.chars().all(allowed) && name.trim() == name {

@@ -22,7 +22,7 @@ pub struct EventEvaluation {
     pub source: SourceOptions,
     /// How clips are joined.
     pub concatenation: ConcatenationSpec,
-    /// Streams to make, each of all clips in a different order.
+    /// Number of streams, each with all clips in a different order.
     pub rounds: u64,
     /// Seed of the orders.
     pub seed: u64,

@@ -21,7 +21,8 @@ pub enum EventKind {
 }
 
 /// Identifies an event: 16 hexadecimal digits of the SHA-256 of camera, start in milliseconds and category. All reports
-/// of an event have the same id, and a replay of the same frames gives the same ids.
+/// of an event have the same id, and a replay of the same frames gives the same ids. (The service adds to the camera when
+/// it was opened, so that ids stay unique over weeks.)
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventId(u64);
 

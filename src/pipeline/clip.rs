@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
 use super::clip_encoding::{EncodedClip, encode_clip};
-use super::clip_windows::{ClipSampling, ClipWindow};
+use super::clip_views::{ClipSampling, ClipView};
 use super::engine::{Engine, StageTimings};
 use crate::error::Result;
 use crate::preprocess::{Preprocessor, RegionSpec};
@@ -79,8 +79,8 @@ impl ClipClassifier {
         let Self { engine, preprocessor, spec, .. } = self;
         let encoded = encode_clip(engine, preprocessor, input, &spec.source, &spec.sampling, progress)?;
         let mut average = ViewAverage::new();
-        for window in &encoded.clip.windows {
-            self.fill_window(&encoded, window)?;
+        for view in &encoded.clip.views {
+            self.fill_window(&encoded, view)?;
             average.add(self.score_window()?)?;
         }
         let timings = StageTimings { preprocess: encoded.clip.preprocess, ..self.engine.timings };
@@ -90,25 +90,25 @@ impl ClipClassifier {
     /// Explains the category of the highest confidence.
     ///
     /// # Errors
-    /// As for [`Self::classify`]: windows are scored again if there are several.
+    /// As for [`Self::classify`]: views are scored again if there are several.
     pub fn explain(&mut self, scores: &ClipScores) -> Result<Explanation> {
         let Some((winner, _)) = top_n(&scores.average.confidence(), 1).first().copied() else {
             return Ok(Explanation::default());
         };
         let encoded = &scores.encoded;
-        let windows = &encoded.clip.windows;
+        let views = &encoded.clip.views;
         let mut weights = vec![0.0_f64; encoded.indices.len()];
         let mut attributes: Vec<(u32, f32)> = Vec::new();
         let mut attribute_count = 0;
-        for window in windows {
-            // A single window still holds its frames.
-            if windows.len() > 1 {
-                self.fill_window(encoded, window)?;
+        for view in views {
+            // A single view is still in the window.
+            if views.len() > 1 {
+                self.fill_window(encoded, view)?;
             }
             let scores = self.score_window()?;
             for (stamp, weight) in scores.frames.iter().zip(scores.saliency.row(winner)) {
                 if let Ok(at) = encoded.indices.binary_search(&stamp.index) {
-                    weights[at] += f64::from(*weight) / windows.len() as f64;
+                    weights[at] += f64::from(*weight) / views.len() as f64;
                 }
             }
             attribute_count = scores.attributes.len();
@@ -125,11 +125,11 @@ impl ClipClassifier {
         Ok(Explanation { saliency: stamps.zip(weights).collect(), attributes })
     }
 
-    fn fill_window(&mut self, encoded: &EncodedClip, window: &ClipWindow) -> Result<()> {
+    fn fill_window(&mut self, encoded: &EncodedClip, view: &ClipView) -> Result<()> {
         let started = Instant::now();
         self.recognizer.clear();
-        for &frame in &window.frames {
-            let (stamp, embedding) = encoded.get(frame, window.crop)?;
+        for &frame in &view.frames {
+            let (stamp, embedding) = encoded.get(frame, view.crop)?;
             self.recognizer.push(stamp, &embedding.video, embedding.separate_attribute())?;
         }
         self.engine.timings.recognise += started.elapsed();

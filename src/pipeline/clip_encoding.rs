@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::clip_windows::{ClipSampling, ClipWindow};
+use super::clip_views::{ClipSampling, ClipView};
 use super::engine::{Embedding, Engine};
 use crate::error::{Error, Result};
 use crate::io::redact_input;
@@ -38,8 +38,8 @@ pub struct ClipReport {
     pub duration_s: Option<Seconds>,
     /// What was lost while reading, one sentence each.
     pub warnings: Vec<String>,
-    /// The windows to score.
-    pub windows: Vec<ClipWindow>,
+    /// The views to score.
+    pub views: Vec<ClipView>,
     /// Time spent opening, counting and decoding.
     pub decode: Duration,
     /// Time spent cropping.
@@ -115,8 +115,8 @@ fn read(input: &OsStr, source: &SourceOptions, window: usize, mut cropper: Cropp
         if frames == 0 {
             return Err(Error::input(redact_input(input), "no frame can be decoded"));
         }
-        let windows = cropper.sampling.windows(frames, window);
-        let mut indices: Vec<u64> = windows.iter().flat_map(|view| view.frames.iter().copied()).collect();
+        let views = cropper.sampling.clip_views(frames, window);
+        let mut indices: Vec<u64> = views.iter().flat_map(|view| view.frames.iter().copied()).collect();
         indices.sort_unstable();
         indices.dedup();
         cropper.send(Message::Indices(indices.clone()))?;
@@ -125,7 +125,7 @@ fn read(input: &OsStr, source: &SourceOptions, window: usize, mut cropper: Cropp
                 let (duration_s, warnings) = (clip.info().duration_s, clip.warnings().to_vec());
                 let (decode, preprocess) =
                     (started.elapsed().saturating_sub(cropper.time_in_callback), cropper.preprocess);
-                return Ok(ClipReport { frames, duration_s, warnings, windows, decode, preprocess });
+                return Ok(ClipReport { frames, duration_s, warnings, views, decode, preprocess });
             }
             VisitOutcome::CountChanged => {
                 log::debug!("{}: sampling again over the frames that can be decoded", redact_input(input));

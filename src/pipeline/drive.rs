@@ -68,9 +68,9 @@ pub struct Captured {
 
 /// Whether a [`StreamRunner`] has more frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Poll {
+pub enum Progress {
     /// Call [`StreamRunner::poll`] again.
-    Pending,
+    Continue,
     /// There will be no more frames.
     Ended,
 }
@@ -99,7 +99,7 @@ pub trait Observer {
 /// What [`StreamRunner::poll`] and the observer return.
 pub fn drive(runner: &mut StreamRunner<'_>, engine: &mut Engine, observer: &mut dyn Observer) -> Result<()> {
     while observer.keep_running(runner, engine)? {
-        if runner.poll(engine, MAX_POLL_WAIT, &mut |update| observer.update(update))? == Poll::Ended {
+        if runner.poll(engine, MAX_POLL_WAIT, &mut |update| observer.update(update))? == Progress::Ended {
             break;
         }
     }
@@ -122,7 +122,7 @@ impl<'a> StreamRunner<'a> {
         engine: &mut Engine,
         wait: Duration,
         on_update: &mut dyn FnMut(Update<'_>) -> Result<()>,
-    ) -> Result<Poll> {
+    ) -> Result<Progress> {
         let Some(next) = self.session.next_time() else { return self.end(on_update) };
         let lost = match &mut self.source {
             StreamSource::Recorded(stream) => {
@@ -131,7 +131,7 @@ impl<'a> StreamRunner<'a> {
                 if let Some(step) = self.session.process(engine, &frame)? {
                     on_update(Update::Step { step, captured })?;
                 }
-                return Ok(Poll::Pending);
+                return Ok(Progress::Continue);
             }
             StreamSource::Live(source) => match source.newest(next, wait)? {
                 LiveUpdate::Frame(frame) => {
@@ -140,7 +140,7 @@ impl<'a> StreamRunner<'a> {
                     if let Some(step) = self.session.process(engine, &frame)? {
                         on_update(Update::Step { step, captured })?;
                     }
-                    return Ok(Poll::Pending);
+                    return Ok(Progress::Continue);
                 }
                 LiveUpdate::Ended => return self.end(on_update),
                 LiveUpdate::Lost(loss) => Some(loss),
@@ -154,7 +154,7 @@ impl<'a> StreamRunner<'a> {
         if self.session.last().is_some() && silent_s > self.session.gap_s() + GRACE_S {
             self.finish(on_update)?;
         }
-        Ok(Poll::Pending)
+        Ok(Progress::Continue)
     }
 
     /// Ends the open events. Does nothing if no frame was sampled since the last call.
@@ -207,16 +207,16 @@ impl<'a> StreamRunner<'a> {
         }
     }
 
-    fn end(&mut self, on_update: &mut dyn FnMut(Update<'_>) -> Result<()>) -> Result<Poll> {
+    fn end(&mut self, on_update: &mut dyn FnMut(Update<'_>) -> Result<()>) -> Result<Progress> {
         self.finish(on_update)?;
-        Ok(Poll::Ended)
+        Ok(Progress::Ended)
     }
 }
 
 /// Relates stream time to the clock of this machine.
 #[derive(Default)]
 struct CaptureClock {
-    /// The earliest possible moment of stream time 0: the frame that arrived with the least delay defines it.
+    /// When stream time 0 was, by estimate: the smallest difference of arrival time and stream time so far.
     zero: Option<Instant>,
 }
 

@@ -2,14 +2,14 @@
 //!
 //! An [`Engine`] holds the large parts: the bundle and its encoders. A [`Session`] holds the state of one stream: the
 //! sampler, the [`Gate`], the window and the event tracker. A [`StreamRunner`] joins a session with its source, and
-//! [`drive()`] is the loop over its frames. Results depend only on frames and their timestamps, never on the clock of
-//! this machine, so the same frames always give the same events. A [`ClipClassifier`] scores whole clips as the paper
-//! does.
+//! [`drive()`] is the loop over its frames. Results depend only on frames and their timestamps, so the same frames
+//! always give the same events. The clock of this machine only decides when a live source counts as silent. A
+//! [`ClipClassifier`] scores whole clips as the paper does.
 
 pub mod bike_sampling;
 mod clip;
 mod clip_encoding;
-mod clip_windows;
+mod clip_views;
 mod drive;
 mod engine;
 mod gate;
@@ -20,8 +20,8 @@ mod stats;
 
 pub use clip::{ClipClassifier, ClipScores, ClipSpec, Explanation};
 pub use clip_encoding::{ClipReport, EncodedClip};
-pub use clip_windows::{ClipSampling, ClipWindow};
-pub use drive::{Captured, Observer, Poll, StreamRunner, StreamSource, Update, drive};
+pub use clip_views::{ClipSampling, ClipView};
+pub use drive::{Captured, Observer, Progress, StreamRunner, StreamSource, Update, drive};
 pub use engine::{Embedding, Engine, LazyTextEncoder, StageTimings};
 pub use gate::{Gate, GateCounts, GateDecision, GateOutput, GateSpec, Visibility};
 pub use model::{AttributeChoice, Model, ModelSpec, read_categories};

@@ -139,7 +139,7 @@ impl Recognizer {
     /// separate attribute encoder, the embedding from that, `[Da]`. Neither has to be normalised.
     ///
     /// # Errors
-    /// Returns [`Error::Bundle`] if an embedding has no direction (not finite, or all zeros). The window is then
+    /// Returns [`Error::Bundle`] if an embedding is not finite or all zeros. The window is then
     /// unchanged.
     pub fn push(&mut self, stamp: FrameStamp, embedding: &[f32], attribute_embedding: Option<&[f32]>) -> Result<()> {
         check_embedding("visual.onnx", stamp, embedding, self.frames.width())?;
@@ -166,7 +166,7 @@ impl Recognizer {
     /// Returns the scores of the frames in the window.
     ///
     /// # Errors
-    /// Returns an error if the window is empty, a network fails, or its output has no direction.
+    /// Returns an error if the window is empty, a network fails, or its output is not finite or all zeros.
     pub fn scores(&mut self) -> Result<&Scores> {
         let count = self.window.len();
         if count == 0 {
@@ -270,7 +270,7 @@ impl Recognizer {
     }
 }
 
-/// Returns the error for frames whose mean has no direction.
+/// Returns the error for frames whose mean is not finite or zero.
 fn no_mean_direction() -> Error {
     bundle_error("the window's frame embeddings cancel out or are not finite")
 }

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bike_edge::Result;
 use bike_edge::events::{Event, EventKind};
 use bike_edge::output::EventSource;
-use bike_edge::pipeline::{Engine, GateCounts, Poll, Session, SessionSpec, Step, StreamRunner, StreamSource, Update};
+use bike_edge::pipeline::{
+    Engine, GateCounts, Progress, Session, SessionSpec, Step, StreamRunner, StreamSource, Update,
+};
 use bike_edge::source::{LiveCounts, open_live};
 use bike_edge::units::Seconds;
 
@@ -81,7 +83,7 @@ pub(super) struct CameraWorker {
     runner: Option<StreamRunner<'static>>,
     retry: Retry,
     /// Counts of closed sessions since the start of the service; those of `runner` are added in [`Self::totals`].
-    closed_totals: Totals,
+    counted: Totals,
     /// When a frame was last sampled.
     last_step: Option<Instant>,
 }
@@ -98,7 +100,7 @@ impl CameraWorker {
         engine: &Engine,
     ) -> Result<Self> {
         let unused_session = streams.session(settings, engine).map_err(|e| all.layers.locate(e))?;
-        let (input, retry, closed_totals) = (settings.address.to_string(), Retry::default(), Totals::default());
+        let (input, retry, counted) = (settings.address.to_string(), Retry::default(), Totals::default());
         let settings = settings.clone();
         Ok(Self {
             settings,
@@ -106,7 +108,7 @@ impl CameraWorker {
             unused_session: Some(unused_session),
             runner: None,
             retry,
-            closed_totals,
+            counted,
             last_step: None,
         })
     }
@@ -128,25 +130,25 @@ impl CameraWorker {
             return Ok(());
         }
         let Some(runner) = &mut self.runner else { return Ok(()) };
-        let (closed_totals, last_step) = (&mut self.closed_totals, &mut self.last_step);
+        let (counted, last_step) = (&mut self.counted, &mut self.last_step);
         let source = event_source(&self.settings, &self.input, streams);
         // An error of the output ends the service; an error of the camera does not.
         let mut written = Ok(());
         let polled = runner.poll(engine, wait, &mut |update| {
             let (events, captured) = match update {
                 Update::Step { step, captured } => {
-                    closed_totals.count_step(&step);
+                    counted.count_step(&step);
                     *last_step = Some(Instant::now());
                     (step.events, captured)
                 }
                 Update::EventsEnded { events, captured } => (events, captured),
                 // The source has logged the reason.
                 Update::ConnectionLost(_) => {
-                    closed_totals.losses += 1;
+                    counted.losses += 1;
                     return Ok(());
                 }
             };
-            closed_totals.count_events(events);
+            counted.count_events(events);
             if written.is_ok() {
                 written = event_log.write(events, source, captured);
             }
@@ -154,14 +156,14 @@ impl CameraWorker {
         });
         written?;
         match polled {
-            Ok(Poll::Pending) => {
+            Ok(Progress::Continue) => {
                 // A camera may deliver a few frames and fail again.
                 if runner.session().steps() == RECOVERED_STEPS {
                     self.retry.succeeded(&self.settings.name);
                 }
                 Ok(())
             }
-            Ok(Poll::Ended) => self.fail(streams, event_log, "its stream ended".into()),
+            Ok(Progress::Ended) => self.fail(streams, event_log, "its stream ended".into()),
             Err(e) => self.fail(streams, event_log, e.to_string()),
         }
     }
@@ -181,7 +183,7 @@ impl CameraWorker {
     /// If stdout is closed.
     pub fn close(&mut self, streams: &StreamSettings, event_log: &mut EventLog) -> Result<()> {
         let Some(mut runner) = self.runner.take() else { return Ok(()) };
-        self.closed_totals.add(&runner);
+        self.counted.add(&runner);
         let source = event_source(&self.settings, &self.input, streams);
         runner.finish(&mut |update| match update {
             Update::EventsEnded { events, captured } => event_log.write(events, source, captured),
@@ -191,7 +193,7 @@ impl CameraWorker {
 
     /// Counts since the start of the service.
     pub fn totals(&self) -> Totals {
-        let mut totals = self.closed_totals;
+        let mut totals = self.counted;
         if let Some(runner) = &self.runner {
             totals.add(runner);
         }

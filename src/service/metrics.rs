@@ -7,7 +7,7 @@ use bike_edge::health::current_rss_bytes;
 use bike_edge::io::{Durability, redact, write_atomic};
 
 use super::camera_worker::{CameraWorker, Totals};
-use super::work::Service;
+use super::turn::Service;
 
 /// The text of the metrics file.
 #[derive(Default)]

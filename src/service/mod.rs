@@ -1,6 +1,6 @@
 //! The long-running service: reports the events of many cameras (docs/service.md).
 //!
-//! [`run`] starts the service and contains its loop. [`work`] is one turn of the loop: [`camera_worker`] polls a
+//! [`run`] starts the service and contains its loop. [`turn`] is one turn of the loop: [`camera_worker`] polls a
 //! camera, [`event_log`] writes its events and records which are open, [`rate`] measures heat and load for the
 //! governor, and [`metrics`] and [`systemd`] report the state. [`reload`] applies a changed configuration.
 
@@ -11,7 +11,7 @@ mod rate;
 mod reload;
 mod state;
 mod systemd;
-mod work;
+mod turn;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ use camera_worker::{CameraWorker, StreamSettings};
 use event_log::EventLog;
 use rate::RateControl;
 use systemd::Systemd;
-use work::{Schedule, Service, TurnOutcome};
+use turn::{Schedule, Service, TurnOutcome};
 
 /// Creates everything that a configuration describes, except open cameras and files. Returns the engine.
 ///
@@ -65,7 +65,7 @@ pub fn run(path: &Path) -> Result<ExitCode> {
         cameras,
         event_log,
         rate,
-        reloads: work::ReloadCounts::default(),
+        reloads: turn::ReloadCounts::default(),
         last_frame: started,
         schedule: Schedule::new(started),
     };

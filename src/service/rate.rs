@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bike_edge::health::{ChangeReason, Governor, GovernorSpec, Measurement, ThermalZones};
 use bike_edge::units::Seconds;
 
-/// Measures temperature and load, and applies what the governor decides.
+/// Measures temperature and load, and asks the governor for the factor of the stride.
 pub(super) struct RateControl {
     governor: Governor,
     zones: ThermalZones,

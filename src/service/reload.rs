@@ -6,7 +6,7 @@ use bike_edge::pipeline::Engine;
 use super::camera_worker::{CameraWorker, StreamSettings};
 use super::load_engine;
 use super::rate::RateControl;
-use super::work::Service;
+use super::turn::Service;
 use crate::config::{Credentials, ServiceSettings, read_service_settings};
 use crate::logging;
 

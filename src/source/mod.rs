@@ -205,7 +205,8 @@ mod tests {
             assert!(toml::from_str::<ReadSpec>(wrong).is_err(), "{wrong}");
         }
         let options: SourceOptions =
-            toml::from_str("stills_rate = \"30000/1001\"\nread.timeout_s = 3.0\ntransform.rotate = 180").expect("options");
+            toml::from_str("stills_rate = \"30000/1001\"\nread.timeout_s = 3.0\ntransform.rotate = 180")
+                .expect("options");
         assert_eq!((options.stills_rate.num, options.read.timeout_s), (30000, 3.0));
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bike_edge::events::Event;
 use bike_edge::output::{EventLine, EventSource};
 use bike_edge::pipeline::{
-    Engine, FrameSelection, ModelSpec, Poll, Session, SessionSpec, StreamRunner, StreamSource, TracePoint, TraceWriter,
-    Update,
+    Engine, FrameSelection, ModelSpec, Progress, Session, SessionSpec, StreamRunner, StreamSource, TracePoint,
+    TraceWriter, Update,
 };
 use bike_edge::source::{SourceOptions, open_stream};
 
@@ -84,8 +84,8 @@ impl Bench {
     fn run(&mut self, source: StreamSource<'_>, selection: FrameSelection) -> Recording {
         let mut runner = StreamRunner::new(self.session(selection), source);
         let mut recording = Recording::default();
-        let mut poll = Poll::Pending;
-        while poll == Poll::Pending {
+        let mut poll = Progress::Continue;
+        while poll == Progress::Continue {
             let on_update = &mut |update: Update<'_>| {
                 recording.record(&update, &self.categories);
                 Ok(())

@@ -8,7 +8,7 @@ use bike_edge::events::EventSpec;
 use bike_edge::health::current_rss_bytes;
 use bike_edge::output::{EventFile, EventLine, EventSource, FileSpec};
 use bike_edge::pipeline::{
-    Engine, GateSpec, ModelSpec, Poll, Session, SessionSpec, StreamRunner, StreamSource, Update,
+    Engine, GateSpec, ModelSpec, Progress, Session, SessionSpec, StreamRunner, StreamSource, Update,
 };
 use bike_edge::units::{ByteSize, Rate};
 
@@ -56,7 +56,7 @@ impl Soak {
         Self { engine, runner, categories, file, steps: 0, events: 0, losses: 0 }
     }
 
-    fn poll(&mut self) -> Result<Poll> {
+    fn poll(&mut self) -> Result<Progress> {
         let Self { engine, runner, categories, file, steps, events, losses } = self;
         runner.poll(engine, Duration::from_millis(200), &mut |update| {
             let new = match update {
@@ -139,7 +139,7 @@ fn a_million_frames_through_a_stub_encoder_leave_memory_flat() {
     let started = Instant::now();
     let mut warm = None;
     while soak.steps < FRAMES {
-        assert_eq!(soak.poll().unwrap(), Poll::Pending, "after {} frames", soak.steps);
+        assert_eq!(soak.poll().unwrap(), Progress::Continue, "after {} frames", soak.steps);
         if soak.steps >= FRAMES / 10 {
             warm.get_or_insert_with(Memory::now);
         }

@@ -1,4 +1,4 @@
-//! Computing loops by instruction set, the choice among them, and the threads they run on.
+//! Compute kernels by instruction set, the choice among them, and the threads they run on.
 //!
 //! Nothing here depends on an operator: f32 matrix products ([`gemm`]), bfloat16 products ([`bf16`]), depthwise
 //! convolution rows ([`depthwise`]) and the int8 product with what surrounds it (`int8_*`). [`choice`] picks the best

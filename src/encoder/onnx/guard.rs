@@ -29,7 +29,7 @@ pub fn check_graph(onnx: &[u8]) -> Result<(), String> {
 /// A decoded graph. The data of large int8 initialisers is still in the file.
 pub(super) struct Decoded<'a> {
     pub model: ModelProto,
-    /// Where in the file the data of each extracted initialiser is; as long as its shape says.
+    /// Where in the file the data of each extracted initializer starts; its length follows from its shape.
     pub extracted: HashMap<String, Range<usize>>,
     pub file: &'a [u8],
 }

@@ -20,7 +20,7 @@ const LARGE: usize = 1 << 12;
 pub(super) struct Extracted {
     /// The rest, which decodes as the same graph.
     pub onnx: Vec<u8>,
-    /// Where in the file the data of each extracted initialiser is; as long as its shape says.
+    /// Where in the file the data of each extracted initializer starts; its length follows from its shape.
     pub data: HashMap<String, Range<usize>>,
 }
 

@@ -17,7 +17,7 @@ pub struct ClipSampling {
     pub views: usize,
     /// Crops per view: 1 (centre) or 3 (left, right, centre).
     pub crops: usize,
-    /// Sample T frames out of 128 instead of over the whole clip.
+    /// Sample T frames spread over 128 consecutive frames instead of over the whole clip.
     pub dense: bool,
 }
 
@@ -27,9 +27,9 @@ impl Default for ClipSampling {
     }
 }
 
-/// One window of a clip: T frames in one crop.
+/// One view of a clip: T frames in one crop.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClipWindow {
+pub struct ClipView {
     /// Position in [`ClipSampling::crop_positions`].
     pub crop: usize,
     /// T frame numbers, in the order of the reference.
@@ -63,15 +63,15 @@ impl ClipSampling {
         if self.crops == 3 { &CropAt::THREE } else { &[CropAt::Centre] }
     }
 
-    /// Returns the windows of a clip with `frames` frames, crop by crop as in the reference.
-    pub fn windows(&self, frames: u64, window: usize) -> Vec<ClipWindow> {
+    /// Returns the views of a clip with `frames` frames, crop by crop as in the reference.
+    pub fn clip_views(&self, frames: u64, window: usize) -> Vec<ClipView> {
         let views = match (self.dense, self.views) {
             (true, views) => bike_sampling::dense_views(frames, window, views),
             (false, 1) => vec![bike_sampling::uniform(frames, window)],
             (false, views) => bike_sampling::uniform_views(frames, window, views),
         };
         (0..self.crop_positions().len())
-            .flat_map(|crop| views.iter().map(move |frames| ClipWindow { crop, frames: frames.clone() }))
+            .flat_map(|crop| views.iter().map(move |frames| ClipView { crop, frames: frames.clone() }))
             .collect()
     }
 }
