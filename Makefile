@@ -55,7 +55,7 @@ lint-python: $(LINT)/.stamp ## Run ruff on all Python code (ruff.toml)
 	$(LINT)/bin/ruff check --quiet --cache-dir $(LINT)/ruff $(PYTHON_CODE)
 	$(LINT)/bin/ruff format --check --quiet --cache-dir $(LINT)/ruff $(PYTHON_CODE)
 
-lint-words:      ## Check comments, messages and docs for words that docs/glossary.md replaces
+lint-words:      ## Check comments, messages and docs for words that tools/words.txt replaces
 	tools/check-words.sh
 
 check-structure: ## Check import cycles, clap outside the command line, file sizes and the library's dependencies

@@ -100,8 +100,8 @@ flag_set!(CameraFlags: CAMERA, PICTURE);
 /// `classify`
 #[derive(Args, Debug)]
 pub struct ClassifyArgs {
-    /// Clips: MP4/MOV (H.264), GIF, a folder of stills, a still, y4m, or `-` for a pipe; other files are read through
-    /// an installed ffmpeg. Use `watch` for URLs
+    /// Clips: video files, stills, folders of stills, or `-` for a pipe. `doctor` lists the formats that are decoded
+    /// directly; others need an installed ffmpeg. Use `watch` for URLs
     #[arg(required = true, value_name = "INPUT", value_hint = ValueHint::AnyPath)]
     pub inputs: Vec<OsString>,
 

@@ -7,6 +7,7 @@ use bike_edge::bundle::{Bundle, BundleRef};
 use bike_edge::encoder::{Device, int8_kernel_name};
 use bike_edge::health::{GovernorSpec, Machine};
 use bike_edge::output::{JsonLines, output_error};
+use bike_edge::source::decoded_formats;
 use bike_edge::table;
 use bike_edge::{Error, Result};
 use serde::Serialize;
@@ -87,8 +88,7 @@ fn print(report: &Report) -> std::io::Result<()> {
     if let Some(celsius) = machine.temperature_c {
         line("temperature", &format!("{celsius:.0} °C"))?;
     }
-    let h264 = if report.h264 { "H.264 in MP4, GIF, stills, y4m" } else { "GIF, stills, y4m (built without H.264)" };
-    line("decodes", h264)?;
+    line("decodes", &decoded_formats().join(", "))?;
     let no_ffmpeg = "not found; install it for AVI, MKV, WebM and RTSP (apt install ffmpeg)";
     line("ffmpeg", machine.ffmpeg.as_deref().unwrap_or(no_ffmpeg))?;
     let cameras: Vec<_> = machine.cameras.iter().map(|c| format!("{} ({})", c.device, c.name)).collect();

@@ -20,7 +20,7 @@ pub use live::{
     CameraFormat, CameraInfo, CaptureRequest, FrameSize, Live, LiveCounts, LiveOptions, LiveUpdate, Loss, ModeInfo,
     SizeInfo, is_camera, list_cameras, open_live,
 };
-pub use open::{open_clip, open_stream};
+pub use open::{decoded_formats, open_clip, open_stream};
 pub use recorded::find_ffmpeg;
 
 use crate::picture::{Matrix, Picture, PictureTransform};

@@ -11,6 +11,12 @@ use crate::{Error, Result};
 /// Number of bytes that [`Format::of_bytes`] reads.
 pub(super) const HEAD_BYTES: usize = 512;
 
+/// Returns the names of the formats that this build decodes itself, for people. Other formats need ffmpeg.
+pub fn decoded_formats() -> Vec<&'static str> {
+    let h264 = cfg!(feature = "h264").then_some("H.264 in MP4 and MOV");
+    h264.into_iter().chain(["GIF", "stills", "y4m"]).collect()
+}
+
 /// The format of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {

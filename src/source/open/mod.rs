@@ -21,6 +21,7 @@ use crate::units::Seconds;
 use crate::{Error, Result};
 
 pub(super) use detect::cannot_open;
+pub use detect::decoded_formats;
 
 /// Opens a recorded clip: a file, a folder of stills, `-` for standard input, or a named pipe. The contents of a pipe
 /// are written to a temporary file of at most [`super::ReadSpec::spool_limit`] bytes.
