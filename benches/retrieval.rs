@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bike_edge::recognition::{
-    AttributeScores, CategorySet, FrameStamp, Interaction, Lexicon, RecognitionSpec, Recognizer, Vocabulary, WordTable,
+    CategorySet, FrameStamp, Interaction, Lexicon, RecognitionSpec, Recognizer, SentenceMethod, Vocabulary, WordTable,
 };
 use bike_edge::table::{Bytes, Dtype, Table};
 use divan::{Bencher, black_box};
@@ -77,7 +77,7 @@ fn five_of_100_000_phrases(bencher: Bencher<'_, '_>, dtype: Dtype) {
         lambda: 1.0,
         logit_scale: 100.0,
         top_k: 5,
-        attribute_scores: AttributeScores::Mean,
+        attribute_scores: SentenceMethod::Mean,
     };
     let vocabulary = Vocabulary::from_categories(&set);
     let mut recognizer = Recognizer::new(spec, vocabulary, Some(Arc::new(lexicon)), None, None).expect("tables fit");

@@ -4,7 +4,7 @@
 //! `cargo bench --bench spotting`
 
 use bike_edge::recognition::{
-    AttributeScores, CategorySet, FrameStamp, Header, Interaction, Mixture, RecognitionSpec, Recognizer, Vocabulary,
+    CategorySet, FrameStamp, Header, Interaction, Mixture, RecognitionSpec, Recognizer, SentenceMethod, Vocabulary,
     WordLayout, WordTable,
 };
 use bike_edge::table::{Bytes, Dtype, Table};
@@ -79,7 +79,7 @@ fn recognizer(words: Words, header: bool) -> Recognizer {
         lambda: 1.0,
         logit_scale: 100.0,
         top_k: 5,
-        attribute_scores: AttributeScores::Mean,
+        attribute_scores: SentenceMethod::Mean,
     };
     let header = header.then(|| {
         Box::new(|frames: &[f32], out: &mut [f32]| {

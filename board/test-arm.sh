@@ -18,7 +18,7 @@ clip=tests/data/clip.mp4
 # Parts of the names of numeric tests: kernels, operators and encoder goldens, retrieval, spotting, preprocessing,
 # tokens, frame sampling. The others do not depend on the processor and are slow under emulation: reading files and
 # streams, the command line, refusals of bad bundles. Each part must match at least one test.
-numeric_unit=(encoder:: table:: recognition:: preprocess:: text:: pipeline::bike_sampling::)
+numeric_unit=(encoder:: table:: preprocess:: pipeline::bike_sampling::)
 numeric_integration=(crop_matches_ network_goldens:: spotting_ attributes:: tokenizer:: preprocess_any_picture::)
 
 program_starters=(--skip command_line:: --skip text_tower:: --skip service:: --skip signals:: --skip watch:: --skip schemas:: --skip check_config:: --skip ffmpeg)

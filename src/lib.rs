@@ -35,7 +35,7 @@
 //! #[derive(Default)]
 //! struct Counter {
 //!     steps: usize,
-//!     events: usize,
+//!     reports: usize,
 //! }
 //!
 //! impl Observer for Counter {
@@ -43,9 +43,9 @@
 //!         match update {
 //!             Update::Step { step, .. } => {
 //!                 self.steps += 1;
-//!                 self.events += step.events.len();
+//!                 self.reports += step.events.len();
 //!             }
-//!             Update::EventsEnded { events, .. } => self.events += events.len(),
+//!             Update::EventsEnded { events, .. } => self.reports += events.len(),
 //!             Update::ConnectionLost(_) => {}
 //!         }
 //!         Ok(())
@@ -67,7 +67,7 @@
 //!
 //! # Modules
 //!
-//! Data flows one way. Each module uses only the modules before it:
+//! Data flows one way. Of these modules each one uses only earlier ones:
 //!
 //! - [`source`]: clips, streams and cameras become frames
 //! - [`preprocess`]: a picture becomes a normalised crop `[3, S, S]`
@@ -76,7 +76,7 @@
 //! - [`events`]: scores over time become events
 //! - [`output`]: answers and events become tables, JSON Lines and files
 //!
-//! [`pipeline`] joins them and [`evaluation`] measures the results. They use [`picture`] (pixels in memory), [`table`]
+//! [`pipeline`] joins them and [`evaluation`] measures the results. All of them use what is below: [`picture`] (pixels in memory), [`table`]
 //! (embedding tables), [`text`] (texts as embeddings), [`bundle`] (the model's files), [`health`] (this machine),
 //! [`units`], [`io`] and [`error`].
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::archive::is_plain_name;
 use super::limits;
 use crate::preprocess::PreprocessSpec;
-use crate::recognition::{AttributeScores, Interaction, RecognitionSpec};
+use crate::recognition::{Interaction, RecognitionSpec, SentenceMethod};
 use crate::units::Seconds;
 
 /// The length of the clips that BIKE's models were trained on.
@@ -77,7 +77,7 @@ pub struct Model {
     #[serde(default)]
     pub attribute_source: AttributeSource,
     /// How the attribute sentence is embedded; [`Manifest::attribute_scores`] gives the default.
-    pub attribute_scores: Option<AttributeScores>,
+    pub attribute_scores: Option<SentenceMethod>,
     /// Sentences with `{}` in place of a name; required with text.onnx. Category embeddings are averaged over them;
     /// words and attribute sentences use only the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -207,9 +207,9 @@ impl Manifest {
     }
 
     /// Returns how attribute sentences are embedded. The default is the composer if there is one, or else the mean.
-    pub fn attribute_scores(&self) -> AttributeScores {
+    pub fn attribute_scores(&self) -> SentenceMethod {
         let composer = self.lists("composer.onnx");
-        let default = if composer { AttributeScores::Composer } else { AttributeScores::Mean };
+        let default = if composer { SentenceMethod::Composer } else { SentenceMethod::Mean };
         self.model.attribute_scores.unwrap_or(default)
     }
 }
@@ -376,11 +376,11 @@ impl Manifest {
             require("query_head.onnx", "sentence_head.onnx needs it")?;
         }
         match model.attribute_scores {
-            Some(AttributeScores::Composer) => {
+            Some(SentenceMethod::Composer) => {
                 require("composer.onnx", "model.attribute_scores = \"composer\" needs it (\"mean\" needs no file)")
             }
-            Some(AttributeScores::Tower) => require("text.onnx", "model.attribute_scores = \"tower\" needs it"),
-            Some(AttributeScores::Mean) | None => Ok(()),
+            Some(SentenceMethod::Tower) => require("text.onnx", "model.attribute_scores = \"tower\" needs it"),
+            Some(SentenceMethod::Mean) | None => Ok(()),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::manifest::{AttributeEncoder, AttributeSource, HeaderKind};
 use super::open::{Bundle, check_background, read_categories, read_lexicon, read_manifest};
 use crate::encoder::FrameEncoder;
 use crate::error::Error;
-use crate::recognition::{AttributeScores, Interaction};
+use crate::recognition::{Interaction, SentenceMethod};
 use crate::table::{Dtype, Table};
 
 /// Writes a description of a bundle, its model and its files, for `bike-edge bundle inspect`.
@@ -60,9 +60,9 @@ pub fn describe(bundle: &Bundle, out: &mut dyn Write) -> io::Result<()> {
             };
             line("lexicon", format!("{} phrases, {}", lexicon.phrases.len(), dtype(&lexicon.retrieval)))?;
             let how = match manifest.attribute_scores() {
-                AttributeScores::Composer => "a composer",
-                AttributeScores::Mean => "the mean of the phrases",
-                AttributeScores::Tower => "the text tower",
+                SentenceMethod::Composer => "a composer",
+                SentenceMethod::Mean => "the mean of the phrases",
+                SentenceMethod::Tower => "the text tower",
             };
             line("attributes", format!("{} by {encoder}, sentence by {how}", model.attributes_top_k))?;
         }

@@ -8,7 +8,9 @@ use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser as _;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
-use super::flag_groups::{CAMERA, EVENTS, FlagGroup, GATE, MODEL, PICTURE, SAMPLING, SMOOTHED_LEVELS, STRIDE};
+use super::flag_groups::{
+    CAMERA, CAMERA_PICTURE, EVENTS, FlagGroup, GATE, MODEL, PICTURE, SAMPLING, SMOOTHED_LEVELS, STRIDE,
+};
 use super::flags::{FlagSet, Overrides};
 
 /// The service's configuration file, unless another one is given.
@@ -95,7 +97,7 @@ flag_set!(WatchFlags: STRIDE, EVENTS, GATE, CAMERA, MODEL, PICTURE);
 flag_set!(EventFlags: STRIDE, EVENTS, MODEL, PICTURE);
 flag_set!(CalibrateFlags: STRIDE, SMOOTHED_LEVELS, MODEL, PICTURE);
 flag_set!(BenchFlags: MODEL, PICTURE);
-flag_set!(CameraFlags: CAMERA, PICTURE);
+flag_set!(CameraFlags: CAMERA, CAMERA_PICTURE);
 
 /// `classify`
 #[derive(Args, Debug)]
@@ -408,7 +410,7 @@ pub enum CameraCommand {
         /// Seconds to wait, so that the camera can adjust its exposure
         #[arg(long, value_name = "SECONDS", default_value_t = 1.0, allow_negative_numbers = true)]
         after: f64,
-        /// Flags that override settings; --fit has no effect.
+        /// Flags that override settings.
         #[command(flatten)]
         settings: Overrides<CameraFlags>,
     },

@@ -129,7 +129,7 @@ pub const SAMPLING: FlagGroup = FlagGroup {
             "sampling.crops",
             "crops",
             ValueKind::Number("1|3"),
-            "Crops per view: 1 (centre) or 3 (left, right, centre)",
+            "Crops per temporal view: 1 (centre) or 3 (left, right, centre)",
         ),
         flag(
             "sampling.dense",
@@ -141,55 +141,62 @@ pub const SAMPLING: FlagGroup = FlagGroup {
 };
 
 /// How pictures are read and cropped.
-pub const PICTURE: FlagGroup = FlagGroup {
-    heading: "Picture",
-    flags: &[
-        flag(
-            "camera.roi",
-            "roi",
-            ValueKind::Text("X,Y,W,H"),
-            "Analyse only this region, in pixels of the upright picture [default: all of it]",
-        ),
-        flag(
-            "camera.masks",
-            "mask",
-            ValueKind::Several("X,Y,W,H"),
-            "Paint this rectangle black before anything else reads the picture, in pixels of the upright picture. Can be \
-             given several times",
-        ),
-        flag(
-            "camera.rotate",
-            "rotate",
-            ValueKind::OneOf("DEGREES", &["0", "90", "180", "270"]),
-            "Rotate the picture clockwise",
-        ),
-        flag(
-            "camera.fit",
-            "fit",
-            ValueKind::OneOf("HOW", &["crop", "pad", "stretch"]),
-            "How a picture becomes square: `crop` the centre as BIKE does, `pad` it, or `stretch` it",
-        ),
-        flag(
-            "camera.spool_limit",
-            "spool-limit",
-            ValueKind::Text("SIZE"),
-            "Largest temporary file for a clip from a pipe, such as 512M or 2G",
-        ),
-        flag(
-            "camera.matrix",
-            "matrix",
-            ValueKind::OneOf("MATRIX", &["bt601", "bt709", "bt2020"]),
-            "Matrix from YUV to RGB, for files without a tag or with a wrong one; y4m has none [default: as tagged, else \
-             bt601]",
-        ),
-        flag(
-            "camera.timeout_s",
-            "io-timeout",
-            ValueKind::Number("SECONDS"),
-            "Seconds without a byte or frame after which a pipe, a URL or ffmpeg is considered failed",
-        ),
-    ],
-};
+pub const PICTURE: FlagGroup =
+    FlagGroup { heading: "Picture", flags: &[ROI, MASK, ROTATE, FIT, SPOOL_LIMIT, MATRIX, IO_TIMEOUT] };
+
+/// How the pictures of a camera are read.
+pub const CAMERA_PICTURE: FlagGroup = FlagGroup { heading: "Picture", flags: &[ROI, MASK, ROTATE, MATRIX, IO_TIMEOUT] };
+
+const ROI: Flag = flag(
+    "camera.roi",
+    "roi",
+    ValueKind::Text("X,Y,W,H"),
+    "Analyse only this region, in pixels of the upright picture [default: all of it]",
+);
+
+const MASK: Flag = flag(
+    "camera.masks",
+    "mask",
+    ValueKind::Several("X,Y,W,H"),
+    "Paint this rectangle black before anything else reads the picture, in pixels of the upright picture. Can be \
+     given several times",
+);
+
+const ROTATE: Flag = flag(
+    "camera.rotate",
+    "rotate",
+    ValueKind::OneOf("DEGREES", &["0", "90", "180", "270"]),
+    "Rotate the picture clockwise",
+);
+
+const FIT: Flag = flag(
+    "camera.fit",
+    "fit",
+    ValueKind::OneOf("HOW", &["crop", "pad", "stretch"]),
+    "How a picture becomes square: `crop` the centre as BIKE does, `pad` it, or `stretch` it",
+);
+
+const SPOOL_LIMIT: Flag = flag(
+    "camera.spool_limit",
+    "spool-limit",
+    ValueKind::Text("SIZE"),
+    "Largest temporary file for a clip from a pipe, such as 512M or 2G",
+);
+
+const MATRIX: Flag = flag(
+    "camera.matrix",
+    "matrix",
+    ValueKind::OneOf("MATRIX", &["bt601", "bt709", "bt2020"]),
+    "Matrix from YUV to RGB, for files without a tag or with a wrong one; y4m has none [default: as tagged, else \
+     bt601]",
+);
+
+const IO_TIMEOUT: Flag = flag(
+    "camera.timeout_s",
+    "io-timeout",
+    ValueKind::Number("SECONDS"),
+    "Seconds without data after which an input fails; a live source is then reopened, a V4L2 camera after at most 5 s",
+);
 
 /// The mode of a camera.
 pub const CAMERA: FlagGroup = FlagGroup {
@@ -281,7 +288,8 @@ pub const GATE: FlagGroup = FlagGroup {
         "gate.enabled",
         "no-gate",
         ValueKind::Switch(false),
-        "Encode every frame, even if the picture has not changed, is dark or has a single colour",
+        "Encode every frame, even if the picture has not changed, is dark or has a single colour. Such pictures are then \
+         scored like others",
     )],
 };
 

@@ -87,7 +87,7 @@ pub struct HealthSpec {
     pub state: Option<PathBuf>,
     /// Seconds between status lines for systemd, 1..=3600.
     pub status_s: f64,
-    /// Seconds without a frame from any camera after which the service exits, so that systemd restarts it, up to 86400;
+    /// Seconds without a sampled frame from any camera after which the service exits, so that systemd restarts it, up to 86400;
     /// 0 for never.
     pub exit_without_frames_s: f64,
 }

@@ -296,7 +296,7 @@ mod tests {
             ("on = 0.2\noff = 0.3", "off: 0.3 is above on, 0.2"),
             ("smoothing_s = -1", "smoothing_s: -1 is out of range"),
             ("update_s = 1e9", "update_s: 1000000000 is out of range"),
-            ("gap_s = 0.5", "gap_s: 0.5 is not above the stride"),
+            ("gap_s = 0.5", "gap_s: 0.5 is not above the longest stride"),
             ("[category.\"a cat\"]\ncool_down_s = inf", "category.\"a cat\".cool_down_s: inf is out of range"),
         ] {
             let problem = parsed(text).resolve(&[], 0.5).unwrap_err().to_string();

@@ -52,7 +52,8 @@ impl PictureTransformer {
         &self.spec
     }
 
-    /// Rotates `picture` and paints its masks. Without masks nothing is copied.
+    /// Records the rotation of `picture` and paints its masks. Pixels are rotated later, when a crop is taken. Without masks
+    /// nothing is copied.
     ///
     /// # Errors
     /// [`Error::Setting`] of `masks` if a mask is not inside the picture, or if the picture changed its size: a mask

@@ -86,7 +86,7 @@ pub(super) fn encode_clip(
     let (send, receive) = sync_channel(QUEUE);
     let (recycle_tx, recycle_rx) = channel();
     thread::scope(|scope| {
-        let cropper = Cropper {
+        let sender = CropSender {
             preprocessor,
             sampling,
             out: send,
@@ -95,7 +95,7 @@ pub(super) fn encode_clip(
             preprocess: Duration::ZERO,
         };
         let reader =
-            thread::Builder::new().name("clip".into()).spawn_scoped(scope, || read(input, source, window, cropper));
+            thread::Builder::new().name("clip".into()).spawn_scoped(scope, || read(input, source, window, sender));
         let reader =
             reader.map_err(|e| Error::Internal(format!("the thread that reads a clip cannot be started ({e})")))?;
         let encoded = encode(engine, crops, receive, &recycle_tx, progress);
@@ -107,7 +107,7 @@ pub(super) fn encode_clip(
 }
 
 /// Runs the reading thread. Samples again if the clip has fewer frames than its container claims.
-fn read(input: &OsStr, source: &SourceOptions, window: usize, mut cropper: Cropper<'_>) -> Result<ClipReport> {
+fn read(input: &OsStr, source: &SourceOptions, window: usize, mut sender: CropSender<'_>) -> Result<ClipReport> {
     let started = Instant::now();
     let mut clip = open_clip(input, source)?;
     loop {
@@ -115,16 +115,16 @@ fn read(input: &OsStr, source: &SourceOptions, window: usize, mut cropper: Cropp
         if frames == 0 {
             return Err(Error::input(redact_input(input), "no frame can be decoded"));
         }
-        let views = cropper.sampling.clip_views(frames, window);
+        let views = sender.sampling.clip_views(frames, window);
         let mut indices: Vec<u64> = views.iter().flat_map(|view| view.frames.iter().copied()).collect();
         indices.sort_unstable();
         indices.dedup();
-        cropper.send(Message::Indices(indices.clone()))?;
-        match clip.visit(&indices, &mut |frame| cropper.crop(&frame))? {
+        sender.send(Message::Indices(indices.clone()))?;
+        match clip.visit(&indices, &mut |frame| sender.crop(&frame))? {
             VisitOutcome::Done => {
                 let (duration_s, warnings) = (clip.info().duration_s, clip.warnings().to_vec());
                 let (decode, preprocess) =
-                    (started.elapsed().saturating_sub(cropper.time_in_callback), cropper.preprocess);
+                    (started.elapsed().saturating_sub(sender.time_in_callback), sender.preprocess);
                 return Ok(ClipReport { frames, duration_s, warnings, views, decode, preprocess });
             }
             VisitOutcome::CountChanged => {
@@ -135,7 +135,7 @@ fn read(input: &OsStr, source: &SourceOptions, window: usize, mut cropper: Cropp
 }
 
 /// Crops frames and sends the crops to the encoder.
-struct Cropper<'a> {
+struct CropSender<'a> {
     preprocessor: &'a mut Preprocessor,
     sampling: &'a ClipSampling,
     out: SyncSender<Message>,
@@ -147,7 +147,7 @@ struct Cropper<'a> {
     preprocess: Duration,
 }
 
-impl Cropper<'_> {
+impl CropSender<'_> {
     fn crop(&mut self, frame: &Frame<'_>) -> Result<()> {
         let entered = Instant::now();
         let side = self.preprocessor.side();

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::health::thread_cpu;
 use crate::picture::Picture;
 use crate::preprocess::{CropAt, PreprocessSpec, Preprocessor, RegionSpec};
-use crate::recognition::{AttributeScores, Compose, Header, Recognizer, Vocabulary};
 use crate::recognition::{CategorySet, Lexicon, SentenceCache, WordTable};
+use crate::recognition::{Compose, Header, Recognizer, SentenceMethod, Vocabulary};
 use crate::table::Table;
 use crate::text::TextEncoder;
 
@@ -192,10 +192,10 @@ impl Engine {
         let lexicon = bundle.lexicon().filter(|_| with_attributes).cloned();
         let sentences: Option<Box<dyn Compose>> = match (spec.attribute_scores, &lexicon) {
             _ if spec.lambda == 1.0 => None,
-            (AttributeScores::Tower, Some(lexicon)) => {
+            (SentenceMethod::Tower, Some(lexicon)) => {
                 Some(Box::new(LazyTextEncoder::new(bundle, threads).sentences(Arc::clone(lexicon))?))
             }
-            (AttributeScores::Composer, _) => bundle.load_composer(threads)?.map(|mut composer| {
+            (SentenceMethod::Composer, _) => bundle.load_composer(threads)?.map(|mut composer| {
                 Box::new(move |phrases: &[f32], out: &mut [f32]| composer.compose(phrases, out)) as Box<dyn Compose>
             }),
             _ => None,

@@ -9,7 +9,7 @@ use crate::bundle::manifest::Manifest;
 use crate::encoder::{Compute, Device};
 use crate::error::{Error, Result};
 use crate::io::read_text;
-use crate::recognition::{AttributeScores, RecognitionSpec};
+use crate::recognition::{RecognitionSpec, SentenceMethod};
 use crate::units::{Seconds, check_range};
 
 /// Largest default for [`ModelSpec::threads`]; more threads gain little when frames are encoded one at a time.
@@ -194,12 +194,12 @@ impl ModelSpec {
         })
     }
 
-    fn attribute_scores(&self, manifest: &Manifest) -> Result<AttributeScores> {
+    fn attribute_scores(&self, manifest: &Manifest) -> Result<SentenceMethod> {
         let (scores, file, remedy) = match self.attributes {
             AttributeChoice::Auto => return Ok(manifest.attribute_scores()),
-            AttributeChoice::Mean => return Ok(AttributeScores::Mean),
-            AttributeChoice::Tower => (AttributeScores::Tower, "text.onnx", "export it with --keep-text, or use auto"),
-            AttributeChoice::Composer => (AttributeScores::Composer, "composer.onnx", "use mean or tower"),
+            AttributeChoice::Mean => return Ok(SentenceMethod::Mean),
+            AttributeChoice::Tower => (SentenceMethod::Tower, "text.onnx", "export it with --keep-text, or use auto"),
+            AttributeChoice::Composer => (SentenceMethod::Composer, "composer.onnx", "use mean or tower"),
         };
         if manifest.lists(file) {
             return Ok(scores);

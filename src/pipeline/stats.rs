@@ -37,7 +37,7 @@ pub struct StatsReport {
     /// Frames of a live source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames: Option<LiveCounts>,
-    /// Event lines written.
+    /// Event reports, also if only steps are printed.
     pub events: u64,
     /// Time from the capture of a frame until its result is written, over the newest 1024 steps.
     pub latency_ms: Percentiles,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::category_set::{Lexicon, bundle_error};
-use super::spec::{AttributeScores, MAX_ATTRIBUTES, RecognitionSpec};
+use super::spec::{MAX_ATTRIBUTES, RecognitionSpec, SentenceMethod};
 use super::vocabulary::Vocabulary;
 use super::window::Embeddings;
 use crate::error::{Error, Result};
@@ -128,9 +128,9 @@ impl Scoring {
     ) -> Result<Self> {
         let width = lexicon.sentences().width();
         let (composer, file) = match spec.attribute_scores {
-            AttributeScores::Mean => (None, ""),
-            AttributeScores::Composer => (composer, "composer.onnx"),
-            AttributeScores::Tower => (composer, "text.onnx"),
+            SentenceMethod::Mean => (None, ""),
+            SentenceMethod::Composer => (composer, "composer.onnx"),
+            SentenceMethod::Tower => (composer, "text.onnx"),
         };
         if composer.is_none() && !file.is_empty() {
             return Err(bundle_error(format!(
@@ -150,7 +150,7 @@ impl Scoring {
                 "set lambda to 1",
             ));
         }
-        if trained != 0 && spec.attribute_scores == AttributeScores::Mean {
+        if trained != 0 && spec.attribute_scores == SentenceMethod::Mean {
             return Err(Error::setting(
                 "attributes",
                 "the bundle's attributes have trained heads, which \"mean\" does not use",

@@ -28,7 +28,7 @@ pub use attributes::{Attribute, Compose, Phrases, SentenceCache};
 pub use category_set::{CategorySet, Lexicon, Mixture, WordLayout, WordTable};
 pub use recognizer::{Header, Recognizer};
 pub use scores::{Scores, ViewAverage, top_n};
-pub use spec::{AttributeScores, Interaction, MAX_ATTRIBUTES, RecognitionSpec};
+pub use spec::{Interaction, MAX_ATTRIBUTES, RecognitionSpec, SentenceMethod};
 pub use vocabulary::Vocabulary;
 pub(crate) use vocabulary::similar_names;
 pub use window::{FrameStamp, MAX_WINDOW};

@@ -24,7 +24,7 @@ pub enum Interaction {
 /// How an attribute sentence is embedded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum AttributeScores {
+pub enum SentenceMethod {
     /// By the composer (composer.onnx), from the phrases' embeddings.
     Composer,
     /// As the mean of the phrases' embeddings, minus the mean of the whole lexicon if the bundle has it.
@@ -50,7 +50,7 @@ pub struct RecognitionSpec {
     /// Phrases in the attribute sentence, within [`Self::TOP_K`].
     pub top_k: usize,
     /// How the attribute sentence is embedded.
-    pub attribute_scores: AttributeScores,
+    pub attribute_scores: SentenceMethod,
 }
 
 impl RecognitionSpec {

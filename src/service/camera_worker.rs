@@ -1,4 +1,5 @@
-//! A camera of the configuration. A worker opens it, polls it, and opens it again after a failure.
+//! A camera of the configuration. A worker opens it, polls it, and opens it again after a failure. It runs
+//! on the main thread; the source has a thread of its own that reads.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

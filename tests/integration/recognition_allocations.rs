@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bike_edge::recognition::{
-    AttributeScores, CategorySet, FrameStamp, Header, Interaction, Lexicon, Mixture, RecognitionSpec, Recognizer,
+    CategorySet, FrameStamp, Header, Interaction, Lexicon, Mixture, RecognitionSpec, Recognizer, SentenceMethod,
     Vocabulary, WordLayout, WordTable,
 };
 use bike_edge::table::Table;
@@ -39,7 +39,7 @@ fn mixed(count: usize) -> WordTable {
     }
 }
 
-fn recognizer(words: Words, interaction: Interaction, by: AttributeScores, header: bool) -> Recognizer {
+fn recognizer(words: Words, interaction: Interaction, by: SentenceMethod, header: bool) -> Recognizer {
     let names = (0..K).map(|k| k.to_string()).collect();
     let set = CategorySet { names, category: table(K, D), words: words(K), attribute: None };
     let lexicon = Lexicon {
@@ -77,7 +77,7 @@ fn recognizer(words: Words, interaction: Interaction, by: AttributeScores, heade
 fn pushing_frames_and_reading_scores_allocates_nothing() {
     let cases: [(Words, _); 3] = [(words, Interaction::Vcs), (mixed, Interaction::Vcs), (words, Interaction::Dp)];
     for (words, interaction) in cases {
-        for attribute_scores in [AttributeScores::Composer, AttributeScores::Mean] {
+        for attribute_scores in [SentenceMethod::Composer, SentenceMethod::Mean] {
             for header in [false, true] {
                 let mut recognizer = recognizer(words, interaction, attribute_scores, header);
                 let mut embedding = vec![0.5; D];

@@ -1,7 +1,7 @@
 //! Small tables of pseudo-random embeddings, and recognizers that use them.
 
 use bike_edge::recognition::{
-    AttributeScores, CategorySet, FrameStamp, Interaction, Lexicon, RecognitionSpec, Recognizer, Vocabulary, WordTable,
+    CategorySet, FrameStamp, Interaction, Lexicon, RecognitionSpec, Recognizer, SentenceMethod, Vocabulary, WordTable,
 };
 use bike_edge::table::{Bytes, Dtype, Table};
 use half::f16;
@@ -90,7 +90,7 @@ pub fn spec(window: usize) -> RecognitionSpec {
         lambda: 1.0,
         logit_scale: 100.0,
         top_k: 5,
-        attribute_scores: AttributeScores::Mean,
+        attribute_scores: SentenceMethod::Mean,
     }
 }
 

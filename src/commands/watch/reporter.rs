@@ -99,11 +99,8 @@ impl Observer for EventReporter<'_> {
                 self.stats.ended(events.len());
                 if self.args.steps { Ok(()) } else { self.events(events, captured) }
             }
-            Update::ConnectionLost(loss) => {
-                let retry_s = loss.retry_in.as_secs_f64();
-                log::warn!("{}: {}; reconnecting in {retry_s:.1} s", self.input, loss.reason);
-                Ok(())
-            }
+            // The source has logged the reason.
+            Update::ConnectionLost(_) => Ok(()),
         }
     }
 

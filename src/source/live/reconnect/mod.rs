@@ -24,7 +24,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(600);
 /// A driver's clock is ignored if it differs from the monotonic clock by more than this.
 const MAX_CLOCK_DIFFERENCE_S: f64 = 5.0;
 
-/// Delivers frames until it fails.
+/// An open camera, pipe or URL, which delivers frames until it fails.
 pub(super) trait Device {
     /// The device's properties.
     fn info(&self) -> ClipInfo;
