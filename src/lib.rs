@@ -76,9 +76,9 @@
 //! - [`events`]: scores over time become events
 //! - [`output`]: answers and events become tables, JSON Lines and files
 //!
-//! [`pipeline`] joins them and [`evaluation`] measures the results. All of them use what is below: [`picture`] (pixels in memory), [`table`]
-//! (embedding tables), [`text`] (texts as embeddings), [`bundle`] (the model's files), [`health`] (this machine),
-//! [`units`], [`io`] and [`error`].
+//! [`pipeline`] joins them, with the model from a [`bundle`] and the load of this machine from [`health`], and
+//! [`evaluation`] measures the results. Below all of them are [`picture`] (pixels in memory), [`table`] (embedding
+//! tables), [`text`] (texts as embeddings), [`units`], [`io`] and [`error`].
 
 pub mod bundle;
 pub mod encoder;

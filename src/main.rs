@@ -17,9 +17,9 @@ use cli::Cli;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start(&cli.log_options());
-    // A configuration has keys and no flags.
-    let name = if cli.reads_configuration() { |error| error } else { cli::name_flag };
-    match commands::run(cli).map_err(name) {
+    // Errors name the flag of a setting, or its key for commands that read a configuration.
+    let name_setting = if cli.reads_configuration() { |error| error } else { cli::name_flag };
+    match commands::run(cli).map_err(name_setting) {
         Ok(code) => code,
         // A reader such as `head` that closes the pipe is not an error.
         Err(error @ Error::PipeClosed) => ExitCode::from(error.exit_code()),

@@ -17,7 +17,7 @@ use super::profile::{AUTO, Profile};
 use super::secret::Credentials;
 use super::spec_table::{check_events, check_keys, keys_of, read_spec};
 
-/// More cameras than a board can process.
+/// The largest number of `[[camera]]` sections: more than a board can process.
 const MAX_CAMERAS: usize = 32;
 
 /// All settings of the service.

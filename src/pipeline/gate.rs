@@ -31,9 +31,9 @@ pub struct GateSpec {
 }
 
 impl Default for GateSpec {
-    /// The defaults, chosen by the measurements in docs/measurements/events.md. With larger limits, pictures that
-    /// changed slowly, not still ones, changed confidence by more than .02: a cell that changed by up to 2 levels
-    /// changed it by .075, and a fade from black, whose frames reused each other's embeddings, by .018.
+    /// The defaults, chosen by the measurements in docs/measurements/events.md. With larger limits,
+    /// still pictures remain exact, but slow changes are missed: confidence was wrong by up to .075 where a cell
+    /// changed by up to 2 levels, and by up to .018 in a fade from black.
     fn default() -> Self {
         Self {
             enabled: true,
@@ -243,6 +243,6 @@ mod tests {
         }
         let spec: GateSpec = toml::from_str("refresh_s = 1e6").unwrap();
         assert!(spec.check().unwrap_err().to_string().starts_with("refresh_s: 1000000 is out of range"));
-        assert!(toml::from_str::<GateSpec>("blind_mean = 2.0").is_err());
+        assert!(toml::from_str::<GateSpec>("no_such_key = 2.0").is_err());
     }
 }

@@ -69,12 +69,12 @@ fn shorter_side_to(width: u32, height: u32, size: u32) -> (u64, u64) {
 fn crop_offset(width: u64, height: u64, side: u32, crop: CropAt) -> (u64, u64) {
     let (spare_x, spare_y) = (width - u64::from(side), height - u64::from(side));
     let step = spare_x / 4;
-    let third_y = 2 * (spare_y / 4);
+    let crop_y = 2 * (spare_y / 4);
     match crop {
         CropAt::Centre => (half_to_even(spare_x), half_to_even(spare_y)),
-        CropAt::Left => (0, third_y),
-        CropAt::Right => (4 * step, third_y),
-        CropAt::Middle => (2 * step, third_y),
+        CropAt::Left => (0, crop_y),
+        CropAt::Right => (4 * step, crop_y),
+        CropAt::Middle => (2 * step, crop_y),
     }
 }
 

@@ -25,7 +25,8 @@ pub(super) struct Spotting {
     rows: RowSet,
     /// Words that are mixed from rows.
     mixed: MixedWords,
-    /// Similarities, one column per slot: `[T, rows + mixed words + LANES]`.
+    /// Similarities, one column per row or mixed word: `[T, rows + mixed words + LANES]`. The last [`LANES`] columns are
+    /// padding, so that a group can be read in whole vectors.
     columns: Embeddings,
     /// Row weights, with each group padded to a multiple of [`LANES`].
     weights: Vec<f32>,
@@ -61,6 +62,7 @@ impl Spotting {
         let mut totals = Vec::with_capacity(vocabulary.len());
         let mut row_weights = Vec::new();
         for (k, category) in vocabulary.rows.iter().enumerate() {
+            // For mixed words `first` is set below, when their columns are known.
             let mut group = Group { first: rows.rows(), rows: 0, weights: weights.start() };
             match &vocabulary.tables[category.tables].words.layout {
                 WordLayout::Weighted(weight) => {
@@ -112,6 +114,7 @@ impl Spotting {
         let first_category = rows.rows();
         vocabulary.add_rows(&mut rows, |tables| &tables.category)?;
         let words = mixed.assign_columns(&mut own, rows.rows());
+        // In floats.
         let stride = rows.rows() + words + LANES;
         let bytes = (stride + mixed.rows()).saturating_mul(window).saturating_mul(size_of::<f32>());
         if bytes > MAX_BYTES {

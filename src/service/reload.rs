@@ -42,7 +42,7 @@ impl Service {
         result
     }
 
-    /// Performs all fallible steps.
+    /// Prepares everything that can fail because of the configuration, before anything that runs is changed.
     fn prepare(&self) -> Result<Prepared> {
         let settings = read_service_settings(&self.path, &Credentials::of_service())?;
         let engine = if settings.model == self.settings.model { None } else { Some(load_engine(&settings)?) };

@@ -40,7 +40,8 @@ impl WeightArena {
     }
 }
 
-/// One weight matrix `[k, n]` inside a [`WeightArena`], as panels `[n / nr][k / kr][nr][kr]`.
+/// One weight matrix `[k, n]` inside a [`WeightArena`], as panels `[n / nr][k / kr][nr][kr]`, where `nr` and `kr`
+/// are the columns and the depth that the kernel computes at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PackedWeights {
     k: usize,
@@ -48,6 +49,7 @@ pub(crate) struct PackedWeights {
     nr: usize,
     kr: usize,
     start: usize,
+    /// Whether any weight is -128, which the faster tiles do not take (see `Kernel::run`).
     full_range: bool,
     column_sums: Vec<i32>,
 }
@@ -121,7 +123,8 @@ impl PackedWeights {
         assert!((1..=kernel.mr).contains(&rows) && sums.len() >= rows * kernel.nr);
         assert!((self.nr, self.kr) == (kernel.nr, kernel.kr));
         let start = weights.as_ptr().cast::<i8>();
-        // Together the tiles of a panel prefetch the next panel; after the last one that is a panel of the next layer.
+        // Together the tiles of a panel prefetch the next panel; after the last panel of this layer comes the first
+        // of the next layer.
         let lines = groups * 64;
         let part = first.div_ceil(kernel.mr) * lines;
         let next = if part < bytes { start.wrapping_add(bytes + part) } else { start };

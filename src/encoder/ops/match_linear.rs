@@ -8,7 +8,8 @@
 //!
 //! Layers that share one DynamicQuantizeLinear (queries, keys and values) and have nothing after their bias become one
 //! operator. ConvInteger with a 1x1 kernel is such a layer too, with its columns on the second axis: as for other
-//! convolutions, the channels of its input are moved last and those of its output are moved back, so that moves cancel.
+//! convolutions, the channels of its input are moved last and those of its output are moved back,
+//! so that the moves between two such layers cancel.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -68,6 +69,7 @@ pub(crate) fn rewrite(
     let mut groups: Vec<(usize, Vec<usize>, Vec<Linear<'_>>)> = vec![];
     for &id in &candidates {
         let Some(linear) = find(model, external, model.node(id)) else { continue };
+        // `usize::MAX` is no node: this layer shares with no other.
         let quantiser = if linear.can_share() { linear.quantiser } else { usize::MAX };
         match groups.iter_mut().find(|(shared, ..)| *shared == quantiser && linear.can_share()) {
             Some((_, members, layers)) => {

@@ -34,7 +34,8 @@ pub(super) trait Reader {
     /// The picture of the frame that [`Reader::advance`] last moved to.
     fn picture(&mut self) -> Result<Picture<'_>>;
 
-    /// Checks the rest after the last wanted frame. Returns false if the count of frames is wrong.
+    /// Reads the rest of the file after the last wanted frame. Returns false if the file has another number of frames
+    /// than it states.
     fn finish(&mut self) -> Result<bool> {
         Ok(true)
     }
