@@ -102,7 +102,7 @@ impl Layers {
     /// Returns where the value at a path comes from: `file:line`, a profile or the command line. `None` if no layer has
     /// it.
     pub fn origin(&self, path: &str) -> Option<String> {
-        let (origin, _) = self.layers.iter().rev().find(|(_, table)| contains(table, path))?;
+        let (origin, _) = self.layers.iter().rev().find(|(_, table)| value_at(table, path).is_some())?;
         Some(origin.place(path))
     }
 
@@ -117,7 +117,7 @@ impl Layers {
     pub fn locate(&self, error: Error) -> Error {
         let Error::Setting { setting, problem, remedy } = error else { return error };
         let mut layers = self.layers.iter().rev();
-        let own = layers.find(|(_, table)| contains(table, &setting));
+        let own = layers.find(|(_, table)| value_at(table, &setting).is_some());
         // A value that is missing belongs to the file that should give it.
         let file = || self.layers.iter().rev().find(|(origin, _)| matches!(origin, Origin::File { section: None, .. }));
         match own.or_else(file) {
@@ -168,24 +168,14 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Returns whether a table has a value at a path such as `camera[0].rate`.
-fn contains(table: &Table, path: &str) -> bool {
-    let (key, rest) = match path.strip_prefix('"').and_then(|quoted| quoted.split_once('"')) {
-        Some((key, rest)) => (key, rest),
-        None => path.split_at(path.find(['.', '[']).unwrap_or(path.len())),
-    };
-    let Some(mut value) = table.get(key) else { return false };
-    let mut rest = rest;
-    while let Some((index, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        let item = index.parse::<usize>().ok().and_then(|index| value.as_array()?.get(index));
-        let Some(item) = item else { return false };
-        (value, rest) = (item, after);
-    }
-    match (rest.strip_prefix('.'), value) {
-        (None, _) => rest.is_empty(),
-        (Some(rest), Value::Table(table)) => contains(table, rest),
-        (Some(_), _) => false,
-    }
+/// Returns the value at a path such as `camera[0].rate`.
+fn value_at<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
+    let parts = split(path);
+    let (PathPart::Key(key), rest) = parts.split_first()? else { return None };
+    rest.iter().try_fold(table.get(key)?, |value, part| match part {
+        PathPart::Key(key) => value.get(key),
+        PathPart::Index(index) => value.get(*index),
+    })
 }
 
 /// Returns the line, from 1, of the value at a path such as `camera[0].rate`, or of the closest part of the path that
