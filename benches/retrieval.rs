@@ -4,35 +4,16 @@
 
 use std::sync::Arc;
 
-use bike_edge::recognition::{
-    CategorySet, FrameStamp, Interaction, Lexicon, RecognitionSpec, Recognizer, SentenceMethod, Vocabulary, WordTable,
-};
-use bike_edge::table::{Bytes, Dtype, Table};
+use bike_edge::recognition::{CategorySet, FrameStamp, Lexicon, Recognizer, Vocabulary, WordTable};
+use bike_edge::table::{Dtype, Table};
 use divan::{Bencher, black_box};
-use half::f16;
+use support::{spec, table};
+
+mod support;
 
 fn main() {
     println!("instruction set: {}", bike_edge::table::instruction_set());
     divan::main();
-}
-
-/// Rows of pseudo-random numbers of about unit length.
-fn table(rows: usize, width: usize, dtype: Dtype) -> Table {
-    let mut state = 1u32;
-    let numbers = std::iter::repeat_with(move || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    })
-    .take(rows * width);
-    let size = (3.0 / width as f32).sqrt();
-    let bytes: Vec<u8> = match dtype {
-        Dtype::F32 => numbers.flat_map(|x| (x * size).to_le_bytes()).collect(),
-        Dtype::F16 => numbers.flat_map(|x| f16::from_f32(x * size).to_le_bytes()).collect(),
-        Dtype::I8 => numbers.map(|x| (x * 127.0) as i8 as u8).collect(),
-    };
-    let scale: Vec<u8> = std::iter::repeat_n((size / 127.0).to_le_bytes(), rows).flatten().collect();
-    let scale = (dtype == Dtype::I8).then(|| Bytes::copy_of(&scale));
-    Table::new(rows, width, dtype, Bytes::copy_of(&bytes), scale).expect("shapes fit")
 }
 
 #[divan::bench(args = [Dtype::F32, Dtype::F16, Dtype::I8], sample_count = 50)]
@@ -70,17 +51,8 @@ fn five_of_100_000_phrases(bencher: Bencher<'_, '_>, dtype: Dtype) {
         sentence_attribute: None,
         sentence_mean: None,
     };
-    let spec = RecognitionSpec {
-        window: 8,
-        interaction: Interaction::Vcs,
-        tau: 0.01,
-        lambda: 1.0,
-        logit_scale: 100.0,
-        top_k: 5,
-        attribute_scores: SentenceMethod::Mean,
-    };
     let vocabulary = Vocabulary::from_categories(&set);
-    let mut recognizer = Recognizer::new(spec, vocabulary, Some(Arc::new(lexicon)), None, None).expect("tables fit");
+    let mut recognizer = Recognizer::new(spec(8), vocabulary, Some(Arc::new(lexicon)), None, None).expect("tables fit");
     let mut embedding = vec![0.25; 512];
     let mut index = 0;
     bencher.bench_local(|| {

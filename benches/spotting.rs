@@ -3,13 +3,12 @@
 //!
 //! `cargo bench --bench spotting`
 
-use bike_edge::recognition::{
-    CategorySet, FrameStamp, Header, Interaction, Mixture, RecognitionSpec, Recognizer, SentenceMethod, Vocabulary,
-    WordLayout, WordTable,
-};
-use bike_edge::table::{Bytes, Dtype, Table};
+use bike_edge::recognition::{CategorySet, FrameStamp, Header, Mixture, Recognizer, Vocabulary, WordLayout, WordTable};
+use bike_edge::table::{Dtype, Table};
 use divan::{Bencher, black_box};
-use half::f16;
+use support::{spec, table};
+
+mod support;
 
 const K: usize = 400;
 const D: usize = 512;
@@ -30,25 +29,6 @@ enum Words {
 }
 
 const WORDS: [Words; 4] = [Words::ExactF32, Words::ExactF16, Words::ExactI8, Words::MixedI8];
-
-/// Rows of pseudo-random numbers of about unit length.
-fn table(rows: usize, width: usize, dtype: Dtype) -> Table {
-    let mut state = 1u32;
-    let numbers = std::iter::repeat_with(move || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    })
-    .take(rows * width);
-    let size = (3.0 / width as f32).sqrt();
-    let bytes: Vec<u8> = match dtype {
-        Dtype::F32 => numbers.flat_map(|x| (x * size).to_le_bytes()).collect(),
-        Dtype::F16 => numbers.flat_map(|x| f16::from_f32(x * size).to_le_bytes()).collect(),
-        Dtype::I8 => numbers.map(|x| (x * 127.0) as i8 as u8).collect(),
-    };
-    let scale: Vec<u8> = std::iter::repeat_n((size / 127.0).to_le_bytes(), rows).flatten().collect();
-    let scale = (dtype == Dtype::I8).then(|| Bytes::copy_of(&scale));
-    Table::new(rows, width, dtype, Bytes::copy_of(&bytes), scale).expect("shapes fit")
-}
 
 fn recognizer(words: Words, header: bool) -> Recognizer {
     let names = (0..K).map(|k| k.to_string()).collect();
@@ -72,22 +52,13 @@ fn recognizer(words: Words, header: bool) -> Recognizer {
         }
     };
     let set = CategorySet { names, category: table(K, D, Dtype::F16), words, attribute: None };
-    let spec = RecognitionSpec {
-        window: T,
-        interaction: Interaction::Vcs,
-        tau: 0.01,
-        lambda: 1.0,
-        logit_scale: 100.0,
-        top_k: 5,
-        attribute_scores: SentenceMethod::Mean,
-    };
     let header = header.then(|| {
         Box::new(|frames: &[f32], out: &mut [f32]| {
             out.copy_from_slice(frames);
             Ok(())
         }) as Box<dyn Header>
     });
-    Recognizer::new(spec, Vocabulary::from_categories(&set), None, header, None).expect("tables fit")
+    Recognizer::new(spec(T), Vocabulary::from_categories(&set), None, header, None).expect("tables fit")
 }
 
 fn step(bencher: Bencher<'_, '_>, words: Words, header: bool) {
