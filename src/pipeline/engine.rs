@@ -12,7 +12,7 @@ use crate::health::thread_cpu;
 use crate::picture::Picture;
 use crate::preprocess::{CropAt, PreprocessSpec, Preprocessor, RegionSpec};
 use crate::recognition::{CategorySet, Lexicon, SentenceCache, WordTable};
-use crate::recognition::{Compose, Header, Recognizer, SentenceMethod, Vocabulary};
+use crate::recognition::{Header, Recognizer, SentenceEncoder, SentenceMethod, Vocabulary};
 use crate::table::Table;
 use crate::text::TextEncoder;
 
@@ -190,17 +190,18 @@ impl Engine {
             Box::new(move |frames: &[f32], out: &mut [f32]| header.apply(frames, out)) as Box<dyn Header>
         });
         let lexicon = bundle.lexicon().filter(|_| with_attributes).cloned();
-        let sentences: Option<Box<dyn Compose>> = match (spec.attribute_scores, &lexicon) {
+        let sentence_encoder: Option<Box<dyn SentenceEncoder>> = match (spec.attribute_scores, &lexicon) {
             _ if spec.lambda == 1.0 => None,
             (SentenceMethod::Tower, Some(lexicon)) => {
                 Some(Box::new(LazyTextEncoder::new(bundle, threads).sentences(Arc::clone(lexicon))?))
             }
             (SentenceMethod::Composer, _) => bundle.load_composer(threads)?.map(|mut composer| {
-                Box::new(move |phrases: &[f32], out: &mut [f32]| composer.compose(phrases, out)) as Box<dyn Compose>
+                Box::new(move |phrases: &[f32], out: &mut [f32]| composer.compose(phrases, out))
+                    as Box<dyn SentenceEncoder>
             }),
             _ => None,
         };
-        Recognizer::new(spec, self.vocabulary.clone(), lexicon, header, sentences)
+        Recognizer::new(spec, self.vocabulary.clone(), lexicon, header, sentence_encoder)
     }
 }
 

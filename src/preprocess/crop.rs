@@ -1,4 +1,7 @@
-//! Crops a plan's region out of a picture, resamples it, and rotates it upright while it is written out.
+//! Cuts a crop region out of a picture, resamples it, and rotates it upright while it is written out.
+//!
+//! A [`Plan`] describes the crop of the upright picture. Pixels are read and resampled as the picture stores them, which
+//! is faster than to rotate the whole picture; only the resampled tile is rotated.
 
 use std::ops::Range;
 
@@ -21,7 +24,7 @@ impl Cropper {
         Self { resampler: Resampler::new(), rgb: Vec::new() }
     }
 
-    /// Returns the plan's tile in stored orientation.
+    /// Resamples the plan's crop region and returns the tile, not rotated yet.
     pub fn crop(&mut self, picture: &Picture<'_>, plan: &Plan) -> Result<Tile<'_>> {
         let (rotation, stored) = (picture.rotation, (picture.width, picture.height));
         let (tile, first) = match rotation {
@@ -68,13 +71,13 @@ fn rgb_around<'a>(picture: &Picture<'a>, needed: Rect, buffer: &'a mut Vec<u8>) 
     Ok((Rgb { data: buffer, width: made.w, height: made.h }, (made.x, made.y)))
 }
 
-/// Resampled RGB pixels in stored orientation, and the rotation that makes them upright.
+/// A resampled crop region as RGB, not rotated yet, and the rotation that makes it upright.
 pub(super) struct Tile<'a> {
     /// Rows of R, G, B without gaps.
     rgb: &'a [u8],
-    /// Stored width.
+    /// Width before rotation.
     width: usize,
-    /// Stored height.
+    /// Height before rotation.
     height: usize,
     rotation: Rotation,
 }

@@ -23,17 +23,17 @@ pub struct Phrases<'a> {
 }
 
 /// Embeds attribute sentences: a composer from the embeddings of the phrases, a text tower from their text.
-pub trait Compose {
+pub trait SentenceEncoder {
     /// Writes the embedding of a sentence to `out`, `[D]`, of any length.
     ///
     /// # Errors
     /// Returns an error if the network fails.
-    fn compose(&mut self, phrases: Phrases<'_>, out: &mut [f32]) -> Result<()>;
+    fn encode_sentence(&mut self, phrases: Phrases<'_>, out: &mut [f32]) -> Result<()>;
 }
 
 /// A composer uses only the embeddings of the phrases.
-impl<F: FnMut(&[f32], &mut [f32]) -> Result<()>> Compose for F {
-    fn compose(&mut self, phrases: Phrases<'_>, out: &mut [f32]) -> Result<()> {
+impl<F: FnMut(&[f32], &mut [f32]) -> Result<()>> SentenceEncoder for F {
+    fn encode_sentence(&mut self, phrases: Phrases<'_>, out: &mut [f32]) -> Result<()> {
         self(phrases.rows, out)
     }
 }
@@ -58,8 +58,8 @@ pub(super) struct Attributes {
 /// Scores categories by the sentence of the nearest phrases.
 struct Scoring {
     /// `None` for the mean of the phrases.
-    composer: Option<Box<dyn Compose>>,
-    /// The composer's file, for errors.
+    sentence_encoder: Option<Box<dyn SentenceEncoder>>,
+    /// The sentence encoder's file, for errors.
     file: &'static str,
     /// Category embeddings in the space of the attribute branch.
     categories: RowSet,
@@ -78,14 +78,15 @@ impl Attributes {
         spec: &RecognitionSpec,
         vocabulary: &Vocabulary,
         lexicon: Arc<Lexicon>,
-        composer: Option<Box<dyn Compose>>,
+        sentence_encoder: Option<Box<dyn SentenceEncoder>>,
     ) -> Result<Self> {
         let rows = lexicon.retrieval.rows();
         if rows < spec.top_k || rows > u32::MAX as usize || lexicon.retrieval.width() == 0 {
             let problem = format!("lexicon.txt: {rows} phrases are too few for the nearest {}", spec.top_k);
             return Err(bundle_error(format!("{problem}; lower attributes_top_k or add phrases")));
         }
-        let scoring = if spec.lambda < 1.0 { Some(Scoring::new(spec, vocabulary, &lexicon, composer)?) } else { None };
+        let scoring =
+            if spec.lambda < 1.0 { Some(Scoring::new(spec, vocabulary, &lexicon, sentence_encoder)?) } else { None };
         let width = lexicon.retrieval.width();
         Ok(Self {
             frames: Embeddings::new(spec.window, width),
@@ -107,7 +108,7 @@ impl Attributes {
     /// of their sentence with every category to `s_a`, `[K]`.
     ///
     /// # Errors
-    /// Returns an error if the frames cancel out or the composer gives no usable embedding.
+    /// Returns an error if the frames cancel out or the sentence encoder gives no usable embedding.
     pub fn score(&mut self, count: usize, s_a: &mut [f32]) -> Result<&[Attribute]> {
         mean_direction(self.frames.range(0..count), &mut self.mean)
             .ok_or_else(|| bundle_error("the window's attribute embeddings cancel out"))?;
@@ -124,15 +125,15 @@ impl Scoring {
         spec: &RecognitionSpec,
         vocabulary: &Vocabulary,
         lexicon: &Lexicon,
-        composer: Option<Box<dyn Compose>>,
+        sentence_encoder: Option<Box<dyn SentenceEncoder>>,
     ) -> Result<Self> {
         let width = lexicon.sentences().width();
-        let (composer, file) = match spec.attribute_scores {
+        let (sentence_encoder, file) = match spec.attribute_scores {
             SentenceMethod::Mean => (None, ""),
-            SentenceMethod::Composer => (composer, "composer.onnx"),
-            SentenceMethod::Tower => (composer, "text.onnx"),
+            SentenceMethod::Composer => (sentence_encoder, "composer.onnx"),
+            SentenceMethod::Tower => (sentence_encoder, "text.onnx"),
         };
-        if composer.is_none() && !file.is_empty() {
+        if sentence_encoder.is_none() && !file.is_empty() {
             return Err(bundle_error(format!(
                 "{file} is missing, and attributes are scored by it; set attributes to \"mean\""
             )));
@@ -166,7 +167,13 @@ impl Scoring {
         }
         let mut categories = RowSet::default();
         vocabulary.add_rows(&mut categories, |tables| &tables.attribute)?;
-        Ok(Self { composer, file, categories, phrases: vec![0.0; spec.top_k * width], sentence: vec![0.0; width] })
+        Ok(Self {
+            sentence_encoder,
+            file,
+            categories,
+            phrases: vec![0.0; spec.top_k * width],
+            sentence: vec![0.0; width],
+        })
     }
 
     fn score(&mut self, lexicon: &Lexicon, nearest: &[Attribute], s_a: &mut [f32]) -> Result<()> {
@@ -174,9 +181,9 @@ impl Scoring {
         for ((phrase, _), row) in nearest.iter().zip(self.phrases.chunks_exact_mut(width)) {
             lexicon.sentences().row_into(*phrase as usize, row);
         }
-        match &mut self.composer {
-            Some(composer) => {
-                composer.compose(Phrases { nearest, rows: &self.phrases }, &mut self.sentence)?;
+        match &mut self.sentence_encoder {
+            Some(encoder) => {
+                encoder.encode_sentence(Phrases { nearest, rows: &self.phrases }, &mut self.sentence)?;
                 let file = self.file;
                 normalise(&mut self.sentence).ok_or_else(|| {
                     bundle_error(format!("the output of {file} holds only zeros or numbers that are not finite"))
@@ -252,8 +259,8 @@ impl SentenceCache {
     }
 }
 
-impl Compose for SentenceCache {
-    fn compose(&mut self, phrases: Phrases<'_>, out: &mut [f32]) -> Result<()> {
+impl SentenceEncoder for SentenceCache {
+    fn encode_sentence(&mut self, phrases: Phrases<'_>, out: &mut [f32]) -> Result<()> {
         let key: SentenceKey = phrases.nearest.iter().take(MAX_ATTRIBUTES).map(|(index, _)| *index).collect();
         if let Some(at) = self.cached.iter().position(|(other, _)| *other == key)
             && let Some(sentence) = self.cached.remove(at)

@@ -49,7 +49,7 @@ pub struct WordTable {
     pub own: Table,
     /// How the words of a category are computed from its rows.
     pub layout: WordLayout,
-    /// Words that all categories share, `[P, D]`, and their weights, `[P]`.
+    /// Words that all categories share, `[R, D]`, and their weights, `[R]`.
     pub shared: Option<(Table, Vec<f32>)>,
 }
 
@@ -65,7 +65,11 @@ pub enum WordLayout {
     Mixed(Mixture),
 }
 
-/// Words at P positions as linear combinations of rows. The word at position i is
+/// Words at P positions as linear combinations (mixtures) of rows. CLIP has 77 positions, but the embeddings that it
+/// gives them for one text are nearly linearly dependent, so that a few rows a category store them all in a fraction of
+/// the memory and of the products with a frame.
+///
+/// The word at position i is
 /// `common[i] + sum over the category's rows j of mix[j, i] * row[j]`. It is not normalised, and its weight is 1.
 #[derive(Clone, Debug)]
 pub struct Mixture {

@@ -24,7 +24,7 @@ mod spotting;
 mod vocabulary;
 mod window;
 
-pub use attributes::{Attribute, Compose, Phrases, SentenceCache};
+pub use attributes::{Attribute, Phrases, SentenceCache, SentenceEncoder};
 pub use category_set::{CategorySet, Lexicon, Mixture, WordLayout, WordTable};
 pub use recognizer::{Header, Recognizer};
 pub use scores::{Scores, ViewAverage, top_n};

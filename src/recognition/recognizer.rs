@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
-use super::attributes::{Attributes, Compose};
+use super::attributes::{Attributes, SentenceEncoder};
 use super::category_set::{Lexicon, bundle_error};
 use super::scores::{Scores, fuse};
 use super::spec::{Interaction, RecognitionSpec};
@@ -31,7 +31,7 @@ impl<F: FnMut(&[f32], &mut [f32]) -> Result<()>> Header for F {
 
 /// Computes the scores of a window of frame embeddings.
 ///
-/// After construction neither [`Self::push`] nor [`Self::scores`] allocates, unless a header or composer does.
+/// After construction neither [`Self::push`] nor [`Self::scores`] allocates, unless a header or sentence encoder does.
 pub struct Recognizer {
     spec: RecognitionSpec,
     vocabulary: Vocabulary,
@@ -77,13 +77,13 @@ impl Recognizer {
         vocabulary: Vocabulary,
         lexicon: Option<Arc<Lexicon>>,
         header: Option<Box<dyn Header>>,
-        composer: Option<Box<dyn Compose>>,
+        sentence_encoder: Option<Box<dyn SentenceEncoder>>,
     ) -> Result<Self> {
         spec.check()?;
         vocabulary.check()?;
         let (window, dim, categories) = (spec.window, vocabulary.dim(), vocabulary.len());
         let attributes = match lexicon {
-            Some(lexicon) => Some(Attributes::new(&spec, &vocabulary, lexicon, composer)?),
+            Some(lexicon) => Some(Attributes::new(&spec, &vocabulary, lexicon, sentence_encoder)?),
             None if spec.lambda < 1.0 => {
                 return Err(bundle_error(
                     "lambda is below 1, but there is no lexicon to find attributes in; set lambda to 1",

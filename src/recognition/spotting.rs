@@ -114,7 +114,7 @@ impl Spotting {
         let first_category = rows.rows();
         vocabulary.add_rows(&mut rows, |tables| &tables.category)?;
         let words = mixed.assign_columns(&mut own, rows.rows());
-        // In floats.
+        // The distance from one column to the next, in floats.
         let stride = rows.rows() + words + LANES;
         let bytes = (stride + mixed.rows()).saturating_mul(window).saturating_mul(size_of::<f32>());
         if bytes > MAX_BYTES {
@@ -214,7 +214,7 @@ struct MixtureRows {
     own: TableId,
     mix: Table,
     /// Index of the first common row in `MixedWords::rows`.
-    common: usize,
+    first_common: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -240,9 +240,11 @@ impl MixedWords {
         let mixtures = vocabulary.tables.iter().map(|tables| match &tables.words.layout {
             WordLayout::Weighted(_) => None,
             WordLayout::Mixed(mixture) => {
-                let (own, common) = (rows.add_table(&tables.words.own), rows.add_table(&mixture.common));
-                let common = rows.add(common, 0, mixture.positions())?;
-                Some(MixtureRows { own, mix: mixture.mix.clone(), common })
+                let own = rows.add_table(&tables.words.own);
+                let common = rows.add_table(&mixture.common);
+                // `None` if the table lacks rows; [`Self::add`] then refuses the mixture's categories.
+                let first_common = rows.add(common, 0, mixture.positions())?;
+                Some(MixtureRows { own, mix: mixture.mix.clone(), first_common })
             }
         });
         let mixtures = mixtures.collect();
@@ -301,12 +303,12 @@ impl MixedWords {
                 let Some(mixture) = &self.mixtures[category.mixture] else { continue };
                 let words = mixture.mix.width();
                 // Common rows were added first.
-                let (common, own) = similarities.split_at_mut(category.row);
+                let (common_similarities, own) = similarities.split_at_mut(category.row);
                 let range = category.first..category.first + category.count;
                 mixture.mix.mix_range(
                     range,
                     &mut own[..category.count],
-                    &common[mixture.common..][..words],
+                    &common_similarities[mixture.first_common..][..words],
                     &mut column[category.column..][..words],
                 );
             }

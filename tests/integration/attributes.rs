@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use bike_edge::recognition::{Compose, FrameStamp, Lexicon, RecognitionSpec, Recognizer, SentenceMethod, Vocabulary};
+use bike_edge::recognition::{
+    FrameStamp, Lexicon, RecognitionSpec, Recognizer, SentenceEncoder, SentenceMethod, Vocabulary,
+};
 use bike_edge::table::Dtype;
 
 use crate::support::tables::{categories, difference, lexicon, numbers, spec, stored_as, table, unit_rows};
 
 const D: usize = 24;
 
-fn recognizer(spec: RecognitionSpec, lexicon: &Lexicon, composer: Option<Box<dyn Compose>>) -> Recognizer {
+fn recognizer(spec: RecognitionSpec, lexicon: &Lexicon, composer: Option<Box<dyn SentenceEncoder>>) -> Recognizer {
     let vocabulary = Vocabulary::from_categories(&categories(3, 4, D, 1));
     Recognizer::new(spec, vocabulary, Some(Arc::new(lexicon.clone())), None, composer).unwrap()
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bike_edge::recognition::{
-    Compose, FrameStamp, Phrases, RecognitionSpec, Recognizer, SentenceCache, SentenceMethod, Vocabulary,
+    FrameStamp, Phrases, RecognitionSpec, Recognizer, SentenceCache, SentenceEncoder, SentenceMethod, Vocabulary,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -147,7 +147,7 @@ fn a_cached_sentence_is_encoded_only_once() {
     let mut sentence = |places: &[u32]| {
         let nearest: Vec<(u32, f32)> = places.iter().map(|place| (*place, 0.5)).collect();
         let mut out = [0.0; 8];
-        sentences.compose(Phrases { nearest: &nearest, rows: &[] }, &mut out).expect("composed");
+        sentences.encode_sentence(Phrases { nearest: &nearest, rows: &[] }, &mut out).expect("encoded");
         out[0]
     };
     assert_eq!([sentence(&[3, 1]), sentence(&[1, 3]), sentence(&[3, 1])], [2.0; 3]);

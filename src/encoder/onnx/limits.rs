@@ -15,7 +15,7 @@ pub(super) const RANK: usize = 8;
 /// Numbers in a tensor whose shape is a constant.
 pub(super) const VOLUME: f64 = (1u64 << 28) as f64;
 /// Largest constant repeat, pad, scale or count.
-pub(super) const COUNT: f64 = (1u64 << 16) as f64;
+pub(super) const FACTOR: f64 = (1u64 << 16) as f64;
 /// Bytes of all constants as f32.
 pub(super) const CONSTANT_BYTES: u64 = 4 << 30;
 /// Bytes of one value between two operators.

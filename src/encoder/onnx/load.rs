@@ -12,7 +12,7 @@ use tract_onnx::prelude::{Datum, Framework, InferenceModel, InferenceModelExt, R
 use super::limits::VALUE_BYTES;
 use super::panic_guard::one_line;
 use super::shapes::{self, Signature};
-use super::{constants, guard, known_miscompiles, large_tensors};
+use super::{constants, guard, large_tensors, refused_graphs};
 use crate::encoder::cpu::choice::{CpuContext, Precision};
 use crate::encoder::cpu::threads::{MAX_THREADS, WORKER_NAME};
 use crate::encoder::ops::{self, ExternalWeights, Pruning};
@@ -81,7 +81,7 @@ fn prepare(proto: &mut ModelProto, signature: &Signature<'_>) -> Result<Vec<usiz
     // Shape hints may contradict the shape that was just set.
     graph.value_info.clear();
     constants::inline_constants(graph);
-    known_miscompiles::check(graph)?;
+    refused_graphs::check(graph)?;
     constants::fold_constants(graph)?;
     Ok(input_shape)
 }

@@ -2,11 +2,11 @@
 
 mod constants;
 mod guard;
-mod known_miscompiles;
 mod large_tensors;
 pub mod limits;
 pub(crate) mod load;
 pub(crate) mod panic_guard;
+mod refused_graphs;
 pub(crate) mod shapes;
 
 pub use guard::check_graph;

@@ -67,11 +67,13 @@ impl Movie {
         };
         let (track, timescale) = (track_of(&moov).unwrap_or_default(), movie.timescale);
         if let Some(mvex) = child(&moov, b"mvex") {
-            let decoded = movie.samples.last().map_or(0, |s| s.shown.saturating_add(s.ticks.into()));
+            // Samples in `moov` next to fragments are rare; where they end is needed only if the first fragment has no
+            // time of its own (`tfdt`).
+            let end = movie.samples.last().map_or(0, |s| s.shown.saturating_add(s.ticks.into()));
             let mut fragments = Fragments {
                 track: track.id,
                 defaults: Defaults::of(mvex, track.id),
-                decoded,
+                next_time: end,
                 samples: &mut movie.samples,
             };
             for moof in boxes.iter().filter(|b| &b.name == b"moof") {

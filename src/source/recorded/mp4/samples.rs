@@ -112,13 +112,13 @@ fn set_times(stbl: &[u8], samples: &mut [Sample]) {
     let mut duration = 1u32;
     let mut ticks = runs(b"stts").flat_map(repeated);
     let mut delays = runs(b"ctts").flat_map(repeated);
-    let mut decoded = 0i64;
+    let mut decoding_time = 0i64;
     for sample in samples {
         // Durations are unsigned; some writers put negative ones there, which ffmpeg reads as 1 as well.
         duration = ticks.next().map_or(duration, |t| u32::try_from(t).unwrap_or(1));
         sample.ticks = duration;
-        sample.shown = decoded.saturating_add(delays.next().unwrap_or(0).into());
-        decoded = decoded.saturating_add(duration.into());
+        sample.shown = decoding_time.saturating_add(delays.next().unwrap_or(0).into());
+        decoding_time = decoding_time.saturating_add(duration.into());
     }
 }
 
@@ -167,7 +167,7 @@ pub(super) struct Fragments<'a> {
     pub(super) track: u32,
     pub(super) defaults: Defaults,
     /// Decoding time of the next sample, in ticks.
-    pub(super) decoded: i64,
+    pub(super) next_time: i64,
     pub(super) samples: &'a mut Vec<Sample>,
 }
 
@@ -206,8 +206,8 @@ impl Fragments<'_> {
         let selected = track == self.track;
         if let Some(tfdt) = child(traf, b"tfdt").filter(|_| selected) {
             let mut f = Fields::new(tfdt);
-            let decoded = f.version().and_then(|(version, _)| f.long(version));
-            self.decoded = decoded.and_then(|d| i64::try_from(d).ok()).unwrap_or(self.decoded);
+            let time = f.version().and_then(|(version, _)| f.long(version));
+            self.next_time = time.and_then(|t| i64::try_from(t).ok()).unwrap_or(self.next_time);
         }
         let mut next = *base;
         for (name, trun) in children(traf) {
@@ -251,9 +251,9 @@ impl Fragments<'_> {
             let delay = field(fields[3]).unwrap_or(0) as i32;
             let flags = own.or(first_flags.filter(|_| i == 0)).unwrap_or(defaults.flags);
             if selected {
-                let shown = self.decoded.saturating_add(delay.into());
+                let shown = self.next_time.saturating_add(delay.into());
                 self.samples.push(Sample { offset: *next, size, sync: flags & NOT_SYNC == 0, shown, ticks });
-                self.decoded = self.decoded.saturating_add(ticks.into());
+                self.next_time = self.next_time.saturating_add(ticks.into());
             }
             *next = next.checked_add(size.into()).ok_or("has a fragment that refers to data beyond any file")?;
         }

@@ -1,12 +1,12 @@
-//! Checks for graphs that the network runtime would accept, but compute wrongly, non-deterministically, or exhausting
-//! memory.
+//! Refuses graphs that tract would load, but whose results would be wrong or random, or for which it would allocate too
+//! much memory.
 
 use std::collections::HashMap;
 
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
 use super::constants::{describe_node, escape_name, largest_and_product};
-use super::limits::{COUNT, VOLUME};
+use super::limits;
 
 /// Operators that combine the numbers of a row although they keep the shape.
 const MIXING: [&str; 8] = [
@@ -37,18 +37,30 @@ pub(super) fn check(graph: &GraphProto) -> Result<(), String> {
 
 /// Checks constant shapes and counts before anything of that size is allocated.
 fn check_growth(node: &NodeProto, constants: &HashMap<&str, &TensorProto>) -> Result<(), String> {
-    let (sizes, shape): (&[usize], bool) = match node.op_type.as_str() {
-        "ConstantOfShape" => (&[0], true),
-        "Expand" => (&[1], true),
-        "Tile" | "Pad" | "Upsample" | "OneHot" => (&[1], false),
-        "Range" => (&[0, 1, 2], false),
-        "Resize" => (&[2, 3], false),
+    /// What the constant inputs of an operator contain.
+    enum Sizes {
+        /// The shape of its output.
+        Shape,
+        /// Repeats, pads, scales or counts.
+        Factors,
+    }
+    // The indices of the inputs, and what they contain.
+    let (inputs, sizes): (&[usize], Sizes) = match node.op_type.as_str() {
+        "ConstantOfShape" => (&[0], Sizes::Shape),
+        "Expand" => (&[1], Sizes::Shape),
+        "Tile" | "Pad" | "Upsample" | "OneHot" => (&[1], Sizes::Factors),
+        "Range" => (&[0, 1, 2], Sizes::Factors),
+        "Resize" => (&[2, 3], Sizes::Factors),
         _ => return Ok(()),
     };
-    let tensors = sizes.iter().filter_map(|i| constants.get(node.input.get(*i)?.as_str()));
+    let tensors = inputs.iter().filter_map(|i| constants.get(node.input.get(*i)?.as_str()));
     for tensor in tensors {
         let (largest, product) = largest_and_product(tensor);
-        if (shape && product > VOLUME) || (!shape && largest > COUNT) {
+        let too_large = match sizes {
+            Sizes::Shape => product > limits::VOLUME,
+            Sizes::Factors => largest > limits::FACTOR,
+        };
+        if too_large {
             let kind = escape_name(&node.op_type);
             return Err(format!(
                 "{} ({kind}) would create a tensor that is too large; export the graph again",
