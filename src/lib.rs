@@ -77,8 +77,8 @@
 //! - [`output`]: answers and events become tables, JSON Lines and files
 //!
 //! [`pipeline`] joins them, with the model from a [`bundle`] and the load of this machine from [`health`], and
-//! [`evaluation`] measures the results. Below all of them are [`picture`] (pixels in memory), [`table`] (embedding
-//! tables), [`text`] (texts as embeddings), [`units`], [`io`] and [`error`].
+//! [`evaluation`] measures the results. [`text`] encodes texts as embeddings. Below all of them are [`picture`]
+//! (pixels in memory), [`table`] (embedding tables), [`units`], [`io`] and [`error`].
 
 pub mod bundle;
 pub mod encoder;

@@ -65,7 +65,7 @@ pub struct Model {
     pub tau: f32,
     /// Scale of cosines in the softmax of the confidences.
     pub logit_scale: f32,
-    /// Weight of the video branch when fused with attributes; 1 means without attributes.
+    /// Weight of the video branch when fused with attributes; with 1 attributes are listed but do not score.
     pub lambda: f32,
     /// k, phrases in the attribute sentence.
     #[serde(default = "default_top_k")]
@@ -73,7 +73,7 @@ pub struct Model {
     /// Which encoder embeds frames for attributes.
     #[serde(default)]
     pub attribute_encoder: AttributeEncoder,
-    /// The kind of that encoder, if it is the frame encoder.
+    /// Whether the frame encoder that embeds frames for attributes is fine-tuned; has no effect for a separate encoder.
     #[serde(default)]
     pub attribute_source: AttributeSource,
     /// How the attribute sentence is embedded; [`Manifest::attribute_scores`] gives the default.
@@ -287,7 +287,7 @@ impl Manifest {
             ));
         }
         for i in 0..3 {
-            check_range(&format!("preprocess.mean[{i}]"), preprocess.mean[i], -10.0..=10.0)?;
+            check_range(&format!("preprocess.mean[{i}]"), preprocess.mean[i], 0.0..=1.0)?;
             check_range(&format!("preprocess.std[{i}]"), preprocess.std[i], 1e-3..=10.0)?;
         }
         Ok(())

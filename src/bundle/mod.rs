@@ -4,6 +4,7 @@
 //! Nothing in it is trusted before it is checked. Tables and graphs are read in place, never copied.
 
 mod archive;
+mod category_tables;
 mod files;
 mod limits;
 pub mod manifest;
@@ -11,7 +12,6 @@ mod open;
 mod pack;
 mod report;
 mod tables;
-mod vocabulary;
 
 pub use files::BundleRef;
 pub use manifest::Manifest;

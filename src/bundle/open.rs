@@ -7,7 +7,7 @@ use std::thread;
 
 use super::files::{BundleRef, Container, check_hashes, listed_files};
 use super::manifest::Manifest;
-use super::{limits, vocabulary};
+use super::{category_tables, limits};
 use crate::encoder::{AttributeHead, Composer, Compute, EncoderOptions, FrameEncoder, TemporalHeader, TextTower};
 use crate::error::{Error, Result};
 use crate::recognition::{CategorySet, Lexicon};
@@ -261,7 +261,7 @@ fn read_tables(
 
 /// Reads the category set.
 pub(super) fn read_categories(manifest: &Manifest, files: &BTreeMap<String, Bytes>) -> Result<CategorySet, String> {
-    vocabulary::categories(manifest, listed(files, "categories.txt")?, listed(files, "categories.safetensors")?)
+    category_tables::categories(manifest, listed(files, "categories.txt")?, listed(files, "categories.safetensors")?)
 }
 
 /// Reads the lexicon, if there is one.
@@ -269,7 +269,7 @@ pub(super) fn read_lexicon(manifest: &Manifest, files: &BTreeMap<String, Bytes>)
     if !manifest.has_lexicon() {
         return Ok(None);
     }
-    vocabulary::lexicon(manifest, listed(files, "lexicon.txt")?, listed(files, "lexicon.safetensors")?).map(Some)
+    category_tables::lexicon(manifest, listed(files, "lexicon.txt")?, listed(files, "lexicon.safetensors")?).map(Some)
 }
 
 /// Returns a listed file.

@@ -187,7 +187,7 @@ const MATRIX: Flag = flag(
     "camera.matrix",
     "matrix",
     ValueKind::OneOf("MATRIX", &["bt601", "bt709", "bt2020"]),
-    "Matrix from YUV to RGB, for files without a tag or with a wrong one; y4m has none [default: as tagged, else \
+    "Matrix from YUV to RGB, for input that states none or a wrong one (y4m never states one) [default: as stated, else \
      bt601]",
 );
 
@@ -195,7 +195,7 @@ const IO_TIMEOUT: Flag = flag(
     "camera.timeout_s",
     "io-timeout",
     ValueKind::Number("SECONDS"),
-    "Seconds without data after which an input fails; a live source is then reopened, a V4L2 camera after at most 5 s",
+    "Seconds without data after which reading an input fails and a live source is reopened; for a V4L2 camera at most 5",
 );
 
 /// The mode of a camera.
@@ -232,7 +232,7 @@ pub const EVENTS: FlagGroup = FlagGroup {
             "events.off",
             "off",
             ValueKind::Number("X"),
-            "Smoothed confidence below which it ends [default: 0.7 of --on]",
+            "Smoothed confidence below which an event ends [default: 0.7 of --on]",
         ),
         SMOOTHING,
         flag(

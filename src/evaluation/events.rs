@@ -6,7 +6,7 @@ use super::concatenated::{ConcatenatedStream, ConcatenationSpec};
 use super::labels::LabelledClip;
 use super::matching::{Detection, Measures, Segment, match_events};
 use crate::error::Result;
-use crate::events::Event;
+use crate::events::EventReport;
 use crate::pipeline::{Engine, GateSpec, Observer, Session, SessionSpec, StreamRunner, StreamSource, Update, drive};
 use crate::pipeline::{GateDecision, Step};
 use crate::recognition::top_n;
@@ -130,7 +130,7 @@ fn run(engine: &mut Engine, stream: &mut ConcatenatedStream, spec: &SessionSpec,
     Ok(recorder)
 }
 
-fn ended(event: &Event) -> Option<Detection> {
+fn ended(event: &EventReport) -> Option<Detection> {
     event.end.map(|end| Detection { category: event.category, start: event.start, end })
 }
 
@@ -181,7 +181,7 @@ pub struct GateReport {
     pub steps: usize,
     /// Steps that were encoded with the gate.
     pub encoded: u64,
-    /// Steps while a picture was held.
+    /// Steps in which the clip was paused: its last picture was repeated.
     pub still_steps: u64,
     /// Of them, steps that were encoded.
     pub still_encoded: u64,

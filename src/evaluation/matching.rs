@@ -36,7 +36,7 @@ pub struct Measures {
     pub shown: usize,
     /// Events detected.
     pub found: usize,
-    /// Detections that match a segment, one per segment.
+    /// Detections that match ("fit") a segment, at most one per segment.
     pub fitting: usize,
     /// Share of the detections that match; null if there are none.
     pub precision: Option<f64>,

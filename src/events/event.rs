@@ -70,7 +70,7 @@ pub struct SalientFrame {
 
 /// A report of an event. All times are stream time.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event {
+pub struct EventReport {
     /// The kind of the report.
     pub kind: EventKind,
     /// The id of the event.

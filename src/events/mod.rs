@@ -1,13 +1,13 @@
 //! Turns scores over time into events with a start, an end and a confidence (docs/events.md).
 //!
 //! A [`Tracker`] smooths the confidence of each category, starts an event when the level reaches `on`, ends it when the
-//! level falls below `off` or the background group is stronger, and returns [`Event`]s of kind new, update and end. It
+//! level falls below `off` or the background group is stronger, and returns [`EventReport`]s of kind new, update and end. It
 //! reads no clock and does no I/O: the same scores at the same stream times always give the same events.
 
 mod event;
 mod spec;
 mod tracker;
 
-pub use event::{Event, EventId, EventKind, SalientFrame};
+pub use event::{EventId, EventKind, EventReport, SalientFrame};
 pub use spec::{CategorySpec, EventSpec};
 pub use tracker::{BoundaryRule, MAX_OPEN, Observation, Tracker};

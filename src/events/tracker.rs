@@ -1,6 +1,6 @@
 //! Tracks the confidence of every category over time and reports events.
 
-use super::event::{Event, EventId, EventKind, SalientFrame};
+use super::event::{EventId, EventKind, EventReport, SalientFrame};
 use super::spec::{EventSpec, Thresholds, category_key, shortened};
 use crate::error::{Error, Result};
 use crate::recognition::{Attribute, FrameStamp, MAX_ATTRIBUTES, MAX_WINDOW, Scores, similar_names};
@@ -46,7 +46,7 @@ pub struct Tracker {
     open: heapless::Vec<OpenEvent, MAX_OPEN>,
     /// The newest step.
     last: Option<FrameStamp>,
-    reports: heapless::Vec<Event, { 2 * MAX_OPEN }>,
+    reports: heapless::Vec<EventReport, { 2 * MAX_OPEN }>,
     not_opened: u64,
 }
 
@@ -116,7 +116,7 @@ impl Tracker {
 
     /// Processes one step and returns its reports, ended events first. Steps must come in the order of their times; a
     /// step out of order is treated as if no time had passed.
-    pub fn step(&mut self, stamp: FrameStamp, observation: Observation<'_>) -> &[Event] {
+    pub fn step(&mut self, stamp: FrameStamp, observation: Observation<'_>) -> &[EventReport] {
         self.reports.clear();
         if self.last.is_some_and(|last| stamp.time - last.time > self.gap_s) {
             self.end_all();
@@ -134,14 +134,14 @@ impl Tracker {
 
     /// Ends all open events, because the stream ended or was interrupted, and returns their reports. A later step
     /// starts with a clean state.
-    pub fn finish(&mut self) -> &[Event] {
+    pub fn finish(&mut self) -> &[EventReport] {
         self.reports.clear();
         self.end_all();
         &self.reports
     }
 
     /// Returns the reports of the newest call of [`Tracker::step`] or [`Tracker::finish`].
-    pub fn reports(&self) -> &[Event] {
+    pub fn reports(&self) -> &[EventReport] {
         &self.reports
     }
 
@@ -322,8 +322,8 @@ impl OpenEvent {
     }
 
     /// Returns a report, or `None` if the event has not been reported as new and so has no id.
-    fn report(&self, kind: EventKind, stamp: FrameStamp, end: Option<Seconds>) -> Option<Event> {
-        Some(Event {
+    fn report(&self, kind: EventKind, stamp: FrameStamp, end: Option<Seconds>) -> Option<EventReport> {
+        Some(EventReport {
             kind,
             id: self.id?,
             category: self.category,

@@ -49,9 +49,9 @@ pub struct RankedCategory {
     pub confidence: f64,
     /// BIKE's score: softmax without a scale, both branches fused, mean over views. Only its ranks are meaningful.
     pub score: f64,
-    /// S_V, cosine, mean over views.
+    /// S_V of the video branch: a cosine, unlike `score`; mean over views.
     pub score_video: f64,
-    /// S_A, cosine, mean over views; absent if the model runs without attributes.
+    /// S_A of the attribute branch: a cosine; mean over views; absent if the model runs without attributes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score_attributes: Option<f64>,
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::answer::{AttributeAnswer, SaliencyPoint};
-use crate::events::{Event, EventId, EventKind};
+use crate::events::{EventId, EventKind, EventReport};
 use crate::units::Seconds;
 use crate::units::{rounded_score, rounded_time};
 
@@ -110,7 +110,7 @@ impl<'a> EventLine<'a> {
 
     /// Creates the line of an event. `captured` is the time of day at which the event's newest frame was captured, for
     /// live sources.
-    pub fn new(event: &Event, source: EventSource<'a>, captured: Option<SystemTime>) -> Self {
+    pub fn new(event: &EventReport, source: EventSource<'a>, captured: Option<SystemTime>) -> Self {
         let time_of_day = |t: Seconds| {
             let ago = Duration::try_from_secs_f64(event.stamp.time - t).unwrap_or_default();
             captured.and_then(|captured| captured.checked_sub(ago)).map(rfc3339)

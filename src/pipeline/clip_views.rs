@@ -15,7 +15,7 @@ const MAX_VIEWS: usize = 64;
 pub struct ClipSampling {
     /// Temporal views, from 1 to 64: the clip is sampled this many times and the scores are averaged.
     pub views: usize,
-    /// Crops per view: 1 (centre) or 3 (left, right, centre).
+    /// Crops per temporal view: 1 (centre) or 3 (left, right, centre).
     pub crops: usize,
     /// Sample T frames spread over 128 consecutive frames instead of over the whole clip.
     pub dense: bool,
@@ -27,7 +27,7 @@ impl Default for ClipSampling {
     }
 }
 
-/// One view of a clip: T frames in one crop.
+/// One temporal view in one crop: T frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClipView {
     /// Position in [`ClipSampling::crop_positions`].

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::engine::Engine;
 use super::session::{Session, Step};
 use crate::error::Result;
-use crate::events::Event;
+use crate::events::EventReport;
 use crate::source::{ClipInfo, Live, LiveCounts, LiveUpdate, Loss, Stream};
 use crate::units::Seconds;
 
@@ -20,7 +20,7 @@ const MAX_POLL_WAIT: Duration = Duration::from_millis(200);
 
 /// Where a session's frames come from.
 pub enum StreamSource<'a> {
-    /// A recording: frames wait until they are read.
+    /// A source whose frames wait until they are read: a recording, or a pipe or URL that is not read live.
     Recorded(Box<dyn Stream + 'a>),
     /// A source that runs at its own pace; frames that are not read in time are dropped and counted.
     Live(Box<dyn Live + 'a>),
@@ -48,7 +48,7 @@ pub enum Update<'a> {
     /// Open events ended without a frame, because the source is silent, was lost or has ended.
     EventsEnded {
         /// The events.
-        events: &'a [Event],
+        events: &'a [EventReport],
         /// When the last frame before their end was captured.
         captured: Captured,
     },
@@ -62,7 +62,7 @@ pub struct Captured {
     /// Monotonic time of capture for live sources, as precise as the frame's timestamp; time of decoding for
     /// recordings.
     pub at: Instant,
-    /// Time of day by the clock of this machine; `None` for recordings.
+    /// Time of day by the clock of this machine; `None` for sources that are not live.
     pub wall: Option<SystemTime>,
 }
 

@@ -190,7 +190,7 @@ impl Engine {
             Box::new(move |frames: &[f32], out: &mut [f32]| header.apply(frames, out)) as Box<dyn Header>
         });
         let lexicon = bundle.lexicon().filter(|_| with_attributes).cloned();
-        let sentence_encoder: Option<Box<dyn SentenceEncoder>> = match (spec.attribute_scores, &lexicon) {
+        let sentence_encoder: Option<Box<dyn SentenceEncoder>> = match (spec.sentence_method, &lexicon) {
             _ if spec.lambda == 1.0 => None,
             (SentenceMethod::Tower, Some(lexicon)) => {
                 Some(Box::new(LazyTextEncoder::new(bundle, threads).sentences(Arc::clone(lexicon))?))

@@ -24,7 +24,7 @@ pub use clip_views::{ClipSampling, ClipView};
 pub use drive::{Captured, Observer, Progress, StreamRunner, StreamSource, Update, drive};
 pub use engine::{Embedding, Engine, LazyTextEncoder, StageTimings};
 pub use gate::{Gate, GateCounts, GateDecision, GateOutput, GateSpec, Visibility};
-pub use model::{AttributeChoice, Model, ModelSpec, read_categories};
+pub use model::{Model, ModelSpec, SentenceChoice, read_categories};
 pub use sampler::{Sampler, TracePoint, TraceReader, TraceWriter};
 pub use session::{FrameSelection, Session, SessionSpec, Step, StepTimings};
 pub use stats::{Percentiles, Stats, StatsReport};

@@ -37,7 +37,7 @@ pub struct ModelSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tau: Option<f32>,
     /// What makes attribute sentences.
-    pub attributes: AttributeChoice,
+    pub attributes: SentenceChoice,
     /// CPU threads; by default one per core, at most 4.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
@@ -51,7 +51,7 @@ pub struct ModelSpec {
 /// How the sentence of a window's attributes is encoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum AttributeChoice {
+pub enum SentenceChoice {
     /// As the bundle specifies.
     #[default]
     Auto,
@@ -72,7 +72,7 @@ impl Default for ModelSpec {
             window: None,
             lambda: None,
             tau: None,
-            attributes: AttributeChoice::Auto,
+            attributes: SentenceChoice::Auto,
             threads: None,
             device: Device::Auto,
             stride_s: None,
@@ -172,7 +172,7 @@ impl ModelSpec {
             lambda: effective.lambda.ok_or_else(missing)?,
             logit_scale: own.logit_scale,
             top_k: own.attributes_top_k,
-            attribute_scores: self.attribute_scores(manifest)?,
+            sentence_method: self.sentence_method(manifest)?,
         };
         if self.device != Device::Auto {
             let unusable = |message: String| {
@@ -194,12 +194,12 @@ impl ModelSpec {
         })
     }
 
-    fn attribute_scores(&self, manifest: &Manifest) -> Result<SentenceMethod> {
+    fn sentence_method(&self, manifest: &Manifest) -> Result<SentenceMethod> {
         let (scores, file, remedy) = match self.attributes {
-            AttributeChoice::Auto => return Ok(manifest.attribute_scores()),
-            AttributeChoice::Mean => return Ok(SentenceMethod::Mean),
-            AttributeChoice::Tower => (SentenceMethod::Tower, "text.onnx", "export it with --keep-text, or use auto"),
-            AttributeChoice::Composer => (SentenceMethod::Composer, "composer.onnx", "use mean or tower"),
+            SentenceChoice::Auto => return Ok(manifest.attribute_scores()),
+            SentenceChoice::Mean => return Ok(SentenceMethod::Mean),
+            SentenceChoice::Tower => (SentenceMethod::Tower, "text.onnx", "export it with --keep-text, or use auto"),
+            SentenceChoice::Composer => (SentenceMethod::Composer, "composer.onnx", "use mean or tower"),
         };
         if manifest.lists(file) {
             return Ok(scores);

@@ -7,7 +7,7 @@ use super::engine::{Embedding, Engine};
 use super::gate::{Gate, GateCounts, GateDecision, GateOutput, GateSpec, Visibility};
 use super::sampler::{Sampler, TraceReader};
 use crate::error::Result;
-use crate::events::{BoundaryRule, Event, EventSpec, Observation, Tracker};
+use crate::events::{BoundaryRule, EventReport, EventSpec, Observation, Tracker};
 use crate::preprocess::{CropAt, LumaGrid, Preprocessor, RegionSpec};
 use crate::recognition::{FrameStamp, Interaction, Recognizer, Scores};
 use crate::source::Frame;
@@ -56,7 +56,7 @@ pub enum FrameSelection {
     Trace(PathBuf),
 }
 
-/// The state of one stream. After the first frame it allocates nothing, unless the size of the pictures changes.
+/// The state of one stream. After the first frame its own code allocates nothing, unless the size of the pictures changes.
 pub struct Session {
     gap_s: Seconds,
     sampler: Sampler,
@@ -80,8 +80,8 @@ pub struct Step<'a> {
     /// Scores of the window.
     pub scores: &'a Scores,
     tracker: &'a Tracker,
-    /// Events that started, were updated or ended.
-    pub events: &'a [Event],
+    /// Reports of events that started, were updated or ended.
+    pub events: &'a [EventReport],
     /// Time spent per stage.
     pub timings: StepTimings,
 }
@@ -190,7 +190,7 @@ impl Session {
 
     /// Ends all open events and clears the window: the stream ended, or no frame came for more than `gap_s`. Returns
     /// the events that ended.
-    pub fn finish(&mut self) -> &[Event] {
+    pub fn finish(&mut self) -> &[EventReport] {
         self.recognizer.clear();
         self.gate.reset();
         self.last = None;

@@ -49,7 +49,8 @@ pub struct StatsReport {
     pub recognise_ms: Percentiles,
     /// Load of all threads as a share of one core; null if the system does not report it.
     pub cpu: Option<f64>,
-    /// The same without preprocessing and encoding. Threads that help encoding count here.
+    /// The same without the time in which the main thread preprocesses and encodes. The encoder's other threads are
+    /// included.
     pub cpu_beside_model: Option<f64>,
     /// Peak memory, MB.
     pub rss_mb: Option<f64>,

@@ -9,7 +9,8 @@ use crate::picture::{Picture, Rect};
 use crate::units::ParseError;
 use crate::{Error, Result};
 
-/// The `[preprocess]` section of a manifest.
+/// How a picture becomes a crop: the values of `[preprocess]` in the bundle's manifest
+/// ([`crate::bundle`]), which limits them further.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PreprocessSpec {
     /// Length in pixels of the shorter side before cropping.

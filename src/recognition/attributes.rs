@@ -128,7 +128,7 @@ impl Scoring {
         sentence_encoder: Option<Box<dyn SentenceEncoder>>,
     ) -> Result<Self> {
         let width = lexicon.sentences().width();
-        let (sentence_encoder, file) = match spec.attribute_scores {
+        let (sentence_encoder, file) = match spec.sentence_method {
             SentenceMethod::Mean => (None, ""),
             SentenceMethod::Composer => (sentence_encoder, "composer.onnx"),
             SentenceMethod::Tower => (sentence_encoder, "text.onnx"),
@@ -151,7 +151,7 @@ impl Scoring {
                 "set lambda to 1",
             ));
         }
-        if trained != 0 && spec.attribute_scores == SentenceMethod::Mean {
+        if trained != 0 && spec.sentence_method == SentenceMethod::Mean {
             return Err(Error::setting(
                 "attributes",
                 "the bundle's attributes have trained heads, which \"mean\" does not use",

@@ -25,7 +25,8 @@ pub struct Lexicon {
     pub phrases: Vec<String>,
     /// Phrase embeddings in the space of the attribute encoder, `[N, Da]`, rows of length 1.
     pub retrieval: Table,
-    /// Phrase embeddings in the space of the categories, `[N, D]`; without it `retrieval` is used.
+    /// Phrase embeddings in the space of the categories, `[N, D]`; without it `retrieval` is used. Each is the embedding
+    /// of one phrase; the attribute sentence of several phrases is made of them.
     pub sentence: Option<Table>,
     /// Word embeddings for concept spotting when a phrase is used as a category; K is N.
     pub words: WordTable,
@@ -139,7 +140,7 @@ impl WordTable {
     }
 }
 
-/// Returns an error about the bundle in use. Only the caller that opened it has the name.
+/// Returns an error about the loaded bundle. Only the caller that opened it has its name.
 pub(super) fn bundle_error(problem: impl Into<String>) -> Error {
-    Error::bundle("in use", problem)
+    Error::bundle("that was loaded", problem)
 }

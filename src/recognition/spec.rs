@@ -50,7 +50,7 @@ pub struct RecognitionSpec {
     /// Phrases in the attribute sentence, within [`Self::TOP_K`].
     pub top_k: usize,
     /// How the attribute sentence is embedded.
-    pub attribute_scores: SentenceMethod,
+    pub sentence_method: SentenceMethod,
 }
 
 impl RecognitionSpec {

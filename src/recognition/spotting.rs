@@ -64,12 +64,12 @@ impl Spotting {
         for (k, category) in vocabulary.rows.iter().enumerate() {
             // For mixed words `first` is set below, when their columns are known.
             let mut group = Group { first: rows.rows(), rows: 0, weights: weights.start() };
-            match &vocabulary.tables[category.tables].words.layout {
+            match &vocabulary.tables[category.table_set].words.layout {
                 WordLayout::Weighted(weight) => {
                     row_weights.resize(weight.width(), 0.0);
                     weight.row_into(category.row, &mut row_weights);
                     for (j, weight) in row_weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
-                        add_row(&mut rows, ids[category.tables], category.row * row_weights.len() + j)?;
+                        add_row(&mut rows, ids[category.table_set], category.row * row_weights.len() + j)?;
                         weights.add(*weight);
                         group.rows += 1;
                     }
@@ -102,7 +102,7 @@ impl Spotting {
             }
         }
         for (k, category) in vocabulary.rows.iter().enumerate() {
-            totals[k] += shared_groups[category.tables].map_or(0.0, |(_, weight)| weight);
+            totals[k] += shared_groups[category.table_set].map_or(0.0, |(_, weight)| weight);
             if !(totals[k] > 0.0 && totals[k].is_finite()) {
                 let name = &vocabulary.names()[k];
                 return Err(bundle_error(format!(
@@ -127,7 +127,7 @@ impl Spotting {
             own,
             shared_saliency: Embeddings::new(shared.len(), window),
             shared,
-            shared_of: vocabulary.rows.iter().map(|row| shared_groups[row.tables].map(|(group, _)| group)).collect(),
+            shared_of: vocabulary.rows.iter().map(|row| shared_groups[row.table_set].map(|(group, _)| group)).collect(),
             inverse_total: totals.iter().map(|total| 1.0 / total).collect(),
             first_category,
             inverse_tau: 1.0 / tau,
@@ -257,11 +257,11 @@ impl MixedWords {
     /// Returns [`Error::Bundle`] if the tables do not have its rows.
     fn add(&mut self, index: usize, category: &CategoryRow, mixture: &Mixture) -> Result<()> {
         let (first, end) = (mixture.first[category.row], mixture.first[category.row + 1]);
-        let rows = self.mixtures[category.tables].as_ref();
+        let rows = self.mixtures[category.table_set].as_ref();
         let row = rows.and_then(|rows| self.rows.add(rows.own, first, end - first));
         let row = row.ok_or_else(|| bundle_error(format!("a table has no rows {first} to {end}")))?;
         let count = end - first;
-        self.categories.push(MixedCategory { index, mixture: category.tables, first, count, row, column: 0 });
+        self.categories.push(MixedCategory { index, mixture: category.table_set, first, count, row, column: 0 });
         Ok(())
     }
 

@@ -26,11 +26,16 @@ pub(super) struct CategoryTables {
     pub attribute_is_trained: bool,
 }
 
+/// Index in [`Vocabulary::tables`] of the bundle's category set.
+const CATEGORY_SET: usize = 0;
+/// Index in [`Vocabulary::tables`] of the lexicon, or of the encoded texts.
+const LEXICON: usize = 1;
+
 /// The row of a category.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CategoryRow {
-    /// Index in [`Vocabulary::tables`].
-    pub tables: usize,
+    /// [`CATEGORY_SET`] or [`LEXICON`].
+    pub table_set: usize,
     /// Row in these tables.
     pub row: usize,
 }
@@ -75,7 +80,7 @@ impl Vocabulary {
         Self {
             names: set.names.clone(),
             tables: vec![set.into()],
-            rows: (0..set.category.rows()).map(|row| CategoryRow { tables: 0, row }).collect(),
+            rows: (0..set.category.rows()).map(|row| CategoryRow { table_set: CATEGORY_SET, row }).collect(),
         }
     }
 
@@ -96,7 +101,7 @@ impl Vocabulary {
             chosen.push(entry.to_owned());
         }
         let mut tables = vec![CategoryTables::from(set)];
-        tables.extend(lexicon.filter(|_| rows.iter().any(|row| row.tables == 1)).map(CategoryTables::from));
+        tables.extend(lexicon.filter(|_| rows.iter().any(|row| row.table_set == LEXICON)).map(CategoryTables::from));
         Ok(Self { names: chosen, tables, rows })
     }
 
@@ -125,7 +130,7 @@ impl Vocabulary {
         }
         let mut next = 0..;
         let row = |found: Option<(CategoryRow, &str)>| {
-            found.map_or_else(|| CategoryRow { tables: 1, row: next.next().unwrap_or(0) }, |(row, _)| row)
+            found.map_or_else(|| CategoryRow { table_set: LEXICON, row: next.next().unwrap_or(0) }, |(row, _)| row)
         };
         let chosen =
             names.iter().zip(&found).map(|(name, found)| found.map_or(name.trim(), |(_, entry)| entry).to_owned());
@@ -184,7 +189,7 @@ impl Vocabulary {
     /// Adds to `rows` the row of each category in one of its tables, in the order of the categories.
     pub(super) fn add_rows(&self, rows: &mut RowSet, table: impl Fn(&CategoryTables) -> &Table) -> Result<()> {
         let ids: Vec<TableId> = self.tables.iter().map(|tables| rows.add_table(table(tables))).collect();
-        self.rows.iter().try_for_each(|row| add_row(rows, ids[row.tables], row.row))
+        self.rows.iter().try_for_each(|row| add_row(rows, ids[row.table_set], row.row))
     }
 }
 
@@ -193,7 +198,7 @@ pub(super) fn add_row(rows: &mut RowSet, table: TableId, row: usize) -> Result<(
     rows.add(table, row, 1).map(drop).ok_or_else(|| bundle_error(format!("a table has no row {row}")))
 }
 
-/// Finds each name in the first of the lists that has it.
+/// Finds each name in the first of the lists that has it: those of [`CATEGORY_SET`] and [`LEXICON`].
 ///
 /// # Errors
 /// Returns [`Error::Setting`] if there are no names, or a name is empty or given twice.
@@ -212,18 +217,18 @@ fn find<'a>(names: &[String], lists: [&'a [String]; 2]) -> Result<Vec<Option<(Ca
         return Err(Error::setting(SETTING, "there are no names", "give at least one"));
     }
     let mut found: Vec<Option<(CategoryRow, &str)>> = vec![None; names.len()];
-    for (tables, entries) in lists.into_iter().enumerate() {
+    for (table_set, entries) in lists.into_iter().enumerate() {
         for (row, entry) in entries.iter().enumerate() {
             let Some(&index) = wanted.get(&key(entry)) else { continue };
             let better = match found[index] {
                 None => true,
                 Some((earlier_row, earlier)) => {
                     let name = names[index].trim();
-                    earlier_row.tables == tables && earlier != name && entry == name
+                    earlier_row.table_set == table_set && earlier != name && entry == name
                 }
             };
             if better {
-                found[index] = Some((CategoryRow { tables, row }, entry));
+                found[index] = Some((CategoryRow { table_set, row }, entry));
             }
         }
     }

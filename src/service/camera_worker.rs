@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bike_edge::Result;
-use bike_edge::events::{Event, EventKind};
+use bike_edge::events::{EventKind, EventReport};
 use bike_edge::output::EventSource;
 use bike_edge::pipeline::{
     Engine, GateCounts, Progress, Session, SessionSpec, Step, StreamRunner, StreamSource, Update,
@@ -83,7 +83,8 @@ pub(super) struct CameraWorker {
     unused_session: Option<Session>,
     runner: Option<StreamRunner<'static>>,
     retry: Retry,
-    /// Counts of closed sessions since the start of the service; those of `runner` are added in [`Self::totals`].
+    /// Counts since the start of the service. Steps, events and losses are added at once; [`Self::totals`] adds the counts
+    /// of the gate and of the source of `runner`.
     counted: Totals,
     /// When a frame was last sampled.
     last_step: Option<Instant>,
@@ -206,8 +207,8 @@ impl CameraWorker {
         self.last_step
     }
 
-    /// Opens the camera if a retry is due. Returns whether it is open; a source that reconnects automatically counts
-    /// as open.
+    /// Opens the camera if a retry is due. Returns whether it is open. An open source reopens a lost camera itself and
+    /// still counts as open; this retry is for a source that could not be started or has failed for good.
     fn open(&mut self, engine: &Engine, streams: &StreamSettings, stride: Seconds) -> Result<bool> {
         if !self.retry.is_due() {
             return Ok(false);
@@ -308,7 +309,7 @@ impl Totals {
         self.encoding += step.timings.encode;
     }
 
-    fn count_events(&mut self, events: &[Event]) {
+    fn count_events(&mut self, events: &[EventReport]) {
         self.events += events.iter().filter(|event| event.kind == EventKind::New).count() as u64;
     }
 

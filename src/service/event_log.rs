@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bike_edge::events::{Event, EventKind};
+use bike_edge::events::{EventKind, EventReport};
 use bike_edge::output::{Destination, EventLine, EventSource, LineCounts, OutputSpec};
 use bike_edge::pipeline::Captured;
 use bike_edge::{Error, Result};
@@ -60,7 +60,7 @@ impl EventLog {
     ///
     /// # Errors
     /// If stdout is closed.
-    pub fn write(&mut self, events: &[Event], source: EventSource<'_>, captured: Captured) -> Result<()> {
+    pub fn write(&mut self, events: &[EventReport], source: EventSource<'_>, captured: Captured) -> Result<()> {
         for event in events {
             let line = EventLine::new(event, source, captured.wall);
             let id = &event.id.to_string();

@@ -82,7 +82,7 @@ pub fn run(path: &Path) -> Result<ExitCode> {
     }
 }
 
-/// Loads the model, and checks the settings that all cameras share.
+/// Loads the model and derives the settings that all cameras share.
 fn load(settings: &ServiceSettings) -> Result<(Engine, StreamSettings)> {
     let engine = load_engine(settings)?;
     let streams = StreamSettings::new(settings, &engine);

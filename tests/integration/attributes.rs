@@ -88,7 +88,7 @@ fn a_composer_receives_the_nearest_phrase_first_and_is_compared_by_cosine() {
             Ok(())
         }
     };
-    let spec = RecognitionSpec { lambda: 0.5, attribute_scores: SentenceMethod::Composer, ..spec(2) };
+    let spec = RecognitionSpec { lambda: 0.5, sentence_method: SentenceMethod::Composer, ..spec(2) };
     let mut recognizer = recognizer(spec, &lexicon, Some(Box::new(compose)));
     recognizer.push(stamp(0), &numbers(D, 3), None).unwrap();
     let scores = recognizer.scores().unwrap();
@@ -142,7 +142,7 @@ fn missing_parts_are_reported_before_the_first_frame() {
     };
     let half = RecognitionSpec { lambda: 0.5, ..spec(2) };
     assert!(refused(half.clone(), None).contains("no lexicon"));
-    let composer = RecognitionSpec { attribute_scores: SentenceMethod::Composer, ..half.clone() };
+    let composer = RecognitionSpec { sentence_method: SentenceMethod::Composer, ..half.clone() };
     assert!(refused(composer, Some(lexicon(9, D, 2))).contains("composer.onnx"));
     assert!(refused(half.clone(), Some(lexicon(4, D, 2))).contains("4 phrases"));
     assert!(refused(half, Some(lexicon(9, 7, 2))).contains("7 numbers wide and categories 24"));

@@ -1,6 +1,6 @@
 //! Events start, are updated and end according to their settings, for any scores.
 
-use bike_edge::events::{BoundaryRule, Event, EventKind, EventSpec, MAX_OPEN, Observation, Tracker};
+use bike_edge::events::{BoundaryRule, EventKind, EventReport, EventSpec, MAX_OPEN, Observation, Tracker};
 use bike_edge::recognition::{FrameStamp, Scores};
 use ndarray::Array2;
 use proptest::prelude::*;
@@ -52,7 +52,7 @@ fn tracker(spec: &EventSpec, categories: usize) -> Tracker {
 }
 
 /// Returns the events of one category whose confidence at each step is given.
-fn reported(spec: &EventSpec, confidences: &[f32]) -> Vec<Event> {
+fn reported(spec: &EventSpec, confidences: &[f32]) -> Vec<EventReport> {
     let mut tracker = tracker(spec, 2);
     let mut events = Vec::new();
     for (i, &confidence) in confidences.iter().enumerate() {
@@ -62,7 +62,7 @@ fn reported(spec: &EventSpec, confidences: &[f32]) -> Vec<Event> {
     events
 }
 
-fn kinds(events: &[Event]) -> Vec<(EventKind, f64)> {
+fn kinds(events: &[EventReport]) -> Vec<(EventKind, f64)> {
     events.iter().map(|event| (event.kind, event.stamp.time)).collect()
 }
 
@@ -243,7 +243,7 @@ proptest! {
         ids.dedup();
         let mut spans = Vec::new();
         for id in ids {
-            let of: Vec<&Event> = events.iter().filter(|event| event.id == id).collect();
+            let of: Vec<&EventReport> = events.iter().filter(|event| event.id == id).collect();
             prop_assert_eq!(of[0].kind, EventKind::New);
             prop_assert!(of[1..of.len() - 1].iter().all(|event| event.kind == EventKind::Update && event.end.is_none()));
             let last = of[of.len() - 1];

@@ -57,7 +57,7 @@ fn recognizer(words: Words, interaction: Interaction, by: SentenceMethod, header
         lambda: 0.8,
         logit_scale: 100.0,
         top_k: 5,
-        attribute_scores: by,
+        sentence_method: by,
     };
     let header: Option<Box<dyn Header>> = header.then(|| {
         Box::new(|frames: &[f32], out: &mut [f32]| {
@@ -77,9 +77,9 @@ fn recognizer(words: Words, interaction: Interaction, by: SentenceMethod, header
 fn pushing_frames_and_reading_scores_allocates_nothing() {
     let cases: [(Words, _); 3] = [(words, Interaction::Vcs), (mixed, Interaction::Vcs), (words, Interaction::Dp)];
     for (words, interaction) in cases {
-        for attribute_scores in [SentenceMethod::Composer, SentenceMethod::Mean] {
+        for sentence_method in [SentenceMethod::Composer, SentenceMethod::Mean] {
             for header in [false, true] {
-                let mut recognizer = recognizer(words, interaction, attribute_scores, header);
+                let mut recognizer = recognizer(words, interaction, sentence_method, header);
                 let mut embedding = vec![0.5; D];
                 let mut step = |index: u64| {
                     embedding[index as usize % D] += 0.25;
@@ -89,7 +89,7 @@ fn pushing_frames_and_reading_scores_allocates_nothing() {
                 };
                 step(0);
                 let allocated = count(|| (1..40).for_each(&mut step)).count;
-                assert_eq!(allocated, 0, "{interaction:?}, {attribute_scores:?}, header: {header}");
+                assert_eq!(allocated, 0, "{interaction:?}, {sentence_method:?}, header: {header}");
             }
         }
     }

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bike_edge::events::Event;
+use bike_edge::events::EventReport;
 use bike_edge::output::{EventLine, EventSource};
 use bike_edge::pipeline::{
     Engine, FrameSelection, ModelSpec, Progress, Session, SessionSpec, StreamRunner, StreamSource, TracePoint,
@@ -35,7 +35,7 @@ impl Recording {
         }
     }
 
-    fn record_events(&mut self, events: &[Event], categories: &[String]) {
+    fn record_events(&mut self, events: &[EventReport], categories: &[String]) {
         let source = EventSource { camera: "hall", input: "", categories, phrases: &[] };
         for event in events {
             let line = serde_json::to_string(&EventLine::new(event, source, None)).expect("JSON");

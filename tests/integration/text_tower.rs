@@ -339,7 +339,7 @@ fn verify_and_inspect_cover_the_text_tower() {
 
 #[test]
 fn a_missing_scorer_of_attributes_is_refused() {
-    let spec = RecognitionSpec { lambda: 0.5, attribute_scores: SentenceMethod::Tower, ..spec(2) };
+    let spec = RecognitionSpec { lambda: 0.5, sentence_method: SentenceMethod::Tower, ..spec(2) };
     let vocabulary = Vocabulary::from_categories(&categories(3, 4, 8, 1));
     let refused = Recognizer::new(spec, vocabulary, Some(Arc::new(lexicon(9, 8, 2))), None, None);
     assert!(refused.err().expect("should have been refused").to_string().contains("text.onnx"));

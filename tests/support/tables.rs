@@ -90,7 +90,7 @@ pub fn spec(window: usize) -> RecognitionSpec {
         lambda: 1.0,
         logit_scale: 100.0,
         top_k: 5,
-        attribute_scores: SentenceMethod::Mean,
+        sentence_method: SentenceMethod::Mean,
     }
 }
 

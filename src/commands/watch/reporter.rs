@@ -3,7 +3,7 @@
 use std::io::StdoutLock;
 use std::path::Path;
 
-use bike_edge::events::Event;
+use bike_edge::events::EventReport;
 use bike_edge::output::{EventLine, EventSource, JsonLines};
 use bike_edge::pipeline::{Captured, Engine, Observer, Stats, Step, StreamRunner, TracePoint, TraceWriter, Update};
 use bike_edge::{Error, Result};
@@ -68,7 +68,7 @@ impl<'a> EventReporter<'a> {
         Ok(())
     }
 
-    fn events(&mut self, events: &[Event], captured: Captured) -> Result<()> {
+    fn events(&mut self, events: &[EventReport], captured: Captured) -> Result<()> {
         let source = EventSource {
             camera: &self.args.camera,
             input: self.input,

@@ -11,7 +11,7 @@ use tract_onnx::pb::{
     GraphProto, ModelProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto,
 };
 
-use crate::encoder::ops::{ExternalMatrix, ExternalWeights};
+use crate::encoder::ops::{InFileMatrix, InFileWeights};
 
 /// Tensors of fewer bytes are not extracted.
 const LARGE: usize = 1 << 12;
@@ -178,8 +178,8 @@ pub(super) fn take_weights<'a>(
     model: &mut ModelProto,
     file: &'a [u8],
     mut data: HashMap<String, Range<usize>>,
-) -> ExternalWeights<'a> {
-    let Some(graph) = &mut model.graph else { return ExternalWeights::default() };
+) -> InFileWeights<'a> {
+    let Some(graph) = &mut model.graph else { return InFileWeights::default() };
     let weights = operands(graph);
     let (mut external, mut inputs, mut initialisers) = (HashMap::new(), Vec::new(), Vec::new());
     for mut tensor in std::mem::take(&mut graph.initializer) {
@@ -191,7 +191,7 @@ pub(super) fn take_weights<'a>(
         match matrix(&tensor).filter(|_| weights.contains(&tensor.name)) {
             Some(shape) => {
                 inputs.push(input_for(&tensor));
-                external.insert(tensor.name, ExternalMatrix { shape, bytes });
+                external.insert(tensor.name, InFileMatrix { shape, bytes });
             }
             None => {
                 tensor.raw_data = bytes.to_vec();
@@ -203,7 +203,7 @@ pub(super) fn take_weights<'a>(
     // Old exporters list initialisers among the inputs.
     graph.input.retain(|input| !external.contains_key(&input.name));
     graph.input.extend(inputs);
-    ExternalWeights::new(external)
+    InFileWeights::new(external)
 }
 
 /// Returns the names of the values that are the second operand of one MatMulInteger and nothing else.

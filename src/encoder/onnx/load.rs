@@ -15,7 +15,7 @@ use super::shapes::{self, Signature};
 use super::{constants, guard, large_tensors, refused_graphs};
 use crate::encoder::cpu::choice::{CpuContext, Precision};
 use crate::encoder::cpu::threads::{MAX_THREADS, WORKER_NAME};
-use crate::encoder::ops::{self, ExternalWeights, Pruning};
+use crate::encoder::ops::{self, InFileWeights, Pruning};
 
 /// What a network runs on.
 #[derive(Clone, Copy)]
@@ -101,7 +101,7 @@ fn refuse_int8(graph: &GraphProto) -> Result<(), String> {
 /// Inserts our operators and optimises the model for this processor.
 fn on_cpu(
     mut model: TypedModel,
-    weights: ExternalWeights<'_>,
+    weights: InFileWeights<'_>,
     cpu: &std::sync::Arc<CpuContext>,
     pruning: Pruning,
     threads: usize,

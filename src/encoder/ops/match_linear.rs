@@ -26,7 +26,7 @@ use super::graph::{
     pointwise_after,
 };
 use super::linear::Int8Linear;
-use super::match_product::{ColumnAxis, ExternalWeights, Product, Scale, Source, find_product, lies_along, transposed};
+use super::match_product::{ColumnAxis, InFileWeights, Product, Scale, Source, find_product, lies_along, transposed};
 use crate::encoder::cpu::choice::CpuContext;
 use crate::encoder::cpu::int8_convert::Activation;
 use crate::encoder::cpu::int8_weights::pack_all;
@@ -62,7 +62,7 @@ impl Linear<'_> {
 pub(crate) fn rewrite(
     model: &mut TypedModel,
     cpu: &Arc<CpuContext>,
-    external: &ExternalWeights<'_>,
+    external: &InFileWeights<'_>,
 ) -> TractResult<usize> {
     let is_product = |node: &&TypedNode| node.op_is::<EinSum>() || node.op_is::<Conv>();
     let candidates: Vec<usize> = model.nodes.iter().filter(is_product).map(|n| n.id).collect();
@@ -174,7 +174,7 @@ fn joined<'a>(linears: &'a [Linear<'_>]) -> TractResult<Cow<'a, [u8]>> {
 }
 
 /// Returns the layer whose matrix product is `node`, if it can be replaced.
-fn find<'a>(model: &TypedModel, external: &ExternalWeights<'a>, node: &TypedNode) -> Option<Linear<'a>> {
+fn find<'a>(model: &TypedModel, external: &InFileWeights<'a>, node: &TypedNode) -> Option<Linear<'a>> {
     let product = find_product(model, external, node)?;
     let Product { quantiser, weights, k, n, columns } = product;
     let axis = if columns == ColumnAxis::Second { 1 } else { node.outputs[0].fact.rank() - 1 };

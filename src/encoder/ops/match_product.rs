@@ -19,19 +19,19 @@ use super::graph::{constant, constant_f32, is_constant};
 /// Weights of int8 linear layers that were left in the file instead of being copied into the model. In the model an
 /// input of the same name and shape represents each of them.
 #[derive(Default)]
-pub(crate) struct ExternalWeights<'a>(HashMap<String, ExternalMatrix<'a>>);
+pub(crate) struct InFileWeights<'a>(HashMap<String, InFileMatrix<'a>>);
 
 /// One matrix in the file.
-pub(crate) struct ExternalMatrix<'a> {
+pub(crate) struct InFileMatrix<'a> {
     /// `[K, N]`
     pub(crate) shape: [usize; 2],
     /// Row-major, two's complement.
     pub(crate) bytes: &'a [u8],
 }
 
-impl<'a> ExternalWeights<'a> {
+impl<'a> InFileWeights<'a> {
     /// Wraps matrices by the names of the inputs that represent them.
-    pub(crate) fn new(matrices: HashMap<String, ExternalMatrix<'a>>) -> Self {
+    pub(crate) fn new(matrices: HashMap<String, InFileMatrix<'a>>) -> Self {
         Self(matrices)
     }
 
@@ -42,7 +42,7 @@ impl<'a> ExternalWeights<'a> {
     }
 
     /// Returns the matrix that an outlet represents, if there is one.
-    fn at(&self, model: &TypedModel, outlet: OutletId) -> Option<&ExternalMatrix<'a>> {
+    fn at(&self, model: &TypedModel, outlet: OutletId) -> Option<&InFileMatrix<'a>> {
         if !model.inputs.contains(&outlet) {
             return None;
         }
@@ -59,7 +59,7 @@ impl<'a> ExternalWeights<'a> {
         model.set_input_outlets(&inputs)?;
         for source in sources {
             let node = model.node_mut(source.node);
-            let ExternalMatrix { shape, bytes } = self.0[&node.name];
+            let InFileMatrix { shape, bytes } = self.0[&node.name];
             if node.outputs[0].successors.is_empty() {
                 continue;
             }
@@ -97,14 +97,14 @@ pub(crate) enum Source<'a> {
     Constant(Arc<Tensor>),
     /// In the model as `[N, K, 1, 1]`.
     Transposed(Arc<Tensor>),
-    /// In the file as `[K, N]`; see [`ExternalWeights`].
+    /// In the file as `[K, N]`; see [`InFileWeights`].
     File(&'a [u8]),
 }
 
 /// Returns the product that `node` computes, if it can be replaced.
 pub(crate) fn find_product<'a>(
     model: &TypedModel,
-    external: &ExternalWeights<'a>,
+    external: &InFileWeights<'a>,
     node: &TypedNode,
 ) -> Option<Product<'a>> {
     find_convolution(model, node).or_else(|| find_matrix(model, external, node))
@@ -126,7 +126,7 @@ fn quantiser_of(model: &TypedModel, integers: OutletId, mut zero: OutletId) -> O
 }
 
 /// Returns the product of a dynamic MatMulInteger with a constant matrix, if `node` is one.
-fn find_matrix<'a>(model: &TypedModel, external: &ExternalWeights<'a>, node: &TypedNode) -> Option<Product<'a>> {
+fn find_matrix<'a>(model: &TypedModel, external: &InFileWeights<'a>, node: &TypedNode) -> Option<Product<'a>> {
     let op = node.op_as::<EinSum>()?;
     let [a, b, bias, a_zero, a_scale, b_zero, b_scale, c_zero, c_scale] = *node.inputs else { return None };
     let plain = op.q_params == Some(i32::datum_type())
@@ -138,11 +138,7 @@ fn find_matrix<'a>(model: &TypedModel, external: &ExternalWeights<'a>, node: &Ty
 }
 
 /// Returns where the weights of an outlet are stored, and their shape `[K, N]`.
-fn source<'a>(
-    model: &TypedModel,
-    external: &ExternalWeights<'a>,
-    outlet: OutletId,
-) -> Option<(Source<'a>, [usize; 2])> {
+fn source<'a>(model: &TypedModel, external: &InFileWeights<'a>, outlet: OutletId) -> Option<(Source<'a>, [usize; 2])> {
     let mut origin = outlet;
     while model.node(origin.node).op_is::<AxisOp>() {
         origin = model.node(origin.node).inputs[0];

@@ -24,7 +24,7 @@ use self::attention::Attention;
 use self::graph::constant;
 use self::layer_norm::LayerNorm;
 use self::linear::Int8Linear;
-pub(crate) use self::match_product::{ExternalMatrix, ExternalWeights};
+pub(crate) use self::match_product::{InFileMatrix, InFileWeights};
 use super::cpu::choice::CpuContext;
 
 /// How many operators were replaced, for logs and tests.
@@ -71,7 +71,7 @@ pub(crate) fn rewrite(
     model: &mut TypedModel,
     cpu: &Arc<CpuContext>,
     pruning: Pruning,
-    weights: ExternalWeights<'_>,
+    weights: InFileWeights<'_>,
 ) -> TractResult<Report> {
     let linears = match_linear::rewrite(model, cpu, &weights)?;
     weights.restore(model)?;

@@ -36,7 +36,7 @@ fn run(model: TypedModel, x: &[f32]) -> Vec<f32> {
 fn output(name: &str, cpu: &Arc<CpuContext>, pruning: Pruning) -> (Report, Vec<f32>) {
     let onnx = file(&format!("{name}.int8.onnx"));
     let mut model = parser().model_for_read(&mut &*onnx).unwrap().into_typed().unwrap();
-    let report = rewrite(&mut model, cpu, pruning, ExternalWeights::default()).unwrap();
+    let report = rewrite(&mut model, cpu, pruning, InFileWeights::default()).unwrap();
     (report, run(model, &floats(&format!("{name}.input.f32"))))
 }
 
@@ -89,7 +89,7 @@ fn causal_attention_gives_the_output_of_tract() {
     for kernel in supported_kernels() {
         let cpu = Arc::new(CpuContext::new(3, Some(kernel), Precision::Full).unwrap());
         let mut ours = model();
-        let report = rewrite(&mut ours, &cpu, Pruning::On, ExternalWeights::default()).unwrap();
+        let report = rewrite(&mut ours, &cpu, Pruning::On, InFileWeights::default()).unwrap();
         assert_eq!((report.attentions, report.norms), (1, 3));
         let found = output(ours);
         let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -119,7 +119,7 @@ fn other_masks_are_left_to_tract() {
         let numbers = noise(5 * 64);
         let expected = run(model.clone(), &numbers);
         let cpu = Arc::new(CpuContext::new(1, None, Precision::Full).unwrap());
-        let report = rewrite(&mut model, &cpu, Pruning::On, ExternalWeights::default()).unwrap();
+        let report = rewrite(&mut model, &cpu, Pruning::On, InFileWeights::default()).unwrap();
         assert_eq!(report.attentions, usize::from(name == "causal"), "{name}");
         for (a, b) in run(model, &numbers).iter().zip(&expected) {
             assert!((a - b).abs() < 1e-5, "{name}");
@@ -201,7 +201,7 @@ fn convolutions_give_the_output_of_tract() {
             for threads in [1, 3] {
                 let cpu = Arc::new(CpuContext::new(threads, Some(kernel), Precision::Full).unwrap());
                 let mut model = network(&layer);
-                assert_eq!(rewrite(&mut model, &cpu, Pruning::On, ExternalWeights::default()).unwrap().convolutions, 1);
+                assert_eq!(rewrite(&mut model, &cpu, Pruning::On, InFileWeights::default()).unwrap().convolutions, 1);
                 let found = run(model, &x);
                 assert_eq!(found.len(), expected.len());
                 let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

@@ -26,8 +26,8 @@ pub trait Live: Send {
     fn info(&self) -> &ClipInfo;
 
     /// Waits at most `wait` for the newest frame that was not returned yet; older frames are dropped and counted.
-    /// Frames before the time `from` (within half a millisecond) are skipped without decoding, and counted separately.
-    /// With 0 every frame is taken.
+    /// Frames before the time `from` (within half a millisecond) are skipped without decoding, and counted separately;
+    /// with 0 no frame is too early.
     ///
     /// A frame's time is in seconds since the first frame, by the driver's clock or this machine's monotonic clock; it
     /// continues over losses and never goes back. A frame's index counts every captured frame, including dropped ones.
@@ -67,7 +67,7 @@ pub struct Loss {
 pub struct LiveCounts {
     /// Captured frames, usable or not.
     pub captured: u64,
-    /// Frames from before the requested time.
+    /// Frames that were skipped because they were earlier than the requested time.
     pub passed: u64,
     /// Usable frames that were not taken in time, and frames that the driver reported as dropped.
     pub dropped: u64,

@@ -67,12 +67,12 @@ impl Format {
         }
         let mut head = Vec::with_capacity(HEAD_BYTES);
         File::open(path).map_err(failed)?.take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
-        Self::of_bytes(&head).ok_or_else(|| is_text_error(input))
+        Self::of_bytes(&head).ok_or_else(|| text_error(input))
     }
 }
 
 /// The error for a text file that was given as a clip.
-pub(super) fn is_text_error(input: &str) -> Error {
+pub(super) fn text_error(input: &str) -> Error {
     Error::input(input, "contains text, not video; name the clip itself (lists of clips are read by `bike-edge eval`)")
 }
 

@@ -177,7 +177,7 @@ fn spooled_recording(
     from: &mut dyn Read,
     options: &SourceOptions,
 ) -> Result<SpooledRecording> {
-    let format = Format::of_bytes(head).ok_or_else(|| detect::is_text_error(name))?;
+    let format = Format::of_bytes(head).ok_or_else(|| detect::text_error(name))?;
     let file = spool(name, head, from, options.read.spool_limit.bytes())?;
     Ok(SpooledRecording { recording: recording(name, file.path(), format, options)?, _file: file })
 }
@@ -190,7 +190,7 @@ fn spooled_clip(name: String, from: &mut dyn Read, options: &SourceOptions) -> R
 
 fn piped_stream(name: &str, mut from: Box<dyn Read + Send>, options: &SourceOptions) -> Result<Box<dyn Stream>> {
     let head = read_head(name, &mut from, HEAD_BYTES)?;
-    let (info, reader) = match Format::of_bytes(&head).ok_or_else(|| detect::is_text_error(name))? {
+    let (info, reader) = match Format::of_bytes(&head).ok_or_else(|| detect::text_error(name))? {
         Format::Y4m => {
             let whole = BufReader::with_capacity(1 << 16, Cursor::new(head).chain(from));
             let reader = Y4mReader::new(name, Pipe(whole), None, options.read.matrix)?;
