@@ -293,5 +293,6 @@ pub const GATE: FlagGroup = FlagGroup {
     )],
 };
 
-/// All groups.
+/// Groups in which a flag is looked up by its key; together they have every flag. Groups for single commands repeat
+/// some of these flags.
 pub(super) const ALL_GROUPS: [&FlagGroup; 7] = [&MODEL, &STRIDE, &SAMPLING, &PICTURE, &CAMERA, &EVENTS, &GATE];

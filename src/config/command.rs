@@ -11,7 +11,7 @@ use bike_edge::{Error, Result};
 use toml::{Table, Value};
 
 use super::layers::{Layers, Origin};
-use super::spec_table::{check_events, read_spec, take_spec};
+use super::spec_table::{check_event_keys, read_spec, take_spec};
 
 /// The settings of a command.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ impl CommandSettings {
 
     fn read(mut all: Table) -> Result<Self> {
         if let Some(Value::Table(events)) = all.get("events") {
-            check_events("events", events)?;
+            check_event_keys("events", events)?;
         }
         let mut camera = remove(&mut all, "camera");
         let read: ReadSpec = take_spec("camera", &mut camera)?;

@@ -15,7 +15,7 @@ use super::camera::{CameraSettings, camera_default_keys, camera_keys};
 use super::layers::{Layers, Origin};
 use super::profile::{AUTO, Profile};
 use super::secret::Credentials;
-use super::spec_table::{check_events, check_keys, keys_of, read_spec};
+use super::spec_table::{check_event_keys, check_keys, keys_of, read_spec};
 
 /// The largest number of `[[camera]]` sections: more than a board can process.
 const MAX_CAMERAS: usize = 32;
@@ -189,7 +189,7 @@ fn resolve(own: Layers, credentials: &Credentials) -> Result<ServiceSettings> {
             }
             layers.push_file(thresholds, Some("events"))?;
             if let Some(Value::Table(events)) = layers.merged().get("events") {
-                check_events("events", events).map_err(|e| layers.locate(e))?;
+                check_event_keys("events", events).map_err(|e| layers.locate(e))?;
             }
         }
         Ok(profile.name)
@@ -255,7 +255,7 @@ fn check_sections(table: &Table) -> Result<()> {
         let is_list = matches!(*name, "camera" | "output");
         match (table.get(*name), is_list) {
             (None, _) => {}
-            (Some(Value::Table(section)), false) if *name == "events" => check_events(name, section)?,
+            (Some(Value::Table(section)), false) if *name == "events" => check_event_keys(name, section)?,
             (Some(Value::Table(section)), false) => check_keys(name, section, keys)?,
             (Some(Value::Array(items)), true) => {
                 for (index, item) in items.iter().enumerate() {

@@ -101,7 +101,7 @@ pub(super) fn check_keys(section: &str, table: &Table, known: &[&str]) -> Result
 ///
 /// # Errors
 /// [`Error::Setting`] with the path of the key.
-pub(super) fn check_events(section: &str, events: &Table) -> Result<()> {
+pub(super) fn check_event_keys(section: &str, events: &Table) -> Result<()> {
     check_keys(section, events, &keys_of::<EventSpec>())?;
     let Some(Value::Table(categories)) = events.get("category") else { return Ok(()) };
     for (name, own) in categories {

@@ -16,7 +16,7 @@ pub enum Observation<'a> {
     /// The scores of the window.
     Scores(&'a Scores),
     /// A dark or flat picture without visible content: all confidences count as 0.
-    Blank,
+    NothingVisible,
 }
 
 /// How the start and the end of an event are found within a window.
@@ -291,7 +291,7 @@ impl Observation<'_> {
     fn confidence(&self, category: usize) -> f32 {
         match self {
             Self::Scores(scores) => scores.confidence.get(category).copied().unwrap_or(0.0),
-            Self::Blank => 0.0,
+            Self::NothingVisible => 0.0,
         }
     }
 }

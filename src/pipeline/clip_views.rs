@@ -32,7 +32,8 @@ impl Default for ClipSampling {
 pub struct ClipView {
     /// Position in [`ClipSampling::crop_positions`].
     pub crop: usize,
-    /// T frame numbers, in the order of the reference.
+    /// T frame numbers, in the order in which the reference samples them; they ascend unless the clip is shorter than
+    /// the samples and they wrap around.
     pub frames: Vec<u64>,
 }
 

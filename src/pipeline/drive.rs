@@ -59,8 +59,8 @@ pub enum Update<'a> {
 /// When a frame was captured.
 #[derive(Clone, Copy, Debug)]
 pub struct Captured {
-    /// Monotonic time of capture for live sources, as precise as the frame's timestamp; time of decoding for
-    /// recordings.
+    /// Monotonic time of capture for live sources, estimated from the frame's timestamp and the arrivals so far; time of
+    /// decoding for other sources.
     pub at: Instant,
     /// Time of day by the clock of this machine; `None` for sources that are not live.
     pub wall: Option<SystemTime>,

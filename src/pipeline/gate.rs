@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::preprocess::{CELLS, LumaGrid, UNITS_PER_LEVEL};
+use crate::preprocess::{CELL_UNITS_PER_LEVEL, CELLS, LumaGrid};
 use crate::units::Seconds;
 use crate::units::check_range;
 
@@ -31,9 +31,9 @@ pub struct GateSpec {
 }
 
 impl Default for GateSpec {
-    /// The defaults, chosen by the measurements in docs/measurements/events.md. With larger limits,
-    /// still pictures remain exact, but slow changes are missed: confidence was wrong by up to .075 where a cell
-    /// changed by up to 2 levels, and by up to .018 in a fade from black.
+    /// The defaults, chosen by the measurements in docs/measurements/events.md. With larger limits, slow changes are
+    /// missed: with `still_max` at 2, a confidence differed by up to .075 from that without a gate, and by up to .018 in
+    /// a fade from black.
     fn default() -> Self {
         Self {
             enabled: true,
@@ -188,9 +188,9 @@ impl Gate {
         for &cell in grid.cells() {
             (darkest, brightest) = (darkest.min(cell), brightest.max(cell));
         }
-        if f32::from(brightest) < self.spec.dark * f32::from(UNITS_PER_LEVEL) {
+        if f32::from(brightest) < self.spec.dark * f32::from(CELL_UNITS_PER_LEVEL) {
             Visibility::Dark
-        } else if f32::from(brightest - darkest) < self.spec.flat * f32::from(UNITS_PER_LEVEL) {
+        } else if f32::from(brightest - darkest) < self.spec.flat * f32::from(CELL_UNITS_PER_LEVEL) {
             Visibility::Flat
         } else {
             Visibility::Clear
@@ -222,7 +222,7 @@ impl Gate {
             sum += u32::from(difference);
             max = max.max(difference);
         }
-        let units = f32::from(UNITS_PER_LEVEL);
+        let units = f32::from(CELL_UNITS_PER_LEVEL);
         (sum as f32 / (CELLS * CELLS) as f32 / units, f32::from(max) / units)
     }
 }

@@ -54,7 +54,7 @@ impl Sampler {
     pub fn set_stride(&mut self, new: Seconds) -> Result<()> {
         check_stride(new)?;
         if let Schedule::Stride { stride, next } = &mut self.schedule {
-            // The newest sample lies at most one stride before `next`.
+            // `next` is one old stride after the grid time of the newest sample, and becomes one new stride after it.
             *next = (*next - *stride + new).max(0.0);
             *stride = new;
         }
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_stride_starts_at_the_newest_sample() {
+    fn a_new_stride_starts_at_the_grid_time_of_the_newest_sample() {
         let mut sampler = Sampler::every(1.0).unwrap();
         assert_eq!(sampled(&mut sampler, &[0.0, 1.0]), [(0.0, 0), (1.0, 1)]);
         sampler.set_stride(4.0).unwrap();

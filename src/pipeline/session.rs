@@ -118,6 +118,7 @@ impl Session {
     /// A setting out of its range, or one that does not fit the bundle, with its path such as `events.on`.
     pub fn new(engine: &Engine, spec: &SessionSpec) -> Result<Self> {
         let recognizer = engine.recognizer()?;
+        // How the start and end of an event are found within a window.
         let boundary_rule = match recognizer.spec().interaction {
             Interaction::Vcs => BoundaryRule::Saliency,
             Interaction::Dp => BoundaryRule::Middle,
@@ -178,7 +179,7 @@ impl Session {
         let scores = self.recognizer.scores()?;
         let observation = match visibility {
             Visibility::Clear => Observation::Scores(scores),
-            Visibility::Dark | Visibility::Flat => Observation::Blank,
+            Visibility::Dark | Visibility::Flat => Observation::NothingVisible,
         };
         self.tracker.step(stamp, observation);
         self.last = Some(stamp);

@@ -8,10 +8,11 @@ pub const CELLS: usize = 32;
 /// Rows that are read per cell, whatever its height; all of their pixels count.
 const ROWS_PER_CELL: usize = 4;
 
-/// Units per level of 0..255, so that means keep their fractions.
-pub const UNITS_PER_LEVEL: u16 = 64;
+/// A cell of a [`LumaGrid`] counts in this fraction of a brightness level of 0..255, so that means keep their
+/// fractions.
+pub const CELL_UNITS_PER_LEVEL: u16 = 64;
 
-/// Mean brightness of the cells of what the encoder sees, in [`UNITS_PER_LEVEL`] per level of 0..255; rows as stored.
+/// Mean brightness of the cells of what the encoder sees, in [`CELL_UNITS_PER_LEVEL`] per level of 0..255; rows as stored.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LumaGrid {
     cells: Box<[u16; CELLS * CELLS]>,
@@ -84,10 +85,10 @@ fn add_row(picture: &Picture<'_>, y: usize, columns: &[usize; CELLS + 1], last_x
 
 /// The mean of `count` pixels in units, on the scale of full range.
 fn level(picture: &Picture<'_>, sum: u64, count: u64) -> u16 {
-    let mean = sum * u64::from(UNITS_PER_LEVEL) / count;
-    let max = 255 * u64::from(UNITS_PER_LEVEL);
+    let mean = sum * u64::from(CELL_UNITS_PER_LEVEL) / count;
+    let max = 255 * u64::from(CELL_UNITS_PER_LEVEL);
     let full = match picture.pixels {
-        Pixels::Yuv { full_range: false, .. } => mean.saturating_sub(16 * u64::from(UNITS_PER_LEVEL)) * 255 / 219,
+        Pixels::Yuv { full_range: false, .. } => mean.saturating_sub(16 * u64::from(CELL_UNITS_PER_LEVEL)) * 255 / 219,
         _ => mean,
     };
     full.min(max) as u16

@@ -13,7 +13,7 @@ mod resample;
 mod spec;
 
 pub use crop::upright;
-pub use luma::{CELLS, LumaGrid, UNITS_PER_LEVEL};
+pub use luma::{CELL_UNITS_PER_LEVEL, CELLS, LumaGrid};
 pub use spec::{CropAt, Fit, PreprocessSpec, RegionSpec};
 
 use crate::picture::{Picture, Rect};

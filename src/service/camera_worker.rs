@@ -83,8 +83,8 @@ pub(super) struct CameraWorker {
     unused_session: Option<Session>,
     runner: Option<StreamRunner<'static>>,
     retry: Retry,
-    /// Counts since the start of the service. Steps, events and losses are added at once; [`Self::totals`] adds the counts
-    /// of the gate and of the source of `runner`.
+    /// Counts since the start of the service. Each step, event and loss is added when it happens; [`Self::totals`]
+    /// adds the counts of the gate and of the source of `runner`.
     counted: Totals,
     /// When a frame was last sampled.
     last_step: Option<Instant>,

@@ -150,7 +150,7 @@ fn the_background_starts_no_event_and_ends_others() {
 fn a_blank_picture_ends_events() {
     let mut tracker = tracker(&plain(), 1);
     assert_eq!(tracker.step(stamp(0), Observation::Scores(&scores(0, &[0.9]))).len(), 1);
-    assert_eq!(kinds(tracker.step(stamp(1), Observation::Blank)), [(EventKind::End, 0.5)]);
+    assert_eq!(kinds(tracker.step(stamp(1), Observation::NothingVisible)), [(EventKind::End, 0.5)]);
 }
 
 #[test]
@@ -229,7 +229,7 @@ proptest! {
                 let stamp = FrameStamp { time, index: i as u64 };
                 let mut scores = scores(0, confidence);
                 scores.frames = [stamp].into_iter().collect();
-                let observation = if *blank == 0 { Observation::Blank } else { Observation::Scores(&scores) };
+                let observation = if *blank == 0 { Observation::NothingVisible } else { Observation::Scores(&scores) };
                 events.extend_from_slice(tracker.step(stamp, observation));
             }
             events.extend_from_slice(tracker.finish());

@@ -55,10 +55,8 @@ pub fn run(args: &WatchArgs, verbosity: Verbosity) -> Result<ExitCode> {
     if !stop.is_requested() {
         outcome?;
         if runner.session().steps() == 0 {
-            let problem = match runner.counts() {
-                Some(_) => "it ended before its first frame",
-                None => "no frame can be decoded",
-            };
+            let live = runner.counts().is_some();
+            let problem = if live { "it ended before its first frame" } else { "no frame can be decoded" };
             return Err(Error::input(input, problem));
         }
     }

@@ -124,6 +124,7 @@ fn recording(name: &str, path: PathBuf, format: Format, options: &SourceOptions)
         Format::Still | Format::Folder => Box::new(Stills::open(name, &path, options.stills_rate)?),
         Format::Y4m => Box::new(Y4mFile::open(name, &path, matrix)?),
         Format::NamedPipe | Format::Other => {
+            // Without ffmpeg: "reading this kind of file needs ffmpeg".
             Box::new(FfmpegFile::open(name, path, "reading this kind of file", options)?)
         }
     })

@@ -23,7 +23,8 @@ use crate::picture::Picture;
 use crate::units::{Seconds, TIME_TOLERANCE_S};
 use crate::{Error, Result};
 
-/// Selects frames by index and time. Called in any order, for frames that have not been passed yet.
+/// Selects frames by index and time. A reader may call it for any frame that it has not moved past, in any order and
+/// more than once; the answer for a frame must not change during one [`Reader::advance`].
 pub(super) type Wanted<'a> = dyn Fn(u64, Seconds) -> bool + 'a;
 
 /// Moves forward through a source's frames.
@@ -52,7 +53,7 @@ pub(super) trait Recording {
     /// Returns a reader positioned before the first frame.
     fn reader(&mut self) -> Result<Box<dyn Reader>>;
 
-    /// Returns a reader for one pass over frames that have not been counted.
+    /// Returns a reader for a single pass. A format overrides this if [`Recording::reader`] needs a count first.
     fn forward_reader(&mut self) -> Result<Box<dyn Reader>> {
         self.reader()
     }

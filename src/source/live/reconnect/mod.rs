@@ -175,6 +175,7 @@ impl Live for ReconnectingSource {
             self.slot.give_back(previous.data);
         }
         loop {
+            // `take` replaces `info` if the device was opened again; the empty format shows whether it did.
             let mut info = ClipInfo { format: String::new(), ..self.info.clone() };
             let update = self.slot.take(from, until.saturating_duration_since(Instant::now()), &mut info);
             if !info.format.is_empty() {

@@ -81,7 +81,7 @@ impl<R: Read + Seek> SkipBytes for BufReader<R> {
     }
 }
 
-/// An input that cannot seek.
+/// Wraps an input that cannot seek, whose unwanted frames are read and dropped.
 pub(in crate::source) struct Pipe<R>(pub(in crate::source) R);
 
 impl<R: Read> Read for Pipe<R> {
