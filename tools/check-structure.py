@@ -6,7 +6,7 @@
 cycles        no import cycle between the folders of src, or between files. An import counts for the file that
               defines the item, so a mod.rs may re-export its children. Test modules do not count.
 cli           only src/main.rs, src/cli and src/commands mention clap or cli::
-sizes         at most 200 files, none over 500 lines, and a median over 110 lines
+sizes         at most 240 files, none over 500 lines, and a median over 110 lines
 dependencies  the library without default features depends on no crate of the command line
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = "bike_edge"
-MAX_FILES, MAX_LINES, MIN_MEDIAN = 200, 500, 110
+MAX_FILES, MAX_LINES, MIN_MEDIAN = 240, 500, 110
 CLI_CRATES = {"clap", "clap_builder", "clap_derive", "indicatif", "env_logger", "signal-hook", "sd-notify"}
 
 COMMENT_OR_STRING = re.compile(

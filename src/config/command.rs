@@ -35,8 +35,8 @@ pub struct CommandSettings {
 }
 
 impl CommandSettings {
-    /// Merges the flags, a table of the configuration's keys, with a thresholds file, which they override. The section
-    /// `camera` holds the settings of the input.
+    /// Merges two sources of settings: the thresholds file, and over it `flags`, a table of keys as in the configuration
+    /// file. Its section `camera` holds the settings of the input.
     ///
     /// # Errors
     /// [`Error::Setting`] with the path of an invalid value from a flag, [`Error::Input`] with the line of an invalid

@@ -93,10 +93,11 @@ struct SettingList<'a> {
 }
 
 impl SettingList<'_> {
-    fn add(&mut self, section: &str, keys: &[&str], values: &Table, default: &dyn Fn(&str) -> &'static str) {
+    /// Adds keys of a section. `default_origin` names where the value of a key comes from that no layer sets.
+    fn add(&mut self, section: &str, keys: &[&str], values: &Table, default_origin: &dyn Fn(&str) -> &'static str) {
         for key in keys {
             let path = if section.is_empty() { (*key).to_owned() } else { format!("{section}.{key}") };
-            let origin = self.settings.layers.origin(&path).unwrap_or_else(|| default(key).to_owned());
+            let origin = self.settings.layers.origin(&path).unwrap_or_else(|| default_origin(key).to_owned());
             self.lines.push(EffectiveSetting { key: path, value: value_or_note(values, key), origin });
         }
     }

@@ -174,8 +174,9 @@ pub(super) fn parse_service_settings(name: &str, text: &str, credentials: &Crede
     resolve(layers, credentials)
 }
 
-fn resolve(own: Layers, credentials: &Credentials) -> Result<ServiceSettings> {
-    let table = own.merged();
+/// Reads the settings of the configuration file `file`, over those of the profile and the thresholds file that it names.
+fn resolve(file: Layers, credentials: &Credentials) -> Result<ServiceSettings> {
+    let table = file.merged();
     let mut layers = Layers::default();
     let prepared = check_sections(&table).and_then(|()| {
         let top = top_spec(&table)?;
@@ -194,8 +195,8 @@ fn resolve(own: Layers, credentials: &Credentials) -> Result<ServiceSettings> {
         }
         Ok(profile.name)
     });
-    let profile = prepared.map_err(|e| own.locate(e))?;
-    layers.extend(own);
+    let profile = prepared.map_err(|e| file.locate(e))?;
+    layers.extend(file);
     let mut settings = settings(profile, &layers.merged(), credentials).map_err(|e| layers.locate(e))?;
     settings.layers = layers;
     Ok(settings)

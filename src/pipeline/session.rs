@@ -52,7 +52,7 @@ pub enum FrameSelection {
     Stride,
     /// The same, until a stream time.
     StrideUntil(Seconds),
-    /// The frames of a recorded trace, with its times.
+    /// The frames of a recorded trace; steps get the times of the trace.
     Trace(PathBuf),
 }
 

@@ -100,7 +100,7 @@ impl Recognizer {
             input: Embeddings::new(window, dim),
             output: Embeddings::new(window, dim),
         });
-        let scored = if attributes.as_ref().is_some_and(Attributes::scores) { categories } else { 0 };
+        let scored_by_attributes = if attributes.as_ref().is_some_and(Attributes::scores) { categories } else { 0 };
         Ok(Self {
             window: Window::new(window),
             frames: Embeddings::new(window, dim),
@@ -109,10 +109,10 @@ impl Recognizer {
             header,
             comparison,
             attributes,
-            scratch: vec![0.0; scored],
+            scratch: vec![0.0; scored_by_attributes],
             scores: Scores {
                 s_v: vec![0.0; categories],
-                s_a: vec![0.0; scored],
+                s_a: vec![0.0; scored_by_attributes],
                 score: vec![0.0; categories],
                 confidence: vec![0.0; categories],
                 saliency: Array2::zeros((categories, window)),
@@ -233,7 +233,8 @@ impl Recognizer {
         Ok(())
     }
 
-    /// Computes the video branch with a header. All T columns are computed, because all outputs of the header change.
+    /// Computes the video branch with a header. All T columns are computed, because all outputs of the header change. As
+    /// long as the window has fewer than T frames, they are repeated to T inputs.
     fn score_with_header(&mut self) -> Result<()> {
         let (count, window) = (self.window.len(), self.spec.window);
         let Some(header) = &mut self.header else { return Ok(()) };

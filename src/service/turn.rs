@@ -35,7 +35,7 @@ pub(super) struct Service {
     pub event_log: EventLog,
     pub rate: RateControl,
     pub reloads: ReloadCounts,
-    /// When any camera last delivered a frame.
+    /// When a frame of any camera was last sampled.
     pub last_frame: Instant,
     pub schedule: Schedule,
 }
@@ -66,7 +66,7 @@ impl Schedule {
 pub(super) enum TurnOutcome {
     /// Continue with the next turn.
     Running,
-    /// No camera has delivered a frame for longer than the configuration allows.
+    /// No frame was sampled for longer than the configuration allows.
     Silent,
 }
 

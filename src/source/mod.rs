@@ -10,6 +10,7 @@
 mod live;
 mod open;
 mod recorded;
+mod timeline;
 mod transform;
 
 use std::path::PathBuf;

@@ -194,7 +194,8 @@ fn piped_stream(name: &str, mut from: Box<dyn Read + Send>, options: &SourceOpti
     let (info, reader) = match Format::of_bytes(&head).ok_or_else(|| detect::text_error(name))? {
         Format::Y4m => {
             let whole = BufReader::with_capacity(1 << 16, Cursor::new(head).chain(from));
-            let reader = Y4mReader::new(name, Pipe(whole), None, options.read.matrix)?;
+            let unknown_length = None;
+            let reader = Y4mReader::new(name, Pipe(whole), unknown_length, options.read.matrix)?;
             (reader.info(), Box::new(reader) as Box<dyn Reader>)
         }
         Format::Mp4 | Format::Gif | Format::Still => {

@@ -53,7 +53,8 @@ pub(super) trait Recording {
     /// Returns a reader positioned before the first frame.
     fn reader(&mut self) -> Result<Box<dyn Reader>>;
 
-    /// Returns a reader for a single pass. A format overrides this if [`Recording::reader`] needs a count first.
+    /// Returns a reader for a single pass. ffmpeg, whose [`Recording::reader`] counts the frames in a pass of its own,
+    /// overrides this.
     fn forward_reader(&mut self) -> Result<Box<dyn Reader>> {
         self.reader()
     }
@@ -66,7 +67,7 @@ pub(super) trait Recording {
         self.count()
     }
 
-    /// Losses found by counting.
+    /// What counting found to be lost or wrong, one sentence each.
     fn warnings(&self) -> &[String];
 }
 

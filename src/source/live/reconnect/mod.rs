@@ -226,7 +226,7 @@ impl Drop for ReconnectingSource {
 struct ReaderThread {
     slot: Arc<FrameSlot>,
     spec: ReconnectSpec,
-    /// The clock at the first frame.
+    /// The clock of the frames at the first one, from which stream time is counted.
     first: Option<f64>,
     /// Stream time of the newest frame.
     last: f64,

@@ -28,7 +28,9 @@ struct State {
     spare: Vec<Vec<u8>>,
     /// A loss that was not taken yet, and the number of frames captured before it.
     loss: Option<(u64, Loss)>,
+    /// How the source ended, until that is taken.
     outcome: Option<Result<(), Error>>,
+    /// There will be no more frames.
     ended: bool,
     info: Option<ClipInfo>,
     counts: LiveCounts,

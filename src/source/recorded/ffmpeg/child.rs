@@ -4,11 +4,12 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStderr, ChildStdout, Command};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::showinfo::{FrameInfo, LogParser};
+use super::showinfo::{FrameInfo, LogLine, LogParser};
+use crate::source::timeline::Timeline;
 use crate::{Error, Result};
 
 /// Maximum length in bytes of a line on standard error; the rest of the line is skipped.
@@ -19,15 +20,8 @@ pub(super) struct Process {
     child: KillOnDrop,
     pub(super) frames: FrameInfos,
     stdout: Option<ChildStdout>,
-    errors: Arc<Mutex<Errors>>,
+    log: Arc<Mutex<LogParser>>,
     timeout: Duration,
-}
-
-/// Errors that `ffmpeg` reported.
-#[derive(Clone, Debug, Default)]
-struct Errors {
-    last: Option<String>,
-    count: u64,
 }
 
 /// Makes the kernel kill the child when the thread that starts it (and reads its output) ends. A process that is killed
@@ -49,12 +43,14 @@ fn kill_with_parent(command: &mut Command) {
 fn kill_with_parent(_: &mut Command) {}
 
 impl Process {
-    /// Starts `command`, whose outputs are both pipes; `feed` is copied to its standard input.
+    /// Starts `command`, whose outputs are both pipes; `feed` is copied to its standard input. Frames are delivered
+    /// through the `showinfo` filter with the number `filter`.
     pub(super) fn start(
         mut command: Command,
         input: &str,
         feed: Option<(Vec<u8>, Box<dyn Read + Send>)>,
         timeout_s: f64,
+        filter: usize,
     ) -> Result<Self> {
         let failed = |e: &dyn std::fmt::Display| Error::input(input, format!("ffmpeg could not be started: {e}"));
         kill_with_parent(&mut command);
@@ -62,12 +58,12 @@ impl Process {
         let (stdin, stdout, stderr) = (child.0.stdin.take(), child.0.stdout.take(), child.0.stderr.take());
         let stderr = stderr.ok_or_else(|| failed(&"it has no standard error"))?;
         let (sender, receiver) = channel();
-        let (activity, errors) = (Arc::<AtomicU64>::default(), Arc::<Mutex<Errors>>::default());
+        let (activity, log) = (Arc::<AtomicU64>::default(), Arc::new(Mutex::new(LogParser::new(filter))));
         {
-            let (activity, errors) = (activity.clone(), errors.clone());
+            let (activity, log) = (activity.clone(), log.clone());
             thread::Builder::new()
                 .name("ffmpeg-log".into())
-                .spawn(move || read_log(stderr, &sender, &activity, &errors))
+                .spawn(move || read_log(stderr, &sender, &activity, &log))
                 .map_err(|e| failed(&e))?;
         }
         if let (Some((head, mut from)), Some(mut to)) = (feed, stdin) {
@@ -78,8 +74,8 @@ impl Process {
                 .map_err(|e| failed(&e))?;
         }
         let timeout = Duration::try_from_secs_f64(timeout_s).unwrap_or(Duration::from_secs(3600));
-        let frames = FrameInfos { input: input.into(), receiver, timeout, activity };
-        Ok(Self { child, frames, stdout, errors, timeout })
+        let frames = FrameInfos { input: input.into(), receiver, peeked: None, timeout, activity };
+        Ok(Self { child, frames, stdout, log, timeout })
     }
 
     /// Takes standard output; may be called once.
@@ -92,29 +88,38 @@ impl Process {
     pub(super) fn wait(&mut self) -> Result<Outcome> {
         drop(self.stdout.take());
         let status = self.child.0.wait().map_err(|e| Error::Internal(format!("waiting for ffmpeg: {e}")))?;
-        Ok(Outcome { ok: status.success(), errors: self.errors() })
+        Ok(self.outcome(status.success()))
     }
 
     /// The outcome so far, while the process is still running.
     pub(super) fn outcome_so_far(&self) -> Outcome {
-        Outcome { ok: true, errors: self.errors() }
+        self.outcome(true)
     }
 
-    fn errors(&self) -> Errors {
-        self.errors.lock().map(|errors| errors.clone()).unwrap_or_default()
+    fn outcome(&self, ok: bool) -> Outcome {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        Outcome { ok, first_error: log.first_error.clone(), errors: log.errors, timeline: log.timeline_warning() }
+    }
+
+    /// A timeline for the timestamps of the frames so far, before its first frame.
+    pub(super) fn new_timeline(&self) -> Timeline {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).new_timeline()
     }
 }
 
 /// How a run of `ffmpeg` ended.
 pub(super) struct Outcome {
     ok: bool,
-    errors: Errors,
+    first_error: Option<String>,
+    errors: u64,
+    /// What was corrected in the timestamps.
+    pub(super) timeline: Option<String>,
 }
 
 impl Outcome {
     /// The error if there was no frame.
     pub(super) fn no_frames(&self, input: &str) -> Error {
-        match &self.errors.last {
+        match &self.first_error {
             Some(error) => Error::input(input, format!("ffmpeg cannot read it: {error}")),
             None => Error::input(input, "ffmpeg finds no video in it"),
         }
@@ -122,8 +127,9 @@ impl Outcome {
 
     /// The warning if there were frames, and errors as well.
     pub(super) fn warning(&self) -> Option<String> {
-        match (&self.errors.last, self.ok) {
-            (Some(last), _) => Some(format!("ffmpeg reported {} errors, the last: {last}", self.errors.count)),
+        match (&self.first_error, self.ok) {
+            (Some(error), _) if self.errors == 1 => Some(format!("ffmpeg reported an error: {error}")),
+            (Some(error), _) => Some(format!("ffmpeg reported {} errors, the first: {error}", self.errors)),
             (None, false) => Some("ffmpeg failed without an error message".into()),
             (None, true) => None,
         }
@@ -134,18 +140,23 @@ impl Outcome {
 pub(super) struct FrameInfos {
     input: String,
     receiver: Receiver<FrameInfo>,
+    /// Received but not returned yet.
+    peeked: Option<FrameInfo>,
     timeout: Duration,
-    /// Counts lines on standard error: as long as it grows, the process is alive.
+    /// Counts decoded frames: as long as it grows, the process is alive.
     activity: Arc<AtomicU64>,
 }
 
-/// How long an ending process may take to close its outputs one after the other.
-const CLOSE_GRACE: Duration = Duration::from_secs(2);
-
 impl FrameInfos {
-    /// Returns whether there are no more because the process has ended. Waits briefly for a process that is ending.
-    pub(super) fn have_ended(&mut self) -> bool {
-        matches!(self.receiver.recv_timeout(CLOSE_GRACE.min(self.timeout)), Err(RecvTimeoutError::Disconnected))
+    /// Waits for the next one without taking it; `None` after the last.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub(super) fn peek(&mut self) -> Result<Option<FrameInfo>> {
+        if self.peeked.is_none() {
+            self.peeked = self.next()?;
+        }
+        Ok(self.peeked)
     }
 
     /// Returns the next one; `None` after the last.
@@ -153,6 +164,9 @@ impl FrameInfos {
     /// # Errors
     /// If nothing arrives within the timeout.
     pub(super) fn next(&mut self) -> Result<Option<FrameInfo>> {
+        if let Some(frame) = self.peeked.take() {
+            return Ok(Some(frame));
+        }
         loop {
             let before = self.activity.load(Ordering::Relaxed);
             match self.receiver.recv_timeout(self.timeout) {
@@ -172,7 +186,7 @@ fn silent(timeout: Duration) -> String {
 /// Standard output, read with a timeout.
 pub(super) struct TimedOutput {
     stdout: ChildStdout,
-    /// Counts lines on standard error: as long as it grows, the process is alive.
+    /// Counts decoded frames: as long as it grows, the process is alive.
     activity: Arc<AtomicU64>,
     timeout: Duration,
 }
@@ -226,9 +240,8 @@ impl Drop for KillOnDrop {
 }
 
 /// Reads standard error to its end.
-fn read_log(stderr: ChildStderr, sender: &Sender<FrameInfo>, activity: &AtomicU64, errors: &Mutex<Errors>) {
+fn read_log(stderr: ChildStderr, sender: &Sender<FrameInfo>, activity: &AtomicU64, log: &Mutex<LogParser>) {
     let mut from = BufReader::new(stderr);
-    let mut parser = LogParser::default();
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -239,17 +252,16 @@ fn read_log(stderr: ChildStderr, sender: &Sender<FrameInfo>, activity: &AtomicU6
         if line.last() != Some(&b'\n') && from.skip_until(b'\n').is_err() {
             break;
         }
-        activity.fetch_add(1, Ordering::Relaxed);
-        let frame = parser.line(String::from_utf8_lossy(&line).trim_end());
-        if let (Some(_), Ok(mut errors)) = (&parser.last_error, errors.lock()) {
-            *errors = Errors { last: parser.last_error.clone(), count: parser.errors };
+        let parsed = log.lock().unwrap_or_else(PoisonError::into_inner).line(String::from_utf8_lossy(&line).trim_end());
+        if parsed != LogLine::Other {
+            activity.fetch_add(1, Ordering::Relaxed);
         }
         // Sending fails once the reader is gone. The pipe is still read, so that ffmpeg can end.
-        if let Some(frame) = frame {
+        if let LogLine::Frame(frame) = parsed {
             let _ = sender.send(frame);
         }
     }
-    if let Some(frame) = parser.finish() {
+    if let Some(frame) = log.lock().unwrap_or_else(PoisonError::into_inner).finish() {
         let _ = sender.send(frame);
     }
 }

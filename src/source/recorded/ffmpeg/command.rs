@@ -1,11 +1,13 @@
-//! Finds the `ffmpeg` program and builds its command line.
+//! Builds the command line of `ffmpeg`.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::child::Process;
+use super::program::{Abilities, find_able_ffmpeg};
 use crate::picture::Matrix;
 use crate::source::SourceOptions;
 use crate::{Error, Result};
@@ -14,17 +16,10 @@ use crate::{Error, Result};
 #[derive(Clone, Debug)]
 pub(super) struct Ffmpeg {
     pub(super) program: PathBuf,
-    pub(super) flags: Flags,
+    pub(super) abilities: Abilities,
     pub(super) timeout_s: f64,
     /// The matrix, instead of the one that the input specifies.
     pub(super) matrix: Option<Matrix>,
-}
-
-/// Flags that depend on the version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Flags {
-    pub(super) every_frame: &'static str,
-    pub(super) showinfo: &'static str,
 }
 
 /// The input of `ffmpeg`.
@@ -37,10 +32,12 @@ pub(in crate::source) enum FfmpegInput {
 
 /// What `ffmpeg` delivers.
 pub(super) enum Output {
-    /// Only information on every frame.
-    Nothing,
-    /// Information on every frame, and the pixels of the picked frames (of all frames if none is picked).
-    Frames { picked: Vec<u64> },
+    /// Information on every frame, without pixels.
+    InfoOnly,
+    /// Every frame.
+    All,
+    /// The frames with these numbers. The filters may not be set up again in between, because then numbers begin again.
+    Picked(Vec<u64>),
 }
 
 /// One run of `ffmpeg`.
@@ -51,153 +48,133 @@ pub(super) struct Job {
     pub(super) output: Output,
 }
 
-/// The 8-bit pixel formats of y4m that are supported here; `ffmpeg` picks the nearest.
+/// The pixel formats that are read from `ffmpeg`, which picks the nearest.
 const PIXELS: &str = "format=pix_fmts=yuv420p|yuvj420p|yuv422p|yuvj422p|yuv444p|yuvj444p|gray";
 
 impl Ffmpeg {
+    /// Finds the program. `what` is the kind of input, for the error if there is none.
+    pub(super) fn find(input: &str, what: &str, options: &SourceOptions) -> Result<Self> {
+        let (program, abilities) = find_able_ffmpeg(input, what, options)?;
+        Ok(Self { program, abilities, timeout_s: options.read.timeout_s, matrix: options.read.matrix })
+    }
+
     /// Starts `job`.
     pub(super) fn run(&self, job: Job) -> Result<Process> {
         let mut command = Command::new(&self.program);
         command.args(["-nostdin", "-hide_banner", "-nostats", "-loglevel", "repeat+level+info"]);
-        command.args(input_arguments(&job)?);
-        command.args(["-map", "0:V:0", "-an", "-sn", "-dn", "-vf", &self.filters(&job.output)]);
-        command.args([self.flags.every_frame, "passthrough"]);
+        command.args(self.input_arguments(&job)?);
+        let (filters, filter) = self.filters(&job.output);
+        command.args(["-map", "0:V:0", "-an", "-sn", "-dn", "-vf", &filters]);
+        command.args([self.abilities.every_frame, "passthrough"]);
+        if self.abilities.own_sizes {
+            command.args(["-autoscale", "0"]);
+        }
+        if let Output::Picked(picked) = &job.output {
+            command.args(["-frames:v", &picked.len().to_string()]);
+        }
         match &job.output {
-            Output::Nothing => command.args(["-f", "null", "-"]),
-            Output::Frames { picked } => {
-                if !picked.is_empty() {
-                    command.args(["-frames:v", &picked.len().to_string()]);
-                }
-                command.args(["-f", "yuv4mpegpipe", "pipe:1"])
+            Output::InfoOnly => command.args(["-f", "null", "-"]),
+            // Unlike y4m, this format has pictures of any sizes, without headers.
+            Output::All | Output::Picked(_) => {
+                command.args(["-c:v", "rawvideo", "-flush_packets", "1", "-f", "rawvideo", "pipe:1"])
             }
         };
         command.env("AV_LOG_FORCE_NOCOLOR", "1").env("LC_ALL", "C");
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let feed = match job.source {
-            FfmpegInput::Pipe(head, from) => Some((head, from)),
-            FfmpegInput::File(_) | FfmpegInput::Url(_) => None,
+        let (stdin, feed) = match job.source {
+            FfmpegInput::Pipe(head, from) => (Stdio::piped(), Some((head, from))),
+            FfmpegInput::File(path) if !is_printable(&path) => {
+                let file = File::open(&path).map_err(|e| Error::input(&job.input, format!("cannot be read: {e}")))?;
+                (file.into(), None)
+            }
+            FfmpegInput::File(_) | FfmpegInput::Url(_) => (Stdio::null(), None),
         };
-        command.stdin(if feed.is_some() { Stdio::piped() } else { Stdio::null() });
-        Process::start(command, &job.input, feed, self.timeout_s)
+        command.stdin(stdin);
+        Process::start(command, &job.input, feed, self.timeout_s, filter)
     }
 
-    fn filters(&self, output: &Output) -> String {
+    /// Returns the chain of filters, and the number in it of the `showinfo` filter that describes delivered frames.
+    fn filters(&self, output: &Output) -> (String, usize) {
+        let info = self.abilities.showinfo;
         match output {
-            Output::Nothing => self.flags.showinfo.to_string(),
-            Output::Frames { picked } if picked.is_empty() => format!("{},{PIXELS}", self.flags.showinfo),
-            Output::Frames { picked } => {
+            Output::InfoOnly => (info.to_owned(), 0),
+            Output::All => (format!("{PIXELS},{info}"), 1),
+            Output::Picked(picked) => {
                 let choice: Vec<String> = picked.iter().map(|n| format!("eq(n,{n})")).collect();
-                format!("{},select='{}',{PIXELS}", self.flags.showinfo, choice.join("+"))
+                // The first `showinfo` shows progress while frames are skipped.
+                (format!("{info},select='{}',{PIXELS},{info}", choice.join("+")), 3)
             }
         }
     }
-}
 
-fn input_arguments(job: &Job) -> Result<Vec<OsString>> {
-    let mut arguments: Vec<OsString> = Vec::new();
-    let (protocols, source) = match &job.source {
-        FfmpegInput::File(path) => {
-            let mut source = OsString::from("file:");
-            source.push(path);
-            ("file,crypto,data", source)
-        }
-        FfmpegInput::Pipe(..) => ("pipe", OsString::from("pipe:0")),
-        FfmpegInput::Url(url) => {
-            let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
-            let protocols = match scheme.as_str() {
-                "rtsp" | "rtsps" => {
-                    arguments.extend(["-rtsp_transport".into(), "tcp".into()]);
-                    "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto"
+    fn input_arguments(&self, job: &Job) -> Result<Vec<OsString>> {
+        let mut arguments: Vec<OsString> = Vec::new();
+        let (protocols, source) = match &job.source {
+            FfmpegInput::File(path) => {
+                if !self.abilities.demuxers.is_empty() {
+                    arguments.extend(["-format_whitelist".into(), self.abilities.demuxers.to_string().into()]);
                 }
-                "http" | "https" => "http,https,httpproxy,tcp,tls,crypto,data",
-                "rtmp" | "rtmps" | "rtmpt" => "rtmp,rtmps,rtmpt,http,https,tcp,tls,crypto",
-                "udp" | "rtp" | "srtp" | "tcp" | "srt" => "udp,rtp,srtp,tcp,srt,crypto",
-                _ => {
-                    return Err(Error::input(
-                        &job.input,
-                        format!("{scheme}:// is not supported; use rtsp, http, https, rtmp, udp, rtp, tcp or srt"),
-                    ));
-                }
-            };
-            (protocols, OsString::from(url))
-        }
-    };
-    arguments.extend(["-protocol_whitelist".into(), protocols.into(), "-i".into(), source]);
-    Ok(arguments)
-}
-
-/// Finds the `ffmpeg` program: [`SourceOptions::ffmpeg`], else the first one in `PATH`.
-pub fn find_ffmpeg(options: &SourceOptions) -> Option<PathBuf> {
-    match &options.ffmpeg {
-        Some(named) => is_program(named).then(|| named.clone()),
-        None => std::env::split_paths(&std::env::var_os("PATH")?)
-            .map(|folder| folder.join(if cfg!(windows) { "ffmpeg.exe" } else { "ffmpeg" }))
-            .find(|path| is_program(path)),
+                let mut source = OsString::from("file:");
+                source.push(if is_printable(path) { path } else { Path::new(STDIN) });
+                ("file", source)
+            }
+            FfmpegInput::Pipe(..) => ("pipe", OsString::from("pipe:0")),
+            FfmpegInput::Url(url) => {
+                let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+                let protocols = match scheme.as_str() {
+                    "rtsp" | "rtsps" => {
+                        arguments.extend(["-rtsp_transport".into(), "tcp".into()]);
+                        "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto"
+                    }
+                    "http" | "https" => "http,https,httpproxy,tcp,tls,crypto,data",
+                    "rtmp" | "rtmps" | "rtmpt" => "rtmp,rtmps,rtmpt,http,https,tcp,tls,crypto",
+                    "udp" | "rtp" | "srtp" | "tcp" | "srt" => "udp,rtp,srtp,tcp,srt,crypto",
+                    _ => {
+                        return Err(Error::input(
+                            &job.input,
+                            format!("{scheme}:// is not supported; use rtsp, http, https, rtmp, udp, rtp, tcp or srt"),
+                        ));
+                    }
+                };
+                (protocols, OsString::from(url))
+            }
+        };
+        arguments.extend(["-protocol_whitelist".into(), protocols.into(), "-i".into(), source]);
+        Ok(arguments)
     }
 }
 
-#[cfg(unix)]
-fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-}
+/// The path by which a process can open the file that is its standard input.
+const STDIN: &str = "/dev/stdin";
 
-#[cfg(not(unix))]
-fn is_program(path: &Path) -> bool {
-    path.is_file()
-}
-
-/// The error for an input that only `ffmpeg` can read.
-fn missing(input: &str, what: &str, options: &SourceOptions) -> Error {
-    let remedy = match &options.ffmpeg {
-        Some(named) => format!("{} is not a program", named.display()),
-        None => "it is not installed; `sudo apt install ffmpeg`, or convert to H.264 (4:2:0, 8 bits) in MP4 elsewhere"
-            .into(),
-    };
-    Error::input(input, format!("{what} needs ffmpeg, and {remedy}"))
-}
-
-impl Ffmpeg {
-    /// Finds the program and its version. `what` is the kind of input, for the error if there is no program.
-    pub(super) fn find(input: &str, what: &str, options: &SourceOptions) -> Result<Self> {
-        let program = find_ffmpeg(options).ok_or_else(|| missing(input, what, options))?;
-        let version =
-            Command::new(&program).arg("-version").stdin(Stdio::null()).output().map_err(|e| {
-                Error::input(input, format!("needs ffmpeg, and {} does not start: {e}", program.display()))
-            })?;
-        let flags = flags_for(&String::from_utf8_lossy(&version.stdout));
-        Ok(Self { program, flags, timeout_s: options.read.timeout_s, matrix: options.read.matrix })
-    }
-}
-
-/// The flags for a version. ffmpeg 5.1 (libavfilter 8.44) renamed the flag that delivers every frame once; `showinfo`
-/// has been able to omit checksums since before that.
-fn flags_for(version: &str) -> Flags {
-    let library = version.lines().find_map(|line| line.strip_prefix("libavfilter"));
-    let mut numbers = library.unwrap_or("").split(['.', '/']).map(|n| n.trim().parse::<u32>().unwrap_or(0));
-    match (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) {
-        (major, minor) if (major, minor) >= (8, 44) => {
-            Flags { every_frame: "-fps_mode", showinfo: "showinfo=checksum=0" }
-        }
-        _ => Flags { every_frame: "-vsync", showinfo: "showinfo" },
-    }
+/// Whether a path has no control characters. `ffmpeg` quotes its name in its log, where these could forge lines.
+fn is_printable(path: &Path) -> bool {
+    !path.as_os_str().as_encoded_bytes().iter().any(|byte| byte.is_ascii_control())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn ffmpeg() -> Ffmpeg {
+        let abilities =
+            Abilities { every_frame: "-vsync", showinfo: "showinfo", own_sizes: true, demuxers: "avi,mov".into() };
+        Ffmpeg { program: "ffmpeg".into(), abilities, timeout_s: 1.0, matrix: None }
+    }
+
     fn arguments(source: FfmpegInput) -> Result<Vec<String>> {
-        let job = Job { input: "x".into(), source, output: Output::Nothing };
-        Ok(input_arguments(&job)?.into_iter().map(|a| a.to_string_lossy().into_owned()).collect())
+        let job = Job { input: "x".into(), source, output: Output::InfoOnly };
+        Ok(ffmpeg().input_arguments(&job)?.into_iter().map(|a| a.to_string_lossy().into_owned()).collect())
     }
 
     #[test]
     fn a_file_name_is_never_an_option_or_a_url() {
         let line = arguments(FfmpegInput::File("-y".into())).expect("a line");
-        assert_eq!(line, ["-protocol_whitelist", "file,crypto,data", "-i", "file:-y"]);
+        assert_eq!(line, ["-format_whitelist", "avi,mov", "-protocol_whitelist", "file", "-i", "file:-y"]);
         let line = arguments(FfmpegInput::File("http://x".into())).expect("a line");
         assert_eq!(line.last().map(String::as_str), Some("file:http://x"));
+        let line = arguments(FfmpegInput::File("a\n[info] x.mp4".into())).expect("a line");
+        assert_eq!(line.last().map(String::as_str), Some("file:/dev/stdin"));
     }
 
     #[test]
@@ -208,29 +185,11 @@ mod tests {
     }
 
     #[test]
-    fn ffmpeg_selects_the_picked_frames() {
-        let flags = Flags { every_frame: "-vsync", showinfo: "showinfo" };
-        let ffmpeg = Ffmpeg { program: "ffmpeg".into(), flags, timeout_s: 1.0, matrix: None };
-        let filters = ffmpeg.filters(&Output::Frames { picked: vec![3, 9] });
+    fn delivered_frames_are_described_after_every_other_filter() {
+        let (filters, filter) = ffmpeg().filters(&Output::Picked(vec![3, 9]));
         assert!(filters.starts_with("showinfo,select='eq(n,3)+eq(n,9)',format="), "{filters}");
-    }
-
-    #[test]
-    fn flags_depend_on_the_version() {
-        let version =
-            |lavfi: &str| format!("ffmpeg version x\nlibavcodec 1. 2. 3 / 1. 2. 3\nlibavfilter     {lavfi}\n");
-        assert_eq!(flags_for(&version(" 8. 44.100 /  8. 44.100")).every_frame, "-fps_mode");
-        assert_eq!(flags_for(&version("10.  4.100 / 10.  4.100")).every_frame, "-fps_mode");
-        assert_eq!(flags_for(&version(" 7. 57.100 /  7. 57.100")).every_frame, "-vsync");
-        assert_eq!(flags_for("").every_frame, "-vsync");
-    }
-
-    #[test]
-    fn a_missing_program_is_an_error_with_a_remedy() {
-        let options = SourceOptions { ffmpeg: Some("/nowhere/ffmpeg".into()), ..Default::default() };
-        assert_eq!(find_ffmpeg(&options), None);
-        let error = Ffmpeg::find("a.avi", "AVI", &options).expect_err("missing").to_string();
-        assert!(error.contains("/nowhere/ffmpeg"), "{error}");
-        assert!(missing("a.avi", "AVI", &SourceOptions::default()).to_string().contains("apt install ffmpeg"));
+        assert!(filters.ends_with(",showinfo") && filter == 3, "{filters}");
+        let (filters, filter) = ffmpeg().filters(&Output::All);
+        assert!(filters.ends_with(",showinfo") && filter == 1, "{filters}");
     }
 }

@@ -1,29 +1,30 @@
 //! Reads all other formats through an installed `ffmpeg`, as a child process.
 //!
-//! `ffmpeg` writes y4m to its standard output: every decoded frame once (no frame is duplicated or dropped to make the
-//! rate constant), upright, in 8 bits. As y4m has no times, the `showinfo` filter writes each frame's exact timestamp
-//! and time base to standard error; both are read side by side. A first pass counts a clip: it decodes without
-//! delivering pixels. In the second pass `ffmpeg` delivers only the wanted frames.
+//! `ffmpeg` writes raw pixels to its standard output: every decoded frame once (no frame is duplicated or dropped to
+//! make the rate constant), upright, in 8 bits, in its own size. For each of them the `showinfo` filter writes size,
+//! pixel format and exact timestamp to standard error; both are read side by side. A first pass counts a clip: it
+//! decodes without delivering pixels. In the second pass `ffmpeg` delivers only the wanted frames.
 //!
 //! No shell is involved. A file is passed as `file:PATH`, so that no name is taken for an option or a URL, and the
-//! protocols that `ffmpeg` may use are listed for every kind of input.
+//! protocols that `ffmpeg` may use are listed for every kind of input. For a file, so are the demuxers: none that reads
+//! other files, such as a playlist's.
 
 mod child;
 mod command;
+mod program;
 mod reader;
 mod showinfo;
 
 use std::path::PathBuf;
 
 use self::command::{Ffmpeg, Job, Output};
-use self::reader::FfmpegReader;
+use self::reader::{CountedFrames, FfmpegReader};
 use super::{Reader, Recording};
 use crate::io::redact;
 use crate::source::{ClipInfo, SourceOptions};
-use crate::units::Seconds;
 use crate::{Error, Result};
 pub(in crate::source) use command::FfmpegInput;
-pub use command::find_ffmpeg;
+pub use program::find_ffmpeg;
 
 /// Maximum number of frames of a clip, as for every other format: 46 hours at 24 per second.
 const MAX_FRAMES: usize = 4_000_000;
@@ -33,7 +34,7 @@ pub(in crate::source) struct FfmpegFile {
     path: PathBuf,
     ffmpeg: Ffmpeg,
     info: ClipInfo,
-    times: Vec<Seconds>,
+    frames: CountedFrames,
     warnings: Vec<String>,
 }
 
@@ -41,7 +42,14 @@ impl FfmpegFile {
     /// Opens a file. `what` is the kind of input, for the error if there is no `ffmpeg`.
     pub(in crate::source) fn open(input: &str, path: PathBuf, what: &str, options: &SourceOptions) -> Result<Self> {
         let ffmpeg = Ffmpeg::find(input, what, options)?;
-        Ok(Self { input: input.into(), path, ffmpeg, info: unknown("ffmpeg"), times: Vec::new(), warnings: Vec::new() })
+        Ok(Self {
+            input: input.into(),
+            path,
+            ffmpeg,
+            info: unknown("ffmpeg"),
+            frames: CountedFrames::default(),
+            warnings: Vec::new(),
+        })
     }
 
     fn job(&self, output: Output) -> Job {
@@ -56,37 +64,46 @@ impl Recording for FfmpegFile {
 
     fn reader(&mut self) -> Result<Box<dyn Reader>> {
         self.count()?;
-        let job = self.job(Output::Nothing);
-        Ok(Box::new(FfmpegReader::picked(self.ffmpeg.clone(), job, self.times.clone())))
+        let job = self.job(Output::InfoOnly);
+        Ok(Box::new(FfmpegReader::picked(self.ffmpeg.clone(), job, self.frames.clone())))
     }
 
     fn forward_reader(&mut self) -> Result<Box<dyn Reader>> {
-        let job = self.job(Output::Frames { picked: Vec::new() });
+        let job = self.job(Output::All);
         Ok(Box::new(FfmpegReader::all(self.ffmpeg.clone(), job)?))
     }
 
     fn count(&mut self) -> Result<u64> {
-        if self.times.is_empty() {
-            let mut process = self.ffmpeg.run(self.job(Output::Nothing))?;
+        if self.frames.is_empty() {
+            let mut process = self.ffmpeg.run(self.job(Output::InfoOnly))?;
+            let mut stamps = Vec::new();
+            let mut several_sizes = false;
             while let Some(frame) = process.frames.next()? {
-                if self.times.len() == MAX_FRAMES {
+                if stamps.len() == MAX_FRAMES {
                     return Err(Error::input(&self.input, format!("has more than {MAX_FRAMES} frames; cut it first")));
                 }
-                self.times.push(frame.time);
-                (self.info.width, self.info.height) = frame.size;
+                if stamps.is_empty() {
+                    (self.info.width, self.info.height) = frame.size;
+                } else {
+                    several_sizes |= frame.new_filters;
+                }
+                stamps.push(frame.stamp);
             }
             let outcome = process.wait()?;
-            if self.times.is_empty() {
+            if stamps.is_empty() {
                 return Err(outcome.no_frames(&self.input));
             }
-            self.warnings.extend(outcome.warning());
-            if let (Some(last), n @ 2..) = (self.times.last(), self.times.len()) {
+            let mut timeline = process.new_timeline();
+            self.frames = CountedFrames::new(stamps, several_sizes, &mut timeline);
+            self.warnings.extend(outcome.warning().into_iter().chain(timeline.warning()));
+            let times = &self.frames.times;
+            if let (Some(last), n @ 2..) = (times.last(), times.len()) {
                 let step = last / (n - 1) as f64;
                 self.info.duration_s = Some(last + step);
                 self.info.fps = (step > 0.0).then(|| 1.0 / step);
             }
         }
-        Ok(self.times.len() as u64)
+        Ok(self.frames.len())
     }
 
     fn warnings(&self) -> &[String] {
@@ -106,7 +123,7 @@ pub(in crate::source) fn open_ffmpeg_stream(
         FfmpegInput::Url(url) => url.split_once("://").map_or("ffmpeg", |(scheme, _)| scheme).to_string(),
         _ => "ffmpeg".to_string(),
     };
-    let job = Job { input, source, output: Output::Frames { picked: Vec::new() } };
+    let job = Job { input, source, output: Output::All };
     Ok((unknown(&format), Box::new(FfmpegReader::all(ffmpeg, job)?)))
 }
 
@@ -267,7 +284,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("a folder");
         let (script, pid) = (folder.path().join("ffmpeg"), folder.path().join("pid"));
-        let text = format!("#!/bin/sh\n[ \"$1\" = -version ] && exit 0\necho $$ > {}\nexec sleep 60\n", pid.display());
+        let text = format!("#!/bin/sh\n[ $# -lt 3 ] && exit 0\necho $$ > {}\nexec sleep 60\n", pid.display());
         std::fs::write(&script, text).expect("written");
         std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("allowed");
         let options = SourceOptions {

@@ -1,75 +1,101 @@
-//! Parses what `ffmpeg` writes to standard error: the `showinfo` filter's lines on each frame, and errors.
+//! Parses what `ffmpeg` writes to standard error: the lines of its `showinfo` filter about each frame, and errors.
+//!
+//! A line counts as one of `showinfo` only by its beginning, because other lines quote texts of the input.
 
 use crate::io::redact;
-use crate::picture::Matrix;
-use crate::units::{Seconds, ticks_to_seconds};
+use crate::picture::{Matrix, Subsampling};
+use crate::source::timeline::Timeline;
+use crate::units::Seconds;
 
-/// A frame as `showinfo` describes it.
+/// A frame that `ffmpeg` delivers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct FrameInfo {
     /// Stream time; the first frame is at 0.
     pub(super) time: Seconds,
-    /// Upright width and height.
+    /// The timestamp in ticks of the stream, if it has one.
+    pub(super) stamp: Option<i64>,
+    /// Width and height after rotation.
     pub(super) size: (u32, u32),
+    /// `None` if the pixel format is none of those that were requested.
+    pub(super) subsampling: Option<Subsampling>,
     pub(super) full_range: bool,
     pub(super) matrix: Matrix,
+    /// Whether the filters were set up again before this frame, because the size or pixel format changed.
+    pub(super) new_filters: bool,
 }
 
-/// Assumed if a stream has neither times nor a frame rate.
-const DEFAULT_STEP_S: Seconds = 0.04;
+/// What a line of the log is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum LogLine {
+    /// It completes the information on a frame that is delivered.
+    Frame(FrameInfo),
+    /// A frame was decoded.
+    Decoded,
+    Other,
+}
+
 /// Maximum length in characters of a stored error.
 const MAX_ERROR: usize = 300;
 
 /// Parses the log line by line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LogParser {
+    /// The number of the `showinfo` filter whose frames are delivered.
+    filter: usize,
     /// Seconds per tick, as a fraction.
-    time_base: Option<(u32, u32)>,
-    step_s: Option<Seconds>,
-    first: Option<i64>,
-    last_time: Option<Seconds>,
+    tick: Option<(u32, u32)>,
+    timeline: Timeline,
+    /// Whether the filters were set up, since the last frame.
+    new_filters: bool,
     /// A frame whose line about colours may still follow.
     incomplete: Option<FrameInfo>,
-    /// The last error, without credentials.
-    pub(super) last_error: Option<String>,
+    /// The first error, without credentials: those after it often only follow from it.
+    pub(super) first_error: Option<String>,
     /// Number of errors.
     pub(super) errors: u64,
 }
 
 impl LogParser {
-    /// Parses one line; returns a frame if it is complete with this line.
-    pub(super) fn line(&mut self, line: &str) -> Option<FrameInfo> {
-        if !line.contains("showinfo") {
+    /// Creates a parser for delivered frames that pass the `showinfo` filter with this number in the chain of filters.
+    pub(super) fn new(filter: usize) -> Self {
+        Self {
+            filter,
+            tick: None,
+            timeline: Timeline::new((1, 25), Some(1)),
+            new_filters: false,
+            incomplete: None,
+            first_error: None,
+            errors: 0,
+        }
+    }
+
+    /// Parses one line.
+    pub(super) fn line(&mut self, line: &str) -> LogLine {
+        let Some((filter, text)) = showinfo_line(line) else {
             self.error(line);
-            return None;
+            return LogLine::Other;
+        };
+        if filter != self.filter {
+            return if text.starts_with("n:") { LogLine::Decoded } else { LogLine::Other };
         }
-        if let Some(base) = after(line, "config in time_base:") {
-            self.time_base = fraction(base).filter(|(num, den)| *num > 0 && *den > 0);
-            self.step_s = after(line, "frame_rate:")
-                .and_then(fraction)
-                .filter(|(num, den)| *num > 0 && *den > 0)
-                .map(|(num, den)| f64::from(den) / f64::from(num));
-            return None;
-        }
-        if let Some(range) = after(line, "color_range:") {
-            let mut frame = self.incomplete.take()?;
-            frame.full_range = range.starts_with("pc");
-            frame.matrix = match after(line, "color_space:").map(word) {
+        if let Some(base) = text.strip_prefix("config in time_base:") {
+            self.configure(base);
+        } else if text.starts_with("n:") {
+            // Versions that do not print colours leave the last frame incomplete until here.
+            let frame = self.frame(text);
+            return self.incomplete.replace(frame).map_or(LogLine::Decoded, LogLine::Frame);
+        } else if let Some(range) = text.strip_prefix("color_range:")
+            && let Some(frame) = self.incomplete.take()
+        {
+            let matrix = match after(text, "color_space:").map(word) {
                 Some("bt709") => Matrix::Bt709,
                 Some("bt2020nc" | "bt2020c") => Matrix::Bt2020,
                 _ => Matrix::Bt601,
             };
-            return Some(frame);
+            let full_range = frame.full_range || range.starts_with("pc");
+            return LogLine::Frame(FrameInfo { full_range, matrix, ..frame });
         }
-        if let (Some(_), Some(pts), Some(size)) = (after(line, " n:"), after(line, " pts:"), after(line, " s:")) {
-            let time = self.time(word(pts).parse().ok());
-            let size = word(size).split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-            let frame =
-                FrameInfo { time, size: size.unwrap_or_default(), full_range: false, matrix: Matrix::default() };
-            // Versions that do not print colours leave the last frame incomplete until here.
-            return self.incomplete.replace(frame);
-        }
-        None
+        LogLine::Other
     }
 
     /// Returns the frame that is incomplete at the end.
@@ -77,29 +103,73 @@ impl LogParser {
         self.incomplete.take()
     }
 
-    fn time(&mut self, pts: Option<i64>) -> Seconds {
-        let step = self.step_s.unwrap_or(DEFAULT_STEP_S);
-        let guess = self.last_time.map_or(0.0, |last| last + step);
-        let time = match (pts, self.time_base) {
-            (Some(pts), Some((num, den))) => {
-                let first = *self.first.get_or_insert(pts);
-                ticks_to_seconds((i128::from(pts) - i128::from(first)) * i128::from(num), den)
-            }
-            _ => guess,
-        };
-        // Frames are in display order even if their timestamps are wrong.
-        let time = self.last_time.map_or(time, |last| time.max(last));
-        self.last_time = Some(time);
-        time
+    /// Describes what was corrected in the timestamps.
+    pub(super) fn timeline_warning(&self) -> Option<String> {
+        self.timeline.warning()
+    }
+
+    /// Returns a timeline for the same ticks and frame rate.
+    pub(super) fn new_timeline(&self) -> Timeline {
+        self.timeline.restarted()
+    }
+
+    fn configure(&mut self, base: &str) {
+        self.new_filters = true;
+        let tick = fraction(base.trim_start()).filter(|(num, den)| *num > 0 && *den > 0);
+        if tick.is_none() || self.tick.is_some() {
+            return;
+        }
+        self.tick = tick;
+        let rate = after(base, "frame_rate:").and_then(fraction).filter(|(num, den)| *num > 0 && *den > 0);
+        if let Some((num, den)) = tick {
+            let duration = rate.map(|(frames, seconds)| {
+                let ticks = u128::from(seconds) * u128::from(den) / (u128::from(frames) * u128::from(num));
+                i64::try_from(ticks).unwrap_or(i64::MAX)
+            });
+            self.timeline = Timeline::new((num, den), duration);
+        }
+    }
+
+    fn frame(&mut self, text: &str) -> FrameInfo {
+        let stamp = after(text, " pts:").and_then(|pts| word(pts).parse().ok());
+        let size = after(text, " s:").and_then(|s| word(s).split_once('x'));
+        let format = after(text, " fmt:").map_or("", word);
+        FrameInfo {
+            time: self.timeline.next(stamp.filter(|_| self.tick.is_some()), None),
+            stamp,
+            size: size.and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?))).unwrap_or_default(),
+            subsampling: match format {
+                "yuv420p" | "yuvj420p" => Some(Subsampling::S420),
+                "yuv422p" | "yuvj422p" => Some(Subsampling::S422),
+                "yuv444p" | "yuvj444p" => Some(Subsampling::S444),
+                "gray" => Some(Subsampling::Gray),
+                _ => None,
+            },
+            full_range: format.starts_with("yuvj"),
+            matrix: Matrix::default(),
+            new_filters: std::mem::take(&mut self.new_filters),
+        }
     }
 
     fn error(&mut self, line: &str) {
         let error = ["[error] ", "[fatal] ", "[panic] "].iter().find_map(|level| after(line, level));
         if let Some(error) = error {
             self.errors += 1;
-            self.last_error = Some(redact(error).chars().take(MAX_ERROR).collect());
+            if self.first_error.is_none() {
+                self.first_error = Some(redact(error).chars().take(MAX_ERROR).collect());
+            }
         }
     }
+}
+
+/// The number of the filter and the text of a line such as `[Parsed_showinfo_0 @ 0x55d0] [info] n: 0 pts: 0`.
+fn showinfo_line(line: &str) -> Option<(usize, &str)> {
+    let (filter, rest) = line.strip_prefix("[Parsed_showinfo_")?.split_once(" @ 0x")?;
+    let (address, text) = rest.split_once("] ")?;
+    if address.is_empty() || !address.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    Some((filter.parse().ok()?, text.strip_prefix("[info] ").unwrap_or(text).trim_start()))
 }
 
 /// The text after `key`, without leading spaces.
@@ -122,8 +192,13 @@ mod tests {
     use super::*;
 
     fn parse(lines: &str) -> (Vec<FrameInfo>, LogParser) {
-        let mut parser = LogParser::default();
-        let mut frames: Vec<FrameInfo> = lines.lines().filter_map(|line| parser.line(line)).collect();
+        let mut parser = LogParser::new(0);
+        let mut frames: Vec<FrameInfo> = Vec::new();
+        for line in lines.lines() {
+            if let LogLine::Frame(frame) = parser.line(line) {
+                frames.push(frame);
+            }
+        }
         frames.extend(parser.finish());
         (frames, parser)
     }
@@ -135,13 +210,16 @@ mod tests {
              [Parsed_showinfo_0 @ 0x5] [info] config in time_base: 1/30000, frame_rate: 30000/1001\n\
              [Parsed_showinfo_0 @ 0x5] [info] n:   0 pts:   2002 pts_time:0.0667 pos: 910 fmt:yuv420p sar:0/1 s:640x480 i:P\n\
              [Parsed_showinfo_0 @ 0x5] [info] color_range:pc color_space:bt709 color_primaries:unknown\n\
-             [Parsed_showinfo_0 @ 0x5] [info] n:   1 pts:   3003 pts_time:0.1 pos: 1 fmt:yuv420p sar:0/1 s:640x480 i:P\n\
+             [Parsed_showinfo_0 @ 0x5] [info] n:   1 pts:   3003 pts_time:0.1 pos: 1 fmt:yuv422p sar:0/1 s:640x480 i:P\n\
              [Parsed_showinfo_0 @ 0x5] [info] color_range:tv color_space:unknown color_primaries:unknown\n",
         );
         assert_eq!(frames.len(), 2);
         assert_eq!((frames[0].time, frames[1].time), (0.0, 1001.0 / 30000.0));
         assert_eq!((frames[0].full_range, frames[0].matrix, frames[0].size), (true, Matrix::Bt709, (640, 480)));
         assert_eq!((frames[1].full_range, frames[1].matrix), (false, Matrix::Bt601));
+        let subsampling: Vec<_> = frames.iter().map(|frame| frame.subsampling).collect();
+        assert_eq!(subsampling, [Some(Subsampling::S420), Some(Subsampling::S422)]);
+        assert_eq!(frames.iter().map(|frame| frame.new_filters).collect::<Vec<_>>(), [true, false]);
     }
 
     #[test]
@@ -155,11 +233,24 @@ mod tests {
     }
 
     #[test]
-    fn the_last_error_is_stored_without_credentials() {
+    fn texts_of_the_input_are_no_frames() {
+        for forged in [
+            "[info]     title           : showinfo n: 1 pts: 93461 s:4x4",
+            "[info]     title           : [Parsed_showinfo_0 @ 0x5] [info] n: 1 pts: 93461 s:4x4",
+            " [Parsed_showinfo_0 @ 0x5] [info] n: 1 pts: 93461 s:4x4",
+            "[Parsed_showinfo_0 @ 0xyz] [info] n: 1 pts: 93461 s:4x4",
+            "[Parsed_showinfo_1 @ 0x5] [info] n: 1 pts: 93461 s:4x4",
+        ] {
+            assert!(parse(forged).0.is_empty(), "{forged}");
+        }
+    }
+
+    #[test]
+    fn the_first_error_is_stored_without_credentials() {
         let (_, parser) = parse(
-            "[warning] no\n[rtsp @ 0x1] [error] method DESCRIBE failed\n[error] rtsp://me:secret@h/x: Unauthorized\n[info] done\n",
+            "[warning] no\n[rtsp @ 0x1] [error] rtsp://me:secret@h/x: Unauthorized\n[error] Error marking filters as finished\n",
         );
-        assert_eq!(parser.last_error.as_deref(), Some("rtsp://h/x: Unauthorized"));
+        assert_eq!(parser.first_error.as_deref(), Some("rtsp://h/x: Unauthorized"));
         assert_eq!(parser.errors, 2);
     }
 }
