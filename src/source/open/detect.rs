@@ -1,21 +1,32 @@
 //! Detects the format of an input from its first bytes, never from its name.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::super::recorded::Y4M_MAGIC;
+use super::super::recorded::{Y4M_MAGIC, is_jpeg_sequence};
 use crate::io::folder_of;
 use crate::{Error, Result};
 
+/// Maximum number of chunks before the data of a PNG that are looked at.
+const MAX_PNG_CHUNKS: usize = 1000;
 /// Number of bytes that [`Format::of_bytes`] reads.
 pub(super) const HEAD_BYTES: usize = 512;
 
 /// Returns the names of the formats that this build decodes itself, for people. Other formats need ffmpeg.
 pub fn decoded_formats() -> Vec<&'static str> {
     let h264 = cfg!(feature = "h264").then_some("H.264 in MP4 and MOV");
-    h264.into_iter().chain(["GIF", "stills", "y4m"]).collect()
+    h264.into_iter().chain(["GIF", "animated PNG", "motion JPEG", "stills", "y4m"]).collect()
 }
+
+/// Names of boxes with which MP4 and its relatives begin.
+const MP4_BOXES: [&[u8; 4]; 11] =
+    [b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"sidx", b"emsg", b"prft"];
+/// Brands of AVIF and HEIC.
+const STILL_BRANDS: [&[u8; 4]; 10] =
+    [b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"];
+/// First words of playlists: HLS, ffmpeg's list of files, DASH.
+const PLAYLISTS: [&[u8]; 3] = [b"#EXTM3U", b"ffconcat version", b"<MPD"];
 
 /// The format of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +34,12 @@ pub(super) enum Format {
     /// MP4, MOV and relatives.
     Mp4,
     Gif,
-    /// One JPEG or PNG.
+    /// One JPEG or PNG. A second look at more of the file may show one of the next two.
     Still,
+    /// Animated PNG.
+    Apng,
+    /// JPEG images one after another.
+    Mjpeg,
     /// A folder, presumably of stills.
     Folder,
     Y4m,
@@ -43,9 +58,12 @@ impl Format {
             Some(Self::Gif)
         } else if at(0, b"\xff\xd8\xff") || at(0, b"\x89PNG\r\n\x1a\n") {
             Some(Self::Still)
-        } else if [b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp"].iter().any(|tag| at(4, *tag)) {
+        } else if at(4, b"ftyp") && STILL_BRANDS.iter().any(|brand| at(8, *brand)) {
+            // A photo in the same container: no track, or a track that is not H.264.
+            Some(Self::Other)
+        } else if MP4_BOXES.iter().any(|tag| at(4, *tag)) {
             Some(Self::Mp4)
-        } else if is_text(head) && !at(0, b"#EXTM3U") {
+        } else if is_text(head) {
             None
         } else {
             Some(Self::Other)
@@ -67,13 +85,54 @@ impl Format {
         }
         let mut head = Vec::with_capacity(HEAD_BYTES);
         File::open(path).map_err(failed)?.take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(failed)?;
-        Self::of_bytes(&head).ok_or_else(|| text_error(input))
+        match Self::of_bytes(&head).ok_or_else(|| text_error(input, &head))? {
+            Self::Still if is_apng(path) => Ok(Self::Apng),
+            Self::Still if is_jpeg_sequence(path) => Ok(Self::Mjpeg),
+            // A byte that is no text does not make a playlist something else.
+            Self::Other if is_playlist(&head) => Err(text_error(input, &head)),
+            format => Ok(format),
+        }
     }
 }
 
 /// The error for a text file that was given as a clip.
-pub(super) fn text_error(input: &str) -> Error {
+pub(super) fn text_error(input: &str, head: &[u8]) -> Error {
+    if is_playlist(head) {
+        return Error::input(input, "is a playlist, which names other files; name the clips themselves");
+    }
     Error::input(input, "contains text, not video; name the clip itself (lists of clips are read by `bike-edge eval`)")
+}
+
+/// Returns whether a file begins as a playlist does.
+fn is_playlist(head: &[u8]) -> bool {
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    PLAYLISTS.iter().any(|first| text.starts_with(first))
+}
+
+/// Returns whether a file that may be a PNG is an animated one: it says so before its first data.
+fn is_apng(path: &Path) -> bool {
+    let Ok(mut file) = File::open(path) else { return false };
+    let mut signature = [0; 8];
+    if file.read_exact(&mut signature).is_err() || signature != *b"\x89PNG\r\n\x1a\n" {
+        return false;
+    }
+    for _ in 0..MAX_PNG_CHUNKS {
+        let mut head = [0; 8];
+        if file.read_exact(&mut head).is_err() {
+            return false;
+        }
+        let [a, b, c, d, name @ ..] = head;
+        match &name {
+            b"acTL" => return true,
+            b"IDAT" => return false,
+            _ => {}
+        }
+        // Its data and a checksum.
+        if file.seek(SeekFrom::Current(i64::from(u32::from_be_bytes([a, b, c, d])) + 4)).is_err() {
+            return false;
+        }
+    }
+    false
 }
 
 /// Returns whether the bytes are printable UTF-8 (possibly truncated within a character), line ends and tabs.
@@ -164,7 +223,9 @@ mod tests {
         assert_eq!(Format::of_bytes(b"YUV4MPEG2 W4"), Some(Format::Y4m));
         assert_eq!(Format::of_bytes(b"\xff\xd8\xff\xe0"), Some(Format::Still));
         assert_eq!(Format::of_bytes(b"RIFF\x10\0\0\0AVI "), Some(Format::Other));
-        assert_eq!(Format::of_bytes(b"#EXTM3U\n"), Some(Format::Other));
+        assert_eq!(Format::of_bytes(b"#EXTM3U\n"), None);
+        assert_eq!(Format::of_bytes(b"\0\0\0\x20ftypavif"), Some(Format::Other));
+        assert_eq!(Format::of_bytes(b"\0\0\0\x20moof"), Some(Format::Mp4));
         assert_eq!(Format::of_bytes("h\u{e9}llo\n".as_bytes()), None);
         assert_eq!(Format::of_bytes(&"h\u{e9}llo\n".as_bytes()[..2]), None);
     }

@@ -1,6 +1,7 @@
 //! Opens an input by the format of its content.
 
 mod detect;
+mod fallback;
 mod pipe;
 
 use std::ffi::OsStr;
@@ -8,10 +9,14 @@ use std::io::{BufReader, Cursor, Read};
 use std::path::PathBuf;
 
 use self::detect::{Format, HEAD_BYTES};
-use self::pipe::{SpoolFile, TimedReader, open_named_pipe, read_head, spool, stdin};
+use self::fallback::FfmpegFallback;
+use self::pipe::{SpoolFile, TimedReader, open_named_pipe, read_head, read_mp4_start, spool, stdin};
+#[cfg(feature = "h264")]
+use super::recorded::Mp4File;
 use super::recorded::{
-    FfmpegFile, FfmpegInput, GifFile, Pipe, Reader, ReaderStream, RecordedClip, Recording, Stills, Wanted, Y4mFile,
-    Y4mReader, open_ffmpeg_stream,
+    AnimationFile, AnimationFormat, FfmpegFile, FfmpegInput, JpegSplitter, MjpegFile, NextImage, OpenError, Pipe,
+    Reader, ReaderStream, RecordedClip, Recording, Stills, Wanted, Y4mFile, Y4mReader, find_ffmpeg, mjpeg_info,
+    mjpeg_stream, open_ffmpeg_stream,
 };
 use super::transform::{transformed_clip, transformed_stream};
 use super::{Clip, ClipInfo, SourceOptions, Stream};
@@ -118,30 +123,23 @@ pub(super) fn name_of(input: &OsStr) -> String {
 /// Opens the recording at `path`, whose format was detected.
 fn recording(name: &str, path: PathBuf, format: Format, options: &SourceOptions) -> Result<Box<dyn Recording>> {
     let matrix = options.read.matrix;
-    Ok(match format {
-        Format::Mp4 => return mp4(name, path, options),
-        Format::Gif => Box::new(GifFile::open(name, &path)?),
-        Format::Still | Format::Folder => Box::new(Stills::open(name, &path, options.stills_rate)?),
-        Format::Y4m => Box::new(Y4mFile::open(name, &path, matrix)?),
+    let fallback = FfmpegFallback::new(name, &path, options);
+    match format {
+        #[cfg(feature = "h264")]
+        Format::Mp4 => fallback.open(Mp4File::open(name, &path, matrix)),
+        #[cfg(not(feature = "h264"))]
+        Format::Mp4 => Ok(Box::new(FfmpegFile::open(name, path, "MP4 (this build lacks the feature h264)", options)?)),
+        Format::Gif => fallback.open(AnimationFile::open(name, &path, AnimationFormat::Gif)),
+        Format::Apng => fallback.open(AnimationFile::open(name, &path, AnimationFormat::Apng)),
+        Format::Mjpeg => fallback.open(MjpegFile::open(name, &path).map_err(OpenError::from)),
+        Format::Still => fallback.open(Stills::open(name, &path, options.stills_rate).map_err(OpenError::from)),
+        Format::Folder => Ok(Box::new(Stills::open(name, &path, options.stills_rate)?)),
+        Format::Y4m => fallback.open(Y4mFile::open(name, &path, matrix).map_err(OpenError::from)),
         Format::NamedPipe | Format::Other => {
             // Without ffmpeg: "reading this kind of file needs ffmpeg".
-            Box::new(FfmpegFile::open(name, path, "reading this kind of file", options)?)
+            Ok(Box::new(FfmpegFile::open(name, path, "reading this kind of file", options)?))
         }
-    })
-}
-
-#[cfg(feature = "h264")]
-fn mp4(name: &str, path: PathBuf, options: &SourceOptions) -> Result<Box<dyn Recording>> {
-    use super::recorded::{Mp4File, OpenedMp4};
-    match Mp4File::open(name, &path, options.read.matrix)? {
-        OpenedMp4::Supported(file) => Ok(Box::new(*file)),
-        OpenedMp4::Unsupported(what) => Ok(Box::new(FfmpegFile::open(name, path, &what, options)?)),
     }
-}
-
-#[cfg(not(feature = "h264"))]
-fn mp4(name: &str, path: PathBuf, options: &SourceOptions) -> Result<Box<dyn Recording>> {
-    Ok(Box::new(FfmpegFile::open(name, path, "MP4 (this build lacks the feature h264)", options)?))
 }
 
 /// A recording, together with the temporary file that contains it.
@@ -178,8 +176,10 @@ fn spooled_recording(
     from: &mut dyn Read,
     options: &SourceOptions,
 ) -> Result<SpooledRecording> {
-    let format = Format::of_bytes(head).ok_or_else(|| detect::text_error(name))?;
+    // Before the rest is read, which may be long.
+    Format::of_bytes(head).ok_or_else(|| detect::text_error(name, head))?;
     let file = spool(name, head, from, options.read.spool_limit.bytes())?;
+    let format = Format::of_path(name, &file.path())?;
     Ok(SpooledRecording { recording: recording(name, file.path(), format, options)?, _file: file })
 }
 
@@ -191,23 +191,83 @@ fn spooled_clip(name: String, from: &mut dyn Read, options: &SourceOptions) -> R
 
 fn piped_stream(name: &str, mut from: Box<dyn Read + Send>, options: &SourceOptions) -> Result<Box<dyn Stream>> {
     let head = read_head(name, &mut from, HEAD_BYTES)?;
-    let (info, reader) = match Format::of_bytes(&head).ok_or_else(|| detect::text_error(name))? {
-        Format::Y4m => {
-            let whole = BufReader::with_capacity(1 << 16, Cursor::new(head).chain(from));
-            let unknown_length = None;
-            let reader = Y4mReader::new(name, Pipe(whole), unknown_length, options.read.matrix)?;
-            (reader.info(), Box::new(reader) as Box<dyn Reader>)
-        }
-        Format::Mp4 | Format::Gif | Format::Still => {
-            let mut recording = spooled_recording(name, &head, &mut from, options)?;
-            let reader = recording.reader()?;
-            (recording.info().clone(), Box::new(SpooledReader { reader, _recording: recording }) as Box<dyn Reader>)
+    let (info, reader) = match Format::of_bytes(&head).ok_or_else(|| detect::text_error(name, &head))? {
+        Format::Y4m => return piped_y4m(name, head, from, options),
+        Format::Mp4 => return piped_mp4(name, head, from, options),
+        Format::Still if head.starts_with(b"\xff\xd8") => return piped_jpeg(name, head, from, options),
+        Format::Gif | Format::Still | Format::Apng | Format::Mjpeg => {
+            return spooled_stream(name, &head, &mut from, options);
         }
         Format::Folder | Format::NamedPipe | Format::Other => {
             open_ffmpeg_stream(name, FfmpegInput::Pipe(head, from), options)?
         }
     };
     Ok(Box::new(ReaderStream::new(info, reader)))
+}
+
+/// Reads a pipe through a temporary file.
+fn spooled_stream(name: &str, head: &[u8], from: &mut dyn Read, options: &SourceOptions) -> Result<Box<dyn Stream>> {
+    let mut recording = spooled_recording(name, head, from, options)?;
+    let reader = recording.reader()?;
+    Ok(Box::new(ReaderStream::new(recording.info().clone(), Box::new(SpooledReader { reader, _recording: recording }))))
+}
+
+/// Reads y4m as it arrives; pixel formats that are not supported by `ffmpeg`, if it is installed.
+fn piped_y4m(
+    name: &str,
+    head: Vec<u8>,
+    from: Box<dyn Read + Send>,
+    options: &SourceOptions,
+) -> Result<Box<dyn Stream>> {
+    let supported = Y4mReader::new(name, Pipe(&head[..]), None, options.read.matrix);
+    if supported.is_err() && head.contains(&b'\n') && find_ffmpeg(options).is_some() {
+        let (info, reader) = open_ffmpeg_stream(name, FfmpegInput::Pipe(head, from), options)?;
+        return Ok(Box::new(ReaderStream::new(info, reader)));
+    }
+    let whole = BufReader::with_capacity(1 << 16, Cursor::new(head).chain(from));
+    let unknown_length = None;
+    let reader = Y4mReader::new(name, Pipe(whole), unknown_length, options.read.matrix)?;
+    Ok(Box::new(ReaderStream::new(reader.info(), Box::new(reader))))
+}
+
+/// Reads fragmented MP4 as it arrives, by `ffmpeg` if it is installed, and other MP4 through a temporary file.
+fn piped_mp4(
+    name: &str,
+    head: Vec<u8>,
+    mut from: Box<dyn Read + Send>,
+    options: &SourceOptions,
+) -> Result<Box<dyn Stream>> {
+    let failed = |e: std::io::Error| Error::input(name, format!("cannot be read: {e}"));
+    if find_ffmpeg(options).is_none() {
+        return spooled_stream(name, &head, &mut from, options);
+    }
+    let (start, fragmented) = read_mp4_start(head, &mut from).map_err(failed)?;
+    if !fragmented {
+        return spooled_stream(name, &start, &mut from, options);
+    }
+    let (info, reader) = open_ffmpeg_stream(name, FfmpegInput::Pipe(start, from), options)?;
+    Ok(Box::new(ReaderStream::new(info, reader)))
+}
+
+/// Reads JPEG images one after another as they arrive; a single one through a temporary file.
+fn piped_jpeg(
+    name: &str,
+    head: Vec<u8>,
+    from: Box<dyn Read + Send>,
+    options: &SourceOptions,
+) -> Result<Box<dyn Stream>> {
+    let failed = |e: std::io::Error| Error::input(name, format!("cannot be read: {e}"));
+    let buffered = BufReader::with_capacity(1 << 16, Cursor::new(head).chain(from));
+    let mut images = JpegSplitter::new(buffered);
+    let first = images.next().map_err(failed)?;
+    let several = first == NextImage::Whole && !images.is_one_of_several() && images.find_start().map_err(failed)?;
+    let (mut image, mut rest) = images.into_parts();
+    if !several {
+        return spooled_stream(name, &image, &mut rest, options);
+    }
+    // The start of the second image was read.
+    image.extend_from_slice(b"\xff\xd8");
+    Ok(Box::new(ReaderStream::new(mjpeg_info(), Box::new(mjpeg_stream(name, image, rest)))))
 }
 
 /// A reader, together with the temporary file that it reads.

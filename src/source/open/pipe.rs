@@ -162,6 +162,43 @@ pub(super) fn read_head(input: &str, from: &mut dyn Read, bytes: usize) -> Resul
     Ok(head)
 }
 
+/// Maximum size of the index of a fragmented MP4 that is read from a pipe.
+const MAX_START: u64 = 64 << 20;
+
+/// Reads the boxes of an MP4 that begins with `head` up to its index (`moov`). Returns all bytes that were read, and
+/// whether the file is fragmented, so that it can be read as it arrives.
+pub(super) fn read_mp4_start(head: Vec<u8>, from: &mut dyn Read) -> io::Result<(Vec<u8>, bool)> {
+    let mut bytes = head;
+    let mut at = 0usize;
+    loop {
+        if !fill(&mut bytes, from, at as u64 + 8)? {
+            return Ok((bytes, false));
+        }
+        let name: [u8; 4] = bytes[at + 4..at + 8].try_into().unwrap_or_default();
+        let size = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap_or_default());
+        // Boxes of 64-bit size, or up to the end, contain media.
+        if size < 8 || name == *b"mdat" || !fill(&mut bytes, from, at as u64 + u64::from(size))? {
+            return Ok((bytes, false));
+        }
+        let end = at + size as usize;
+        if name == *b"moov" {
+            let fragmented = bytes[at..end].windows(4).any(|name| name == b"mvex");
+            return Ok((bytes, fragmented));
+        }
+        at = end;
+    }
+}
+
+/// Reads until there are `length` bytes; false if there are fewer, or more than the limit.
+fn fill(bytes: &mut Vec<u8>, from: &mut dyn Read, length: u64) -> io::Result<bool> {
+    if length > MAX_START {
+        return Ok(false);
+    }
+    let missing = length.saturating_sub(bytes.len() as u64);
+    from.take(missing).read_to_end(bytes)?;
+    Ok(bytes.len() as u64 >= length)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

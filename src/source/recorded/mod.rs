@@ -3,18 +3,21 @@
 //! A format implements [`Recording`] (counts its frames) and [`Reader`] (moves forward through them); [`RecordedClip`]
 //! and [`ReaderStream`] implement clips and streams with them.
 
+mod animation;
+mod budget;
 mod ffmpeg;
-mod gif;
+mod jpeg;
 #[cfg(feature = "h264")]
 mod mp4;
 mod stills;
 mod y4m;
 
+pub(super) use animation::{AnimationFile, AnimationFormat};
 pub use ffmpeg::find_ffmpeg;
 pub(super) use ffmpeg::{FfmpegFile, FfmpegInput, open_ffmpeg_stream};
-pub(super) use gif::GifFile;
+pub(super) use jpeg::{JpegSplitter, MjpegFile, NextImage, is_jpeg_sequence, mjpeg_info, mjpeg_stream, with_tables};
 #[cfg(feature = "h264")]
-pub(super) use mp4::{Mp4File, OpenedMp4};
+pub(super) use mp4::Mp4File;
 pub(super) use stills::Stills;
 pub(super) use y4m::{MAGIC as Y4M_MAGIC, Pipe, Y4mFile, Y4mReader};
 
@@ -22,6 +25,24 @@ use super::{Clip, ClipInfo, Frame, Stream, VisitOutcome};
 use crate::picture::Picture;
 use crate::units::{Seconds, TIME_TOLERANCE_S};
 use crate::{Error, Result};
+
+/// Why a reader does not open a file.
+#[derive(Debug)]
+pub(super) enum OpenError {
+    /// No reader may open it.
+    Refused(Error),
+    /// Another reader may be able to.
+    Unreadable(Error),
+    /// It is intact and of a kind that this reader does not support. Describes it, for a sentence that ends in "needs
+    /// ffmpeg".
+    Unsupported(String),
+}
+
+impl From<Error> for OpenError {
+    fn from(e: Error) -> Self {
+        Self::Unreadable(e)
+    }
+}
 
 /// Selects frames by index and time. A reader may call it for any frame that it has not moved past, in any order and
 /// more than once; the answer for a frame must not change during one [`Reader::advance`].
@@ -43,6 +64,12 @@ pub(super) trait Reader {
 
     /// Losses so far.
     fn warnings(&self) -> &[String];
+
+    /// Why another reader should read the rest: pictures are lost, or cannot be vouched for. The picture that
+    /// [`Reader::advance`] last moved to is already in doubt.
+    fn doubt(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A recorded input of one format.
@@ -69,6 +96,16 @@ pub(super) trait Recording {
 
     /// What counting found to be lost or wrong, one sentence each.
     fn warnings(&self) -> &[String];
+
+    /// What is lost, if another reader may find more frames: a clause.
+    fn losses(&self) -> Option<String> {
+        self.warnings().last().cloned()
+    }
+
+    /// Why another reader should be used if there is one, whatever it counts.
+    fn doubt(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A recording as a clip, whose frames can be read in any order.

@@ -12,6 +12,7 @@ use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
 
 use super::super::ClipInfo;
 use super::super::open::cannot_open;
+use super::jpeg::with_tables;
 use super::{Reader, Recording, Wanted};
 use crate::picture::{OwnedPicture, Picture, check_size};
 use crate::units::{Rate, Seconds};
@@ -62,12 +63,17 @@ impl Recording for Stills {
             rate: self.rate,
             next: 0,
             current: OwnedPicture::default(),
+            substitute: None,
             unreadable: 0,
             warnings: Vec::new(),
         }))
     }
 
     fn count(&mut self) -> Result<u64> {
+        // A single still is decoded, because another reader may be able to decode it if this one is not.
+        if let [file] = self.files.as_slice() {
+            decode(file).map_err(|why| Error::input(&self.input, format!("cannot be decoded: {why}")))?;
+        }
         Ok(self.files.len() as u64)
     }
 
@@ -138,6 +144,7 @@ fn open_still(path: &Path) -> Result<impl ImageDecoder, String> {
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(|e| e.to_string())?;
     file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    let bytes = with_tables(&bytes).unwrap_or(bytes);
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
     let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
     let (width, height) = decoder.dimensions();
@@ -175,6 +182,8 @@ struct StillsReader {
     rate: Rate,
     next: usize,
     current: OwnedPicture,
+    /// The first readable still.
+    substitute: Option<PathBuf>,
     unreadable: u64,
     warnings: Vec<String>,
 }
@@ -183,9 +192,20 @@ impl StillsReader {
     /// Returns the first readable still in place of `missing`, which is unreadable.
     fn replacement(&mut self, missing: &Path, why: &str) -> Result<RgbImage> {
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let found = self.files.iter().filter(|file| file.as_path() != missing).find_map(|file| {
-            let image = decode(file).ok()?;
-            Some((name(file), image))
+        // It is searched once, so that many unreadable stills do not take quadratic time.
+        let known = self.substitute.as_ref().map(|file| (file.clone(), decode(file)));
+        let found = match known {
+            Some((file, Ok(image))) => Some((file, image)),
+            Some(_) => None,
+            None => {
+                let others = self.files.iter().filter(|file| file.as_path() != missing);
+                others.map(|file| (file, decode(file))).find_map(|(file, image)| Some((file.clone(), image.ok()?)))
+            }
+        };
+        let found = found.map(|(file, image)| {
+            let substitute = name(&file);
+            self.substitute = Some(file);
+            (substitute, image)
         });
         let Some((substitute, image)) = found else {
             return Err(Error::input(&self.input, format!("none of its stills can be read; {}: {why}", name(missing))));

@@ -8,6 +8,7 @@ use image::ImageDecoder;
 use image::codecs::jpeg::JpegDecoder;
 
 use crate::picture::{Matrix, Picture, Pixels, Rotation, Subsampling};
+use crate::source::recorded::with_tables;
 use crate::units::Seconds;
 
 /// A captured frame, not decoded yet.
@@ -180,15 +181,8 @@ impl FrameDecoder {
 
     fn decode_jpeg(&mut self, frame: &RawFrame) -> Result<(), String> {
         let damaged = |e: image::ImageError| format!("its JPEG is damaged: {e}");
-        let whole;
-        let data = if lacks_tables(&frame.data) {
-            // Motion JPEG may omit the standard Huffman tables; this segment makes the decoder add them.
-            whole = [&frame.data[..2], b"\xff\xe0\0\x09AVI1\0\0\0", &frame.data[2..]].concat();
-            &whole
-        } else {
-            &frame.data
-        };
-        let decoder = JpegDecoder::new(Cursor::new(data)).map_err(damaged)?;
+        let whole = with_tables(&frame.data);
+        let decoder = JpegDecoder::new(Cursor::new(whole.as_ref().unwrap_or(&frame.data))).map_err(damaged)?;
         let (size, expected) = (decoder.dimensions(), (frame.layout.width, frame.layout.height));
         if size != expected {
             return Err(format!("its JPEG is {} x {} instead of {} x {}", size.0, size.1, expected.0, expected.1));
@@ -219,21 +213,6 @@ pub(super) fn jpeg_in(buffer: &[u8]) -> Option<&[u8]> {
     }
     let end = buffer.windows(2).rposition(|pair| pair == b"\xff\xd9");
     Some(end.map_or(&[], |end| &buffer[..end + 2]))
-}
-
-/// Returns whether there is no Huffman table before the scan of a JPEG.
-fn lacks_tables(jpeg: &[u8]) -> bool {
-    let mut rest = jpeg.get(2..).unwrap_or_default();
-    while let [0xff, marker, high, low, ..] = rest {
-        match marker {
-            0xc4 => return false,
-            0xda => return true,
-            _ => {}
-        }
-        let length = usize::from(u16::from_be_bytes([*high, *low]));
-        rest = rest.get(2 + length..).unwrap_or_default();
-    }
-    false
 }
 
 /// Copies a picture's pixels without gaps between rows; returns their layout.

@@ -98,7 +98,7 @@ impl Process {
 
     fn outcome(&self, ok: bool) -> Outcome {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        Outcome { ok, first_error: log.first_error.clone(), errors: log.errors, timeline: log.timeline_warning() }
+        Outcome { ok, reasons: log.first_errors.join(", "), errors: log.errors, timeline: log.timeline_warning() }
     }
 
     /// A timeline for the timestamps of the frames so far, before its first frame.
@@ -110,7 +110,8 @@ impl Process {
 /// How a run of `ffmpeg` ended.
 pub(super) struct Outcome {
     ok: bool,
-    first_error: Option<String>,
+    /// The first errors; empty if there is none.
+    reasons: String,
     errors: u64,
     /// What was corrected in the timestamps.
     pub(super) timeline: Option<String>,
@@ -119,19 +120,19 @@ pub(super) struct Outcome {
 impl Outcome {
     /// The error if there was no frame.
     pub(super) fn no_frames(&self, input: &str) -> Error {
-        match &self.first_error {
-            Some(error) => Error::input(input, format!("ffmpeg cannot read it: {error}")),
-            None => Error::input(input, "ffmpeg finds no video in it"),
+        match self.reasons.as_str() {
+            "" => Error::input(input, "ffmpeg finds no video in it"),
+            error => Error::input(input, format!("ffmpeg cannot read it: {error}")),
         }
     }
 
     /// The warning if there were frames, and errors as well.
     pub(super) fn warning(&self) -> Option<String> {
-        match (&self.first_error, self.ok) {
-            (Some(error), _) if self.errors == 1 => Some(format!("ffmpeg reported an error: {error}")),
-            (Some(error), _) => Some(format!("ffmpeg reported {} errors, the first: {error}", self.errors)),
-            (None, false) => Some("ffmpeg failed without an error message".into()),
-            (None, true) => None,
+        match (self.reasons.as_str(), self.ok) {
+            ("", false) => Some("ffmpeg failed without an error message".into()),
+            ("", true) => None,
+            (error, _) if self.errors == 1 => Some(format!("ffmpeg reported an error: {error}")),
+            (error, _) => Some(format!("ffmpeg reported {} errors, the first: {error}", self.errors)),
         }
     }
 }

@@ -34,7 +34,8 @@ pub(super) enum LogLine {
     Other,
 }
 
-/// Maximum length in characters of a stored error.
+/// Maximum number of stored errors, and the maximum length in characters of each.
+const MAX_ERRORS: usize = 2;
 const MAX_ERROR: usize = 300;
 
 /// Parses the log line by line.
@@ -49,8 +50,8 @@ pub(super) struct LogParser {
     new_filters: bool,
     /// A frame whose line about colours may still follow.
     incomplete: Option<FrameInfo>,
-    /// The first error, without credentials: those after it often only follow from it.
-    pub(super) first_error: Option<String>,
+    /// The first different errors, without credentials: those after them often only follow from them.
+    pub(super) first_errors: Vec<String>,
     /// Number of errors.
     pub(super) errors: u64,
 }
@@ -64,7 +65,7 @@ impl LogParser {
             timeline: Timeline::new((1, 25), Some(1)),
             new_filters: false,
             incomplete: None,
-            first_error: None,
+            first_errors: Vec::new(),
             errors: 0,
         }
     }
@@ -155,8 +156,11 @@ impl LogParser {
         let error = ["[error] ", "[fatal] ", "[panic] "].iter().find_map(|level| after(line, level));
         if let Some(error) = error {
             self.errors += 1;
-            if self.first_error.is_none() {
-                self.first_error = Some(redact(error).chars().take(MAX_ERROR).collect());
+            let error: String = redact(error).chars().take(MAX_ERROR).collect();
+            // An error of a decoder comes before what it entails in ffmpeg itself.
+            let entailed = !self.first_errors.is_empty() && line.starts_with("[error]");
+            if self.first_errors.len() < MAX_ERRORS && !self.first_errors.contains(&error) && !entailed {
+                self.first_errors.push(error);
             }
         }
     }
@@ -246,11 +250,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_error_is_stored_without_credentials() {
+    fn the_first_errors_are_stored_without_credentials() {
         let (_, parser) = parse(
             "[warning] no\n[rtsp @ 0x1] [error] rtsp://me:secret@h/x: Unauthorized\n[error] Error marking filters as finished\n",
         );
-        assert_eq!(parser.first_error.as_deref(), Some("rtsp://h/x: Unauthorized"));
+        assert_eq!(parser.first_errors, ["rtsp://h/x: Unauthorized"]);
         assert_eq!(parser.errors, 2);
     }
 }

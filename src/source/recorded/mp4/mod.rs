@@ -14,8 +14,10 @@ mod movie;
 mod nal;
 mod reader;
 mod samples;
+mod slice;
 mod sps;
 
+use std::cell::Cell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -23,17 +25,10 @@ use std::rc::Rc;
 use self::decoder::PictureTags;
 use self::movie::{Movie, Parsed};
 use self::reader::Mp4Reader;
-use super::{Reader, Recording};
+use super::{OpenError, Reader, Recording};
 use crate::picture::Matrix;
 use crate::source::ClipInfo;
 use crate::{Error, Result};
-
-/// The result of opening a file.
-pub(in crate::source) enum OpenedMp4 {
-    Supported(Box<Mp4File>),
-    /// Not supported by OpenH264. Describes the video, for a sentence that ends in "needs ffmpeg".
-    Unsupported(String),
-}
 
 /// An MP4 file.
 pub(in crate::source) struct Mp4File {
@@ -45,18 +40,25 @@ pub(in crate::source) struct Mp4File {
     /// Some pictures cannot be decoded, and it is known which.
     damaged: bool,
     warnings: Vec<String>,
+    losses: Option<String>,
+    /// A reader found long-term reference pictures.
+    long_term: Rc<Cell<bool>>,
 }
+
+/// Why the built-in decoder is not trusted with a stream.
+const LONG_TERM: &str = "it has long-term reference pictures, which the built-in decoder decodes wrongly";
 
 impl Mp4File {
     /// Reads the index and decodes the first picture.
-    pub(in crate::source) fn open(input: &str, path: &Path, matrix: Option<Matrix>) -> Result<OpenedMp4> {
+    pub(in crate::source) fn open(input: &str, path: &Path, matrix: Option<Matrix>) -> Result<Self, OpenError> {
         let failed = |e: std::io::Error| Error::input(input, format!("cannot be read: {e}"));
         let mut file = File::open(path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         let movie = match Movie::parse(&mut file, length).map_err(failed)? {
             Parsed::Movie(movie) => *movie,
-            Parsed::Unsupported(what) => return Ok(OpenedMp4::Unsupported(what)),
-            Parsed::Broken(problem) => return Err(Error::input(input, problem)),
+            Parsed::Unsupported(what) => return Err(OpenError::Unsupported(what)),
+            Parsed::Broken(problem) => return Err(Error::input(input, problem).into()),
+            Parsed::Refused(problem) => return Err(OpenError::Refused(Error::input(input, problem))),
         };
         let sps = movie.config.sps.first().map(|(_, sps)| sps);
         let tags = PictureTags {
@@ -65,7 +67,7 @@ impl Mp4File {
             matrix: matrix.or(sps.and_then(|s| s.matrix)).or(movie.matrix).unwrap_or_default(),
         };
         let (width, height) = sps.map_or((0, 0), |s| (s.width, s.height));
-        let warnings = movie.warnings.clone();
+        let (warnings, losses) = (movie.warnings.clone(), movie.losses.clone());
         let mut opened = Self {
             input: input.into(),
             path: path.into(),
@@ -74,6 +76,8 @@ impl Mp4File {
             tags,
             damaged: false,
             warnings,
+            losses,
+            long_term: Rc::default(),
         };
         // A kind of video that the decoder does not support fails at the first picture.
         let mut first = opened.reader()?;
@@ -85,9 +89,9 @@ impl Mp4File {
         if let Some(size) = size {
             (opened.info.width, opened.info.height) = size;
         } else if opened.recount()? == 0 {
-            return Ok(OpenedMp4::Unsupported("H.264 that the built-in decoder cannot read".into()));
+            return Err(OpenError::Unsupported("H.264 that the built-in decoder cannot read".into()));
         }
-        Ok(OpenedMp4::Supported(Box::new(opened)))
+        Ok(opened)
     }
 }
 
@@ -105,7 +109,8 @@ impl Recording for Mp4File {
 
     fn reader(&mut self) -> Result<Box<dyn Reader>> {
         let file = File::open(&self.path).map_err(|e| Error::input(&self.input, format!("cannot be read: {e}")))?;
-        Ok(Box::new(Mp4Reader::new(&self.input, file, self.movie.clone(), self.tags, self.damaged)?))
+        let (movie, long_term) = (self.movie.clone(), self.long_term.clone());
+        Ok(Box::new(Mp4Reader::new(&self.input, file, movie, self.tags, self.damaged, long_term)?))
     }
 
     fn count(&mut self) -> Result<u64> {
@@ -115,20 +120,22 @@ impl Recording for Mp4File {
     fn recount(&mut self) -> Result<u64> {
         let file = File::open(&self.path).map_err(|e| Error::input(&self.input, format!("cannot be read: {e}")))?;
         let mut good = vec![false; self.movie.samples.len()];
-        Mp4Reader::new(&self.input, file, self.movie.clone(), self.tags, true)?.drain(&mut |sample| {
-            if let Some(good) = good.get_mut(sample as usize) {
-                *good = true;
-            }
-        })?;
+        Mp4Reader::new(&self.input, file, self.movie.clone(), self.tags, true, self.long_term.clone())?.drain(
+            &mut |sample| {
+                if let Some(good) = good.get_mut(sample as usize) {
+                    *good = true;
+                }
+            },
+        )?;
         let before = self.movie.len();
         let first_lost = (0..before).find(|&rank| !good[self.movie.order[rank as usize] as usize]);
         if let (Some(first), Some(movie)) = (first_lost, Rc::get_mut(&mut self.movie)) {
             let time = movie.time(first);
             movie.retain(&good);
             let lost = before - movie.len();
-            self.warnings.push(format!(
-                "{lost} of {before} pictures cannot be decoded, the first of them at {time:.2} s; they were skipped"
-            ));
+            let losses = format!("{lost} of {before} pictures cannot be decoded, the first of them at {time:.2} s");
+            self.warnings.push(format!("{losses}; they were skipped"));
+            self.losses = Some(losses);
             (self.info.fps, self.info.duration_s) = (info(movie, 0, 0).fps, Some(movie.duration()));
         }
         self.damaged = true;
@@ -137,6 +144,14 @@ impl Recording for Mp4File {
 
     fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    fn losses(&self) -> Option<String> {
+        self.losses.clone()
+    }
+
+    fn doubt(&self) -> Option<String> {
+        self.long_term.get().then(|| LONG_TERM.to_owned()).or_else(|| self.movie.doubt.clone())
     }
 }
 

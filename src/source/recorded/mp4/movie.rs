@@ -8,6 +8,8 @@ use super::nal::AvcConfig;
 use super::samples::{Defaults, Fragments, Sample, samples};
 use super::sps::matrix_of;
 use crate::picture::{Matrix, Rotation};
+use crate::source::recorded::budget;
+use crate::source::timeline::Timeline;
 use crate::units::{Seconds, ticks_to_seconds};
 
 /// Maximum size in bytes of the index (`moov`), and of the index of one fragment (`moof`).
@@ -31,8 +33,14 @@ pub(super) struct Movie {
     /// The position of each sample in `order`; `HIDDEN` for samples that are never displayed.
     pub(super) rank: Vec<u32>,
     pub(super) warnings: Vec<String>,
+    /// How many pictures are lost, and why.
+    pub(super) losses: Option<String>,
+    /// Why another reader should be used if there is one.
+    pub(super) doubt: Option<String>,
 }
 
+/// Maximum number of sample descriptions that are looked at.
+const MAX_ENTRIES: usize = 64;
 /// The rank of a sample that is decoded only for others.
 pub(super) const HIDDEN: u32 = u32::MAX;
 
@@ -43,6 +51,8 @@ pub(super) enum Parsed {
     Unsupported(String),
     /// What is wrong with the file: a sentence without the input's name.
     Broken(String),
+    /// Why no reader may read the file: a sentence without the input's name.
+    Refused(String),
 }
 
 impl Movie {
@@ -50,6 +60,12 @@ impl Movie {
     pub(super) fn parse(file: &mut File, length: u64) -> io::Result<Parsed> {
         let boxes = top_boxes(file, length)?;
         let Some(moov) = boxes.iter().find(|b| &b.name == b"moov") else {
+            if boxes.iter().any(|b| &b.name == b"moof") {
+                return Ok(Parsed::Broken(
+                    "is a media segment without its initialisation (moov); join both: cat init.mp4 segment.m4s > clip.mp4"
+                        .into(),
+                ));
+            }
             return Ok(Parsed::Broken(
                 "has no index (moov): the recording was interrupted before it was finished; copy it again, or repair it with \
                  untrunc"
@@ -61,12 +77,13 @@ impl Movie {
                 "has an index (moov) that is truncated or too large; copy the file again".into(),
             ));
         };
-        let mut movie = match Self::of_moov(&moov) {
+        let mut movie = match Self::of_moov(&moov, length) {
             Parsed::Movie(movie) => movie,
             other => return Ok(other),
         };
         let (track, timescale) = (track_of(&moov).unwrap_or_default(), movie.timescale);
-        if let Some(mvex) = child(&moov, b"mvex") {
+        let mvex = child(&moov, b"mvex");
+        if let Some(mvex) = mvex {
             // Samples in `moov` next to fragments are rare; where they end is needed only if the first fragment has no
             // time of its own (`tfdt`).
             let end = movie.samples.last().map_or(0, |s| s.shown.saturating_add(s.ticks.into()));
@@ -74,6 +91,7 @@ impl Movie {
                 track: track.id,
                 defaults: Defaults::of(mvex, track.id),
                 next_time: end,
+                range: 0,
                 samples: &mut movie.samples,
             };
             for moof in boxes.iter().filter(|b| &b.name == b"moof") {
@@ -83,8 +101,14 @@ impl Movie {
                 }
             }
         }
-        let edits = Edits::of(track.edits, movie_timescale(&moov), timescale);
-        movie.drop_truncated(length);
+        // The edit list of a fragmented file was written before its fragments, so it does not say which are displayed.
+        let edits = match mvex {
+            Some(_) => Edits::default_all(),
+            None => Edits::of(track.edits, movie_timescale(&moov), timescale),
+        };
+        if let Err(problem) = movie.drop_unreadable(length) {
+            return Ok(Parsed::Refused(problem));
+        }
         movie.order_samples(&edits);
         if movie.order.is_empty() {
             let lost = movie.warnings.first().map(|w| format!(": {w}")).unwrap_or_default();
@@ -93,15 +117,24 @@ impl Movie {
         Ok(Parsed::Movie(movie))
     }
 
-    fn of_moov(moov: &[u8]) -> Parsed {
+    fn of_moov(moov: &[u8], length: u64) -> Parsed {
         let Some(track) = track_of(moov) else {
             return Parsed::Broken("has no video track; is it a sound recording?".into());
         };
         let Some(stbl) = path(track.mdia, &[b"minf", b"stbl"]) else {
             return Parsed::Broken("has a video track without a sample table; copy the file again".into());
         };
-        let (codec, entry) = match child(stbl, b"stsd").and_then(|stsd| children(stsd.get(8..)?).next()) {
-            Some(first) => first,
+        let entries: Vec<_> = child(stbl, b"stsd")
+            .and_then(|stsd| stsd.get(8..))
+            .into_iter()
+            .flat_map(children)
+            .take(MAX_ENTRIES)
+            .collect();
+        if entries.iter().any(|(codec, _)| codec == b"encv") {
+            return Parsed::Refused("is encrypted (its track has the type encv); decrypt it first".into());
+        }
+        let (codec, entry) = match entries.first() {
+            Some(first) => *first,
             None => return Parsed::Broken("has a video track without a codec; copy the file again".into()),
         };
         if !matches!(&codec, b"avc1" | b"avc3") {
@@ -112,15 +145,18 @@ impl Movie {
         let Some(config) = child(inner, b"avcC").and_then(AvcConfig::parse) else {
             return Parsed::Broken("has H.264 video without a usable configuration (avcC); copy the file again".into());
         };
+        let Some(rotation) = track.rotation else {
+            return Parsed::Unsupported("mirrored or tilted video".into());
+        };
         if let Some(what) = config.sps.first().and_then(|(_, sps)| sps.unsupported()) {
             return Parsed::Unsupported(what.into());
         }
         let (full_range, matrix) = container_colours(inner);
         let timescale = child(track.mdia, b"mdhd").and_then(media_timescale).filter(|t| *t > 0).unwrap_or(1);
-        match samples(stbl) {
+        match samples(stbl, length) {
             Ok(samples) => Parsed::Movie(Box::new(Self {
                 config,
-                rotation: track.rotation,
+                rotation,
                 full_range,
                 matrix,
                 timescale,
@@ -128,20 +164,30 @@ impl Movie {
                 order: Vec::new(),
                 rank: Vec::new(),
                 warnings: Vec::new(),
+                losses: None,
+                doubt: (entries.len() > 1).then(|| "its track has several sample descriptions".to_owned()),
             })),
             Err(problem) => Parsed::Broken(problem),
         }
     }
 
-    /// Drops samples that are beyond the end of the file.
-    fn drop_truncated(&mut self, length: u64) {
+    /// Drops samples that are empty or beyond the end of the file. The error is a sentence without the input's name.
+    fn drop_unreadable(&mut self, length: u64) -> Result<(), String> {
         let before = self.samples.len();
-        self.samples.retain(|s| s.size > 0 && s.offset.checked_add(s.size.into()).is_some_and(|end| end <= length));
-        let lost = before - self.samples.len();
-        if lost > 0 {
-            self.warnings
-                .push(format!("{lost} of {before} pictures are beyond the end of the file, which is truncated"));
+        self.samples.retain(|s| s.size > 0);
+        let not_empty = self.samples.len();
+        self.samples.retain(|s| s.offset.checked_add(s.size.into()).is_some_and(|end| end <= length));
+        let (empty, lost) = (before - not_empty, not_empty - self.samples.len());
+        if empty > 0 {
+            self.warnings.push(format!("{empty} of {before} samples are empty; they were skipped"));
         }
+        if lost > 0 {
+            let losses = format!("{lost} of {before} pictures are beyond the end of the file, which is truncated");
+            self.warnings.push(losses.clone());
+            self.losses = Some(losses);
+        }
+        let claimed = self.samples.iter().fold(0u64, |sum, s| sum.saturating_add(s.size.into()));
+        budget::check_claim("bytes of pictures", claimed, length)
     }
 
     /// Puts the displayed samples in display order.
@@ -151,8 +197,22 @@ impl Movie {
         self.order = (0..).zip(&self.samples).filter(|(_, s)| all || shown(s)).map(|(i, _)| i).collect();
         if edits.several {
             self.warnings.push("its edit list has several parts; all pictures are read once, in order".into());
+            self.doubt = self.doubt.take().or(Some("its edit list has several parts".into()));
         }
         self.rank_by_order();
+        self.correct_times();
+    }
+
+    /// Replaces the display times by those of a timeline, in display order.
+    fn correct_times(&mut self) {
+        let duration = self.samples.first().map(|s| s.ticks.into()).filter(|ticks| *ticks > 0);
+        let mut timeline = Timeline::new((1, self.timescale), duration);
+        let shown: Vec<i64> = self.order.iter().map(|&i| self.samples[i as usize].shown).collect();
+        for (rank, &sample) in self.order.iter().enumerate() {
+            let following = shown.get(rank + 1).copied().unwrap_or(shown[rank]);
+            self.samples[sample as usize].shown = timeline.next_ticks(Some(shown[rank]), Some(following));
+        }
+        self.warnings.extend(timeline.warning());
     }
 
     /// Removes samples from the order for which `good` is false.
@@ -163,7 +223,7 @@ impl Movie {
 
     fn rank_by_order(&mut self) {
         let samples = &self.samples;
-        self.order.sort_by_key(|&i| (samples[i as usize].shown, i));
+        self.order.sort_by_key(|&i| (samples[i as usize].range, samples[i as usize].shown, i));
         self.rank = vec![HIDDEN; self.samples.len()];
         for (rank, &sample) in (0..).zip(&self.order) {
             self.rank[sample as usize] = rank;
@@ -193,7 +253,8 @@ impl Movie {
 #[derive(Clone, Copy, Default)]
 struct Track<'a> {
     id: u32,
-    rotation: Rotation,
+    /// `None` for a matrix that mirrors or tilts.
+    rotation: Option<Rotation>,
     mdia: &'a [u8],
     edits: Option<&'a [u8]>,
 }
@@ -209,22 +270,49 @@ fn track_of(moov: &[u8]) -> Option<Track<'_>> {
         f.bytes(if version == 1 { 16 } else { 8 })?;
         let id = f.u32()?;
         f.bytes(if version == 1 { 12 } else { 8 } + 16)?;
-        let rotation = rotation(&mut f).unwrap_or_default();
+        let rotation = rotation(&mut f, movie_matrix(moov));
         Some(Track { id, rotation, mdia, edits: path(trak, &[b"edts", b"elst"]) })
     })
 }
 
-/// The rotation in a track's matrix; flips and shears are ignored.
-fn rotation(matrix: &mut Fields<'_>) -> Option<Rotation> {
-    let (a, b) = (matrix.i32()?, matrix.i32()?);
-    matrix.i32()?;
-    let (c, d) = (matrix.i32()?, matrix.i32()?);
-    Some(match (a.signum(), b.signum(), c.signum(), d.signum()) {
-        (0, 1, -1, 0) => Rotation::Quarter,
-        (-1, 0, 0, -1) => Rotation::Half,
-        (0, -1, 1, 0) => Rotation::ThreeQuarters,
-        _ => Rotation::None,
-    })
+/// The four numbers of a display matrix that rotate and mirror: a, b, c, d.
+type Turn = [f64; 4];
+
+/// Reads the matrix at this position: nine numbers, of which the third of each row is not used.
+fn read_turn(f: &mut Fields<'_>) -> Option<Turn> {
+    let (a, b) = (f.i32()?, f.i32()?);
+    f.i32()?;
+    let (c, d) = (f.i32()?, f.i32()?);
+    Some([a, b, c, d].map(|n| f64::from(n) / 65536.0))
+}
+
+/// The matrix of the whole movie, which is applied after that of a track.
+fn movie_matrix(moov: &[u8]) -> Option<Turn> {
+    let mut f = Fields::new(child(moov, b"mvhd")?);
+    let (version, _) = f.version()?;
+    // Times, timescale, duration; rate, volume and reserved bytes.
+    f.bytes(if version == 1 { 28 } else { 16 } + 16)?;
+    read_turn(&mut f)
+}
+
+/// The rotation by a track's matrix, at the position of `track`, and the movie's. As in ffmpeg, an angle is rounded to
+/// whole degrees, and a matrix without an angle does not rotate. `None` if the picture is mirrored or tilted.
+fn rotation(track: &mut Fields<'_>, movie: Option<Turn>) -> Option<Rotation> {
+    let Some([a, b, c, d]) = read_turn(track) else { return Some(Rotation::None) };
+    let [e, f, g, h] = movie.unwrap_or([1.0, 0.0, 0.0, 1.0]);
+    let [a, b, c, d] = [a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h];
+    if a.hypot(c) == 0.0 || b.hypot(d) == 0.0 {
+        return Some(Rotation::None);
+    }
+    let angle = (b / b.hypot(d)).atan2(a / a.hypot(c)).to_degrees().round();
+    match angle {
+        _ if a * d - b * c < 0.0 => None,
+        -1.0..=1.0 => Some(Rotation::None),
+        90.0 => Some(Rotation::Quarter),
+        180.0 | -180.0 => Some(Rotation::Half),
+        -90.0 => Some(Rotation::ThreeQuarters),
+        _ => None,
+    }
 }
 
 fn media_timescale(mdhd: &[u8]) -> Option<u32> {

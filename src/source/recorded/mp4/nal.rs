@@ -1,6 +1,7 @@
 //! Converts coded pictures from the MP4 form (lengths before NAL units) to the decoder's form (start codes).
 
 use super::boxes::Fields;
+use super::slice::ParameterSets;
 use super::sps::Sps;
 
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
@@ -13,6 +14,8 @@ pub(super) struct AvcConfig {
     pub(super) parameter_sets: Vec<u8>,
     /// Sequence parameter sets: stored bytes and parsed values.
     pub(super) sps: Vec<(Vec<u8>, Sps)>,
+    /// All parameter sets, to read slice headers.
+    pub(super) known_sets: ParameterSets,
 }
 
 impl AvcConfig {
@@ -21,7 +24,8 @@ impl AvcConfig {
         let mut f = Fields::new(bytes);
         f.bytes(4)?;
         let length_bytes = usize::from(f.u8()? & 3) + 1;
-        let mut config = Self { length_bytes, parameter_sets: Vec::new(), sps: Vec::new() };
+        let (parameter_sets, sps, known_sets) = (Vec::new(), Vec::new(), ParameterSets::default());
+        let mut config = Self { length_bytes, parameter_sets, sps, known_sets };
         for _ in 0..f.u8()? & 31 {
             let nal = config.parameter_set(&mut f)?;
             let sps = Sps::parse(nal)?;
@@ -39,6 +43,7 @@ impl AvcConfig {
         let nal = f.bytes(size.into())?;
         self.parameter_sets.extend_from_slice(&START_CODE);
         self.parameter_sets.extend_from_slice(nal);
+        self.known_sets.store(nal);
         Some(nal)
     }
 }
@@ -54,10 +59,17 @@ pub(super) struct CodedPicture {
     pub(super) complete: bool,
     /// It contains a sequence parameter set that is not supported.
     pub(super) unsupported: bool,
+    /// It is a long-term reference, or refers to one.
+    pub(super) long_term: bool,
 }
 
-/// Writes the slices and parameter sets of `sample` to `out`, with start codes.
-pub(super) fn to_annex_b(sample: &[u8], config: &AvcConfig, out: &mut Vec<u8>) -> CodedPicture {
+/// Writes the slices and parameter sets of `sample` to `out`, with start codes, and stores parameter sets in `sets`.
+pub(super) fn to_annex_b(
+    sample: &[u8],
+    config: &AvcConfig,
+    sets: &mut ParameterSets,
+    out: &mut Vec<u8>,
+) -> CodedPicture {
     out.clear();
     let mut picture = CodedPicture { disposable: true, ..CodedPicture::default() };
     let mut slices = false;
@@ -71,6 +83,8 @@ pub(super) fn to_annex_b(sample: &[u8], config: &AvcConfig, out: &mut Vec<u8>) -
         let kind = header & 31;
         match kind {
             1 | 5 => {
+                // The headers of all slices of a picture agree in this.
+                picture.long_term |= !slices && sets.has_long_term(nal);
                 slices = true;
                 picture.idr |= kind == 5;
                 picture.disposable &= header & 0x60 == 0;
@@ -78,8 +92,9 @@ pub(super) fn to_annex_b(sample: &[u8], config: &AvcConfig, out: &mut Vec<u8>) -
             7 => {
                 let listed = config.sps.iter().any(|(stored, _)| stored == nal);
                 picture.unsupported |= !listed && Sps::parse(nal).is_none_or(|sps| sps.unsupported().is_some());
+                sets.store(nal);
             }
-            8 => {}
+            8 => sets.store(nal),
             // Messages, delimiters, and extensions that this decoder does not support.
             _ => continue,
         }
@@ -100,30 +115,30 @@ mod tests {
     use super::*;
 
     fn config() -> AvcConfig {
-        AvcConfig { length_bytes: 2, parameter_sets: Vec::new(), sps: Vec::new() }
+        AvcConfig { length_bytes: 2, parameter_sets: Vec::new(), sps: Vec::new(), known_sets: ParameterSets::default() }
     }
 
     #[test]
     fn lengths_become_start_codes_and_messages_are_removed() {
         let mut out = Vec::new();
         let sample = [0, 2, 0x06, 9, 0, 2, 0x65, 1, 0, 1, 0x41];
-        let picture = to_annex_b(&sample, &config(), &mut out);
+        let picture = to_annex_b(&sample, &config(), &mut ParameterSets::default(), &mut out);
         assert_eq!(out, [0, 0, 0, 1, 0x65, 1, 0, 0, 0, 1, 0x41]);
-        assert_eq!(picture, CodedPicture { idr: true, disposable: false, complete: true, unsupported: false });
+        assert_eq!(picture, CodedPicture { idr: true, complete: true, ..CodedPicture::default() });
     }
 
     #[test]
     fn a_picture_without_references_to_it_is_disposable() {
         let mut out = Vec::new();
-        assert!(to_annex_b(&[0, 2, 0x01, 1], &config(), &mut out).disposable);
-        assert!(!to_annex_b(&[0, 2, 0x21, 1], &config(), &mut out).disposable);
+        assert!(to_annex_b(&[0, 2, 0x01, 1], &config(), &mut ParameterSets::default(), &mut out).disposable);
+        assert!(!to_annex_b(&[0, 2, 0x21, 1], &config(), &mut ParameterSets::default(), &mut out).disposable);
     }
 
     #[test]
     fn a_truncated_sample_is_not_complete() {
         let mut out = Vec::new();
         for cut in [&[0, 9, 0x65][..], &[0], &[0, 1, 0x65, 0], &[], &[0, 1, 0x09]] {
-            assert!(!to_annex_b(cut, &config(), &mut out).complete, "{cut:?}");
+            assert!(!to_annex_b(cut, &config(), &mut ParameterSets::default(), &mut out).complete, "{cut:?}");
         }
     }
 }

@@ -4,15 +4,18 @@
 //! sample. Unwanted pictures that no other picture refers to are not sent. If there is an IDR picture before the next
 //! wanted one, everything before the IDR picture is skipped.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
 use super::super::{Reader, Wanted};
+use super::LONG_TERM;
 use super::decoder::{Decoder, PictureTags};
 use super::movie::{HIDDEN, Movie};
 use super::nal::{CodedPicture, to_annex_b};
+use super::slice::ParameterSets;
 use crate::picture::{OwnedPicture, Picture};
 use crate::units::Seconds;
 use crate::{Error, Result};
@@ -41,6 +44,11 @@ pub(super) struct Mp4Reader {
     pending: BTreeSet<u32>,
     /// Ranks of pictures that cannot be decoded.
     lost: BTreeSet<u64>,
+    /// How many of them are below `next_rank`.
+    lost_passed: u64,
+    parameter_sets: ParameterSets,
+    /// Set when a coded picture was found to be a long-term reference, or to refer to one.
+    long_term: Rc<Cell<bool>>,
     /// Wanted pictures that were output before their turn, by rank.
     early: BTreeMap<u64, OwnedPicture>,
     /// The current picture if it was output early; else it is still in the decoder.
@@ -59,7 +67,14 @@ enum DecodeResult {
 }
 
 impl Mp4Reader {
-    pub(super) fn new(input: &str, file: File, movie: Rc<Movie>, tags: PictureTags, thorough: bool) -> Result<Self> {
+    pub(super) fn new(
+        input: &str,
+        file: File,
+        movie: Rc<Movie>,
+        tags: PictureTags,
+        thorough: bool,
+        long_term: Rc<Cell<bool>>,
+    ) -> Result<Self> {
         let mut decoder = Decoder::new()?;
         if !movie.config.parameter_sets.is_empty() {
             decoder.send(&movie.config.parameter_sets, 0);
@@ -68,7 +83,6 @@ impl Mp4Reader {
         Ok(Self {
             input: input.into(),
             file,
-            movie,
             tags,
             decoder,
             thorough,
@@ -77,11 +91,15 @@ impl Mp4Reader {
             next_rank: 0,
             pending: BTreeSet::new(),
             lost: BTreeSet::new(),
+            lost_passed: 0,
+            parameter_sets: movie.config.known_sets.clone(),
+            long_term,
             early: BTreeMap::new(),
             current: None,
             sample: Vec::new(),
             annex_b: Vec::new(),
             warnings: Vec::new(),
+            movie,
         })
     }
 
@@ -115,6 +133,9 @@ impl Mp4Reader {
             if picture.disposable && unwanted && !self.thorough {
                 return Ok(DecodeResult::Nothing);
             }
+            if picture.long_term {
+                self.long_term.set(true);
+            }
             self.pending.insert(sample as u32);
             let step = self.decoder.send(&self.annex_b, sample as u64);
             return Ok(self.stepped(sample as u32, step.output, step.faulty));
@@ -144,9 +165,15 @@ impl Mp4Reader {
 
     fn lose(&mut self, sample: u32) {
         if let Some(rank) = self.rank(sample) {
-            self.lost.insert(rank);
+            self.insert_lost(rank);
             let (lost, time) = (self.lost.len(), self.movie.time(rank));
             self.warnings = vec![format!("{lost} pictures cannot be decoded, the last of them at {time:.2} s")];
+        }
+    }
+
+    fn insert_lost(&mut self, rank: u64) {
+        if self.lost.insert(rank) && rank < self.next_rank {
+            self.lost_passed += 1;
         }
     }
 
@@ -159,7 +186,10 @@ impl Mp4Reader {
         self.sample.resize(s.size as usize, 0);
         let read = self.file.seek(SeekFrom::Start(s.offset)).and_then(|_| self.file.read_exact(&mut self.sample));
         match read {
-            Ok(()) => Ok(to_annex_b(&self.sample, &self.movie.config, &mut self.annex_b)),
+            Ok(()) => {
+                let sets = &mut self.parameter_sets;
+                Ok(to_annex_b(&self.sample, &self.movie.config, sets, &mut self.annex_b))
+            }
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(CodedPicture::default()),
             Err(e) => Err(Error::input(&self.input, format!("cannot be read: {e}"))),
         }
@@ -187,10 +217,11 @@ impl Mp4Reader {
 
     /// Makes the picture of `rank` the current one and returns its index and time.
     fn deliver(&mut self, rank: u64, picture: Option<OwnedPicture>) -> Option<(u64, Seconds)> {
+        self.lost_passed += self.lost.range(self.next_rank..rank).count() as u64;
         self.next_rank = rank + 1;
         self.early = self.early.split_off(&self.next_rank);
         self.current = picture;
-        Some((rank - self.lost.range(..rank).count() as u64, self.movie.time(rank)))
+        Some((rank - self.lost_passed, self.movie.time(rank)))
     }
 }
 
@@ -217,13 +248,16 @@ impl Reader for Mp4Reader {
                     },
                     DecodeResult::Nothing => {}
                     DecodeResult::End => {
-                        self.lost.insert(target);
+                        self.insert_lost(target);
                     }
                 }
                 if self.early.len() > MAX_EARLY {
-                    self.lost.insert(target);
+                    self.insert_lost(target);
                 }
             }
+            // No frame up to the lost one is wanted any more, so none is looked at again.
+            self.lost_passed += self.lost.range(self.next_rank..=target).count() as u64;
+            self.next_rank = target + 1;
         }
         self.next_rank = self.movie.len();
         Ok(None)
@@ -245,10 +279,14 @@ impl Reader for Mp4Reader {
             self.seek(last)?;
         }
         self.drain(&mut |_| {})?;
-        Ok(self.lost.is_empty())
+        Ok(self.lost.is_empty() && !self.long_term.get())
     }
 
     fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    fn doubt(&self) -> Option<String> {
+        self.long_term.get().then(|| LONG_TERM.to_owned()).or_else(|| self.warnings.last().cloned())
     }
 }

@@ -1,6 +1,7 @@
 //! Reads the position, time and size of each coded picture, from the sample table (`stbl`) and from fragments (`moof`).
 
 use super::boxes::{Fields, child, children};
+use crate::source::recorded::budget;
 
 /// Maximum number of pictures of a track: 46 hours at 24 per second.
 const MAX_SAMPLES: usize = 4_000_000;
@@ -15,13 +16,16 @@ pub(super) struct Sample {
     pub(super) sync: bool,
     /// Display time in ticks of the track.
     pub(super) shown: i64,
+    /// The number of the range of times that the sample belongs to. Times begin again in each.
+    pub(super) range: u32,
     /// Duration in ticks of the track.
     pub(super) ticks: u32,
 }
 
-/// Reads the sample table of a track (`stbl`). The error is a sentence without the input's name.
-pub(super) fn samples(stbl: &[u8]) -> Result<Vec<Sample>, String> {
-    let mut samples = read_sizes(stbl)?;
+/// Reads the sample table of a track (`stbl`) of a file of `length` bytes. The error is a sentence without the input's
+/// name.
+pub(super) fn samples(stbl: &[u8], length: u64) -> Result<Vec<Sample>, String> {
+    let mut samples = read_sizes(stbl, length)?;
     set_offsets(stbl, &mut samples)?;
     set_times(stbl, &mut samples);
     set_sync(stbl, &mut samples);
@@ -33,8 +37,8 @@ fn too_many() -> String {
 }
 
 /// Makes samples with the sizes in `stsz` or `stz2`.
-fn read_sizes(stbl: &[u8]) -> Result<Vec<Sample>, String> {
-    let sample = |size: u32| Sample { offset: 0, size, sync: true, shown: 0, ticks: 0 };
+fn read_sizes(stbl: &[u8], length: u64) -> Result<Vec<Sample>, String> {
+    let sample = |size: u32| Sample { offset: 0, size, sync: true, shown: 0, range: 0, ticks: 0 };
     let mut samples = Vec::new();
     if let Some(stsz) = child(stbl, b"stsz") {
         let mut f = Fields::new(stsz);
@@ -43,6 +47,7 @@ fn read_sizes(stbl: &[u8]) -> Result<Vec<Sample>, String> {
             return Err(too_many());
         }
         if all > 0 {
+            budget::check_claim("pictures", count.into(), length)?;
             samples.resize(count as usize, sample(all));
         } else {
             samples.extend(f.table(count, 4).filter_map(|e| Fields::new(e).u32().map(sample)));
@@ -168,6 +173,8 @@ pub(super) struct Fragments<'a> {
     pub(super) defaults: Defaults,
     /// Decoding time of the next sample, in ticks.
     pub(super) next_time: i64,
+    /// The number of the current range of times.
+    pub(super) range: u32,
     pub(super) samples: &'a mut Vec<Sample>,
 }
 
@@ -207,7 +214,13 @@ impl Fragments<'_> {
         if let Some(tfdt) = child(traf, b"tfdt").filter(|_| selected) {
             let mut f = Fields::new(tfdt);
             let time = f.version().and_then(|(version, _)| f.long(version));
-            self.next_time = time.and_then(|t| i64::try_from(t).ok()).unwrap_or(self.next_time);
+            let time = time.and_then(|t| i64::try_from(t).ok()).unwrap_or(self.next_time);
+            // A fragment from before the last sample belongs to another recording in the same file.
+            let last_ticks = self.samples.last().map_or(0, |s| i64::from(s.ticks));
+            if time < self.next_time.saturating_sub(last_ticks) {
+                self.range = self.range.saturating_add(1);
+            }
+            self.next_time = time;
         }
         let mut next = *base;
         for (name, trun) in children(traf) {
@@ -252,7 +265,14 @@ impl Fragments<'_> {
             let flags = own.or(first_flags.filter(|_| i == 0)).unwrap_or(defaults.flags);
             if selected {
                 let shown = self.next_time.saturating_add(delay.into());
-                self.samples.push(Sample { offset: *next, size, sync: flags & NOT_SYNC == 0, shown, ticks });
+                self.samples.push(Sample {
+                    offset: *next,
+                    size,
+                    sync: flags & NOT_SYNC == 0,
+                    shown,
+                    range: self.range,
+                    ticks,
+                });
                 self.next_time = self.next_time.saturating_add(ticks.into());
             }
             *next = next.checked_add(size.into()).ok_or("has a fragment that refers to data beyond any file")?;

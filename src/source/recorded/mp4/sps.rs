@@ -10,10 +10,20 @@ const MAX_DPB_MBS: u64 = 696_320;
 /// The values of a parameter set that are needed here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sps {
+    pub(super) id: u32,
     pub(super) profile: u8,
     /// 0 gray, 1 4:2:0, 2 4:2:2, 3 4:4:4.
     pub(super) chroma_format: u32,
+    pub(super) separate_planes: bool,
     pub(super) bit_depth: u32,
+    /// Length in bits of frame numbers.
+    pub(super) frame_number_bits: u32,
+    /// How the display order is coded: 0, 1 or 2.
+    pub(super) order_type: u32,
+    /// Length in bits of the display order of type 0.
+    pub(super) order_bits: u32,
+    /// The display order of type 1 has no differences.
+    pub(super) order_always_zero: bool,
     pub(super) interlaced: bool,
     /// Width and height after cropping.
     pub(super) width: u32,
@@ -28,15 +38,15 @@ impl Sps {
     /// level allows.
     pub(super) fn parse(nal: &[u8]) -> Option<Self> {
         let rbsp = unescape(nal.get(1..)?);
-        let mut bits = Bits { bytes: &rbsp, at: 0 };
+        let mut bits = Bits::new(&rbsp);
         let profile = bits.take(8)? as u8;
         bits.take(16)?; // constraints and level
-        bits.ue()?; // id
-        let (mut chroma_format, mut bit_depth) = (1, 8);
+        let id = bits.ue()?;
+        let (mut chroma_format, mut bit_depth, mut separate_planes) = (1, 8, false);
         if matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135) {
             chroma_format = bits.ue()?;
             if chroma_format == 3 {
-                bits.take(1)?; // separate planes
+                separate_planes = bits.flag()?;
             }
             bit_depth = 8 + bits.ue()?.max(bits.ue()?);
             bits.take(1)?; // lossless transform bypass
@@ -48,11 +58,13 @@ impl Sps {
                 }
             }
         }
-        bits.ue()?; // frame number bits
-        match bits.ue()? {
-            0 => drop(bits.ue()?),
+        let frame_number_bits = bits.ue()?.checked_add(4)?;
+        let order_type = bits.ue()?;
+        let (mut order_bits, mut order_always_zero) = (0, false);
+        match order_type {
+            0 => order_bits = bits.ue()?.checked_add(4)?,
             1 => {
-                bits.take(1)?;
+                order_always_zero = bits.flag()?;
                 bits.ue()?; // two signed offsets, as long as unsigned ones
                 bits.ue()?;
                 let cycle = bits.ue()?;
@@ -65,6 +77,9 @@ impl Sps {
             }
             2 => {}
             _ => return None,
+        }
+        if frame_number_bits > 16 || order_bits > 16 {
+            return None;
         }
         let references = bits.ue()?;
         bits.take(1)?; // gaps in frame numbers
@@ -94,7 +109,22 @@ impl Sps {
         let (full_range, matrix) =
             if bits.flag() == Some(true) { bits.colours().unwrap_or_default() } else { (None, None) };
         let (width, height) = (width as u32, height as u32);
-        Some(Self { profile, chroma_format, bit_depth, interlaced, width, height, full_range, matrix })
+        Some(Self {
+            id,
+            profile,
+            chroma_format,
+            separate_planes,
+            bit_depth,
+            frame_number_bits,
+            order_type,
+            order_bits,
+            order_always_zero,
+            interlaced,
+            width,
+            height,
+            full_range,
+            matrix,
+        })
     }
 
     /// Describes the video if the decoder does not support it.
@@ -128,7 +158,7 @@ pub(super) fn matrix_of(coefficients: u32) -> Option<Matrix> {
 }
 
 /// Removes emulation prevention bytes (00 00 03 is 00 00).
-fn unescape(nal: &[u8]) -> Vec<u8> {
+pub(super) fn unescape(nal: &[u8]) -> Vec<u8> {
     let mut rbsp = Vec::with_capacity(nal.len());
     let mut zeros = 0;
     for &byte in nal {
@@ -142,14 +172,19 @@ fn unescape(nal: &[u8]) -> Vec<u8> {
     rbsp
 }
 
-struct Bits<'a> {
+/// Reads bits forward; `None` past the end.
+pub(super) struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl Bits<'_> {
+impl<'a> Bits<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
     /// The next `count` bits, at most 32.
-    fn take(&mut self, count: usize) -> Option<u32> {
+    pub(super) fn take(&mut self, count: usize) -> Option<u32> {
         let mut value = 0u64;
         for _ in 0..count {
             let byte = *self.bytes.get(self.at / 8)?;
@@ -159,12 +194,12 @@ impl Bits<'_> {
         u32::try_from(value).ok()
     }
 
-    fn flag(&mut self) -> Option<bool> {
+    pub(super) fn flag(&mut self) -> Option<bool> {
         self.take(1).map(|bit| bit == 1)
     }
 
     /// An unsigned Exp-Golomb number; signed numbers have as many bits.
-    fn ue(&mut self) -> Option<u32> {
+    pub(super) fn ue(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while self.take(1)? == 0 {
             zeros += 1;
