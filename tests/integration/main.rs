@@ -28,6 +28,7 @@ mod service;
 mod signals;
 #[cfg(target_os = "linux")]
 mod soak;
+mod source_faults;
 mod sources;
 mod spotting_matches_bike;
 mod spotting_properties;

@@ -4,6 +4,7 @@ pub mod allocations;
 pub mod bundle;
 pub mod clips;
 pub mod fake_camera;
+pub mod mp4;
 pub mod onnx;
 pub mod pictures;
 pub mod program;

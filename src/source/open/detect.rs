@@ -8,7 +8,7 @@ use super::super::recorded::{Y4M_MAGIC, is_jpeg_sequence};
 use crate::io::folder_of;
 use crate::{Error, Result};
 
-/// Maximum number of chunks before the data of a PNG that are looked at.
+/// Maximum number of chunks before the data of a PNG that are read.
 const MAX_PNG_CHUNKS: usize = 1000;
 /// Number of bytes that [`Format::of_bytes`] reads.
 pub(super) const HEAD_BYTES: usize = 512;
@@ -34,7 +34,7 @@ pub(super) enum Format {
     /// MP4, MOV and relatives.
     Mp4,
     Gif,
-    /// One JPEG or PNG. A second look at more of the file may show one of the next two.
+    /// One JPEG or PNG. More of the file may show that it is one of the next two.
     Still,
     /// Animated PNG.
     Apng,

@@ -8,7 +8,7 @@ use image::codecs::png::PngDecoder;
 use image::{AnimationDecoder, Frames, ImageDecoder, RgbaImage};
 
 use super::super::budget::WorkBudget;
-use super::{AnimationFrames, CountedFile, MAX_CANVAS_PIXELS, Problem, TICKS};
+use super::frames::{AnimationFrames, CountedFile, MAX_CANVAS_PIXELS, Problem, TICKS};
 use crate::picture::check_size;
 
 /// Maximum size of a file in bytes, which is read whole.

@@ -7,7 +7,7 @@
 use gif::{ColorOutput, DecodeOptions, Decoder, DisposalMethod, MemoryLimit};
 
 use super::super::budget::WorkBudget;
-use super::{AnimationFrames, CountedFile, MAX_CANVAS_PIXELS, Problem, TICKS};
+use super::frames::{AnimationFrames, CountedFile, MAX_CANVAS_PIXELS, Problem, TICKS};
 use crate::picture::check_size;
 
 /// A rectangle of the canvas, in pixels.

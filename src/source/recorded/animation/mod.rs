@@ -3,13 +3,11 @@
 //! Times are the file's own. The canvas is black at first.
 
 mod apng;
+mod frames;
 mod gif;
 
-use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use super::super::ClipInfo;
 use super::{OpenError, Reader, Recording, Wanted};
@@ -17,12 +15,8 @@ use crate::picture::{Picture, Pixels, Rotation};
 use crate::units::{Seconds, ticks_to_seconds};
 use crate::{Error, Result};
 use apng::ApngFrames;
+use frames::{AnimationFrames, CountedFile, Problem, TICKS};
 use gif::GifFrames;
-
-/// Maximum number of pixels of an animation, whose canvas is held in memory.
-const MAX_CANVAS_PIXELS: u64 = 1 << 24;
-/// Ticks per second of durations.
-const TICKS: u32 = 100_000;
 
 /// The format of an animation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,19 +33,6 @@ impl AnimationFormat {
             Self::Apng => "animated PNG",
         }
     }
-}
-
-/// The frames of an animation, one after another.
-trait AnimationFrames {
-    /// Width and height of the canvas.
-    fn size(&self) -> (u32, u32);
-
-    /// Draws the next frame on the canvas; returns its duration in ticks, and `None` after the last frame. The error is
-    /// the problem of the file.
-    fn next(&mut self) -> Option<Result<u64, String>>;
-
-    /// The canvas as it is displayed, in rows of R, G, B without gaps.
-    fn rgb(&mut self) -> &[u8];
 }
 
 /// An animated file.
@@ -121,34 +102,6 @@ fn frames(input: &str, path: &Path, format: AnimationFormat) -> Result<Box<dyn A
             OpenError::Unreadable(Error::input(input, format!("is a damaged {what} ({e}); copy or export it again")))
         }
     })
-}
-
-/// Why the frames of a file cannot be opened.
-enum Problem {
-    /// A sentence without the input's name.
-    TooLarge(String),
-    /// The reason.
-    Damaged(String),
-}
-
-/// A file that counts the bytes that were read from it.
-struct CountedFile {
-    file: File,
-    read: Rc<Cell<u64>>,
-}
-
-impl CountedFile {
-    fn new(file: File) -> Self {
-        Self { file, read: Rc::default() }
-    }
-}
-
-impl Read for CountedFile {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
-        self.read.set(self.read.get() + read as u64);
-        Ok(read)
-    }
 }
 
 struct AnimationReader {

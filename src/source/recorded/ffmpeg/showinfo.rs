@@ -34,6 +34,10 @@ pub(super) enum LogLine {
     Other,
 }
 
+/// Start and end of the sentence with which `ffmpeg` asks for a file.
+const REQUEST_START: &str = "If you want to help, upload a sample of this file to ";
+const REQUEST_END: &str = "(ffmpeg-devel@ffmpeg.org)";
+
 /// Maximum number of stored errors, and the maximum length in characters of each.
 const MAX_ERRORS: usize = 2;
 const MAX_ERROR: usize = 300;
@@ -76,12 +80,16 @@ impl LogParser {
             self.error(line);
             return LogLine::Other;
         };
+        if let Some(base) = text.strip_prefix("config in time_base:")
+            && (filter == self.filter || self.tick.is_none())
+        {
+            self.configure(base);
+            return LogLine::Other;
+        }
         if filter != self.filter {
             return if text.starts_with("n:") { LogLine::Decoded } else { LogLine::Other };
         }
-        if let Some(base) = text.strip_prefix("config in time_base:") {
-            self.configure(base);
-        } else if text.starts_with("n:") {
+        if text.starts_with("n:") {
             // Versions that do not print colours leave the last frame incomplete until here.
             let frame = self.frame(text);
             return self.incomplete.replace(frame).map_or(LogLine::Decoded, LogLine::Frame);
@@ -114,6 +122,7 @@ impl LogParser {
         self.timeline.restarted()
     }
 
+    /// Takes time base and frame rate from the line that every `showinfo` filter prints when the filters are set up.
     fn configure(&mut self, base: &str) {
         self.new_filters = true;
         let tick = fraction(base.trim_start()).filter(|(num, den)| *num > 0 && *den > 0);
@@ -168,6 +177,10 @@ impl LogParser {
 
 /// The number of the filter and the text of a line such as `[Parsed_showinfo_0 @ 0x55d0] [info] n: 0 pts: 0`.
 fn showinfo_line(line: &str) -> Option<(usize, &str)> {
+    // A request for samples ends without a line feed, so the first line of the first filter follows in the same line.
+    if let Some((_, text)) = line.strip_prefix(REQUEST_START).and_then(|rest| rest.split_once(REQUEST_END)) {
+        return Some((0, text));
+    }
     let (filter, rest) = line.strip_prefix("[Parsed_showinfo_")?.split_once(" @ 0x")?;
     let (address, text) = rest.split_once("] ")?;
     if address.is_empty() || !address.bytes().all(|b| b.is_ascii_hexdigit()) {

@@ -25,6 +25,7 @@ use std::rc::Rc;
 use self::decoder::PictureTags;
 use self::movie::{Movie, Parsed};
 use self::reader::Mp4Reader;
+use self::slice::LONG_TERM;
 use super::{OpenError, Reader, Recording};
 use crate::picture::Matrix;
 use crate::source::ClipInfo;
@@ -44,9 +45,6 @@ pub(in crate::source) struct Mp4File {
     /// A reader found long-term reference pictures.
     long_term: Rc<Cell<bool>>,
 }
-
-/// Why the built-in decoder is not trusted with a stream.
-const LONG_TERM: &str = "it has long-term reference pictures, which the built-in decoder decodes wrongly";
 
 impl Mp4File {
     /// Reads the index and decodes the first picture.

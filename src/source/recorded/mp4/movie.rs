@@ -39,7 +39,7 @@ pub(super) struct Movie {
     pub(super) doubt: Option<String>,
 }
 
-/// Maximum number of sample descriptions that are looked at.
+/// Maximum number of sample descriptions that are read.
 const MAX_ENTRIES: usize = 64;
 /// The rank of a sample that is decoded only for others.
 pub(super) const HIDDEN: u32 = u32::MAX;

@@ -11,11 +11,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
 use super::super::{Reader, Wanted};
-use super::LONG_TERM;
 use super::decoder::{Decoder, PictureTags};
 use super::movie::{HIDDEN, Movie};
 use super::nal::{CodedPicture, to_annex_b};
-use super::slice::ParameterSets;
+use super::slice::{LONG_TERM, ParameterSets};
 use crate::picture::{OwnedPicture, Picture};
 use crate::units::Seconds;
 use crate::{Error, Result};
@@ -255,7 +254,7 @@ impl Reader for Mp4Reader {
                     self.insert_lost(target);
                 }
             }
-            // No frame up to the lost one is wanted any more, so none is looked at again.
+            // No frame up to the lost one is wanted any more, so none is checked again.
             self.lost_passed += self.lost.range(self.next_rank..=target).count() as u64;
             self.next_rank = target + 1;
         }
