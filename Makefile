@@ -77,6 +77,7 @@ ci: setup        ## Run every check of a change
 	$(MAKE) build
 	$(MAKE) check-cli
 	$(MAKE) test
+	fuzz/run.sh 10
 	$(MAKE) check-devices
 	$(MAKE) test-arm
 	$(MAKE) test-camera
@@ -89,6 +90,9 @@ check-cli: build ## Run the main commands of the binary
 	$(BIN) watch tests/data/clip.mp4
 	$(BIN) check-config board/bike-edge.toml
 	$(BIN) bench --runs 10
+
+fuzz: setup      ## Fuzz the parsers of outside files: make fuzz MINUTES=5 (for each target), TARGETS="mp4 gif"
+	fuzz/run.sh $$(( $(or $(MINUTES),1) * 60 )) $(TARGETS)
 
 test-camera: setup ## Test the ARM binary with virtual V4L2 cameras, in an emulator with Debian's kernel
 	board/toolchain.sh setup aarch64

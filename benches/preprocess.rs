@@ -2,7 +2,7 @@
 //!
 //!     cargo bench --bench preprocess
 
-use bike_edge::picture::{Matrix, Picture, Pixels, Rotation, Subsampling};
+use bike_edge::picture::{Matrix, Picture, PixelAspect, Pixels, Rotation, Subsampling};
 use bike_edge::pipeline::{Gate, GateSpec};
 use bike_edge::preprocess::{CropAt, LumaGrid, PreprocessSpec, Preprocessor, RegionSpec};
 use divan::{Bencher, black_box};
@@ -53,7 +53,7 @@ fn gate(bencher: Bencher, (width, height): (u32, u32)) {
         full_range: false,
         matrix: Matrix::Bt601,
     };
-    let picture = Picture { width, height, rotation: Rotation::None, pixels };
+    let picture = Picture { width, height, rotation: Rotation::None, aspect: PixelAspect::SQUARE, pixels };
     let preprocessor = Preprocessor::new(SPEC, RegionSpec::default()).expect("a valid spec");
     let (mut gate, mut grid, mut time) = (Gate::new(GateSpec::default()), LumaGrid::default(), 0.0);
     bencher.bench_local(|| {
@@ -64,7 +64,7 @@ fn gate(bencher: Bencher, (width, height): (u32, u32)) {
 }
 
 fn bench(bencher: Bencher, width: u32, height: u32, pixels: Pixels<'_>) {
-    let picture = Picture { width, height, rotation: Rotation::None, pixels };
+    let picture = Picture { width, height, rotation: Rotation::None, aspect: PixelAspect::SQUARE, pixels };
     let mut preprocessor = Preprocessor::new(SPEC, RegionSpec::default()).expect("a valid spec");
     let mut out = vec![0.0; 3 * preprocessor.side() * preprocessor.side()];
     bencher.bench_local(|| preprocessor.run(black_box(&picture), CropAt::Centre, &mut out).expect("a valid picture"));

@@ -21,7 +21,7 @@ pub struct LabelledClip {
 }
 
 /// Reads a list of labelled clips: lines `path frames label` or `path label` as in BIKE's lists, a CSV file with the
-/// columns `path,label`, a folder that contains such a list named `clips.csv`, or a folder with one folder of clips per
+/// columns `path` and `label` (separated by commas, semicolons or tabs), a folder that contains such a list named `clips.csv`, or a folder with one folder of clips per
 /// category. A label is the name or number of a category, several of them separated by `;`, or `-` or empty for a clip
 /// that shows none of the categories. Paths are relative to `root`, by default the folder of the list.
 ///
@@ -63,25 +63,37 @@ fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>> {
 fn read_text_list(list: &Path, root: Option<&Path>, categories: &[String]) -> Result<Vec<LabelledClip>> {
     let file = list.display().to_string();
     let text = read_text(list, MAX_LIST, "a list of clips is UTF-8 text with one clip per line")?;
+    let text = text.trim_start_matches('\u{feff}');
     let root = root.or(list.parent()).unwrap_or(Path::new("")).to_owned();
-    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).peekable();
-    let csv = lines.peek().and_then(|(_, line)| CsvColumns::from_header(line));
-    if csv.is_some() {
-        lines.next();
-    }
-    let parse = |line| {
-        let split = csv.as_ref().map_or_else(|| split_words(line), |columns| columns.split(line));
-        let (path, label) = split.ok_or("not `path label`, `path frames label` or the CSV's columns")?;
+    let clip = |path: &str, label: &str| {
         let labels = label.split(';').map(str::trim).filter(|label| !label.is_empty() && *label != "-");
         let categories = labels.map(|label| find_category(label, categories)).collect::<Result<_, String>>()?;
         Ok(LabelledClip { path: root.join(path), categories })
     };
-    lines
-        .map(|(number, line)| {
-            parse(line).map_err(|problem: String| Error::input(&file, format!("line {}: {problem}", number + 1)))
-        })
-        .collect()
+    let failed = |line: u64, problem: String| Error::input(&file, format!("line {line}: {problem}"));
+    if let Some(table) = Table::with_header(text) {
+        let rows = table.rows(text).map(|(line, row)| {
+            let fields = row.and_then(|fields| clip(&fields.0, &fields.1));
+            fields.map_err(|problem| failed(line, problem))
+        });
+        return rows.collect();
+    }
+    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+    let clips = lines.map(|(line, number)| {
+        let words = split_words(line).ok_or_else(|| NO_COLUMNS.to_owned());
+        let by_words = words.and_then(|(path, label)| clip(path, label));
+        // A line without a header may also be `path;label`.
+        let delimited = || split_delimited(line).find_map(|(path, label)| clip(&path, &label).ok());
+        by_words.or_else(|problem| delimited().ok_or(problem)).map_err(|problem| failed(number, problem))
+    });
+    clips.collect()
 }
+
+/// The problem of a line without a path and a label.
+const NO_COLUMNS: &str = "not `path label`, `path frames label` or the CSV's columns";
+
+/// Characters that separate the columns of a table.
+const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
 /// Splits `path label` or `path frames label`; a path may contain spaces.
 fn split_words(line: &str) -> Option<(&str, &str)> {
@@ -93,41 +105,50 @@ fn split_words(line: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// Positions of the two columns that are read from a CSV file.
-struct CsvColumns {
+/// Splits `path;label` or `path;frames;label` by each of the delimiters.
+fn split_delimited(line: &str) -> impl Iterator<Item = (String, String)> {
+    let records = DELIMITERS.iter().filter_map(|&delimiter| csv_reader(line, delimiter).records().next()?.ok());
+    records
+        .filter(|record| matches!(record.len(), 2 | 3))
+        .filter_map(|record| Some((record.get(0)?.to_owned(), record.get(record.len() - 1)?.to_owned())))
+}
+
+fn csv_reader(text: &str, delimiter: u8) -> csv::Reader<&[u8]> {
+    let mut builder = csv::ReaderBuilder::new();
+    builder.delimiter(delimiter).has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes())
+}
+
+/// A CSV file with a header: its delimiter, and the positions of the two columns that are read.
+struct Table {
+    delimiter: u8,
     path: usize,
     label: usize,
-    count: usize,
+    columns: usize,
 }
 
-impl CsvColumns {
-    fn from_header(line: &str) -> Option<Self> {
-        let columns = csv_fields(line.trim_start_matches('\u{feff}'));
-        let at = |name: &str| columns.iter().position(|column| column.trim().eq_ignore_ascii_case(name));
-        Some(Self { path: at("path")?, label: at("label")?, count: columns.len() })
+impl Table {
+    fn with_header(text: &str) -> Option<Self> {
+        DELIMITERS.iter().find_map(|&delimiter| {
+            let header = csv_reader(text, delimiter).records().next()?.ok()?;
+            let at = |name: &str| header.iter().position(|column| column.eq_ignore_ascii_case(name));
+            Some(Self { delimiter, path: at("path")?, label: at("label")?, columns: header.len() })
+        })
     }
 
-    fn split<'a>(&self, line: &'a str) -> Option<(&'a str, &'a str)> {
-        let fields = csv_fields(line);
-        (fields.len() == self.count).then(|| (fields[self.path].trim(), fields[self.label].trim()))
+    /// Path and label of each row after the header, with the number of its line.
+    fn rows<'a>(&'a self, text: &'a str) -> impl Iterator<Item = (u64, Result<(String, String), String>)> + 'a {
+        let records = csv_reader(text, self.delimiter).into_records().skip(1);
+        records.map(|record| {
+            let record = match record {
+                Ok(record) => record,
+                Err(e) => return (e.position().map_or(0, csv::Position::line), Err(e.to_string())),
+            };
+            let line = record.position().map_or(0, csv::Position::line);
+            let fields = (record.len() == self.columns).then(|| (&record[self.path], &record[self.label]));
+            let fields = fields.map(|(path, label)| (path.to_owned(), label.to_owned()));
+            (line, fields.ok_or_else(|| NO_COLUMNS.to_owned()))
+        })
     }
-}
-
-/// Splits a line into fields. Quoted fields may contain commas; quotes within quotes are not supported.
-fn csv_fields(line: &str) -> Vec<&str> {
-    let (mut fields, mut start, mut quoted) = (Vec::new(), 0, false);
-    for (at, c) in line.char_indices() {
-        match c {
-            '"' => quoted = !quoted,
-            ',' if !quoted => {
-                fields.push(&line[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    fields.push(&line[start..]);
-    fields.into_iter().map(|field| field.trim().trim_matches('"')).collect()
 }
 
 fn find_category(label: &str, categories: &[String]) -> Result<usize, String> {
@@ -175,6 +196,21 @@ mod tests {
     fn a_csv_file_is_read_by_its_header() {
         let clips = read_list("id,label,path\n1,cooking,\"a,b.mp4\"\n2,0,c.mp4\n").unwrap();
         assert_eq!(clips, [clip("a,b.mp4", 1), clip("c.mp4", 0)]);
+    }
+
+    #[test]
+    fn delimiters_and_quotes_of_other_programs_are_read() {
+        let expected = [clip("a, b.mp4", 1), clip("c \"d\".mp4", 0)];
+        for text in [
+            "\u{feff}\"path\",\"label\"\r\n\"a, b.mp4\",\"cooking\"\r\n\"c \"\"d\"\".mp4\",\"walking a dog\"\r\n",
+            "path;label\na, b.mp4;cooking\n\"c \"\"d\"\".mp4\";0\n",
+            "\"Label\"\t\"Path\"\ncooking\ta, b.mp4\n0\t\"c \"\"d\"\".mp4\"\n",
+            "a, b.mp4;cooking\n\"c \"\"d\"\".mp4\";100;walking a dog\n",
+        ] {
+            assert_eq!(read_list(text).unwrap(), expected, "{text}");
+        }
+        let problem = read_list("path;label\na.mp4;cooking\nb.mp4\n").unwrap_err().to_string();
+        assert!(problem.contains("line 3: not `path label`"), "{problem}");
     }
 
     #[test]

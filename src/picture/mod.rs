@@ -29,6 +29,8 @@ pub struct Picture<'a> {
     pub height: u32,
     /// Clockwise rotation that makes the picture upright.
     pub rotation: Rotation,
+    /// The shape of a stored pixel.
+    pub aspect: PixelAspect,
     /// The pixels.
     pub pixels: Pixels<'a>,
 }
@@ -57,6 +59,46 @@ impl Picture<'_> {
                 check_plane("v", planes[2], strides[2], width, height)
             }
         }
+    }
+}
+
+/// The shape of a stored pixel, as width to height. Pixels of anamorphic video are wider or narrower than high.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PixelAspect {
+    width: u32,
+    height: u32,
+}
+
+impl Default for PixelAspect {
+    fn default() -> Self {
+        Self::SQUARE
+    }
+}
+
+impl PixelAspect {
+    /// As wide as high.
+    pub const SQUARE: Self = Self { width: 1, height: 1 };
+    /// The largest ratio that is believed.
+    const MAX_RATIO: u64 = 8;
+
+    /// Pixels of `width` to `height`; square ones if either is 0 or the ratio is not believable.
+    pub fn new(width: u32, height: u32) -> Self {
+        let (w, h) = (u64::from(width), u64::from(height));
+        if w == 0 || h == 0 || w > h * Self::MAX_RATIO || h > w * Self::MAX_RATIO {
+            return Self::SQUARE;
+        }
+        Self { width, height }
+    }
+
+    /// The shape after a rotation of the picture.
+    pub(crate) fn rotated(self, rotation: Rotation) -> Self {
+        if rotation.swaps_sides() { Self { width: self.height, height: self.width } } else { self }
+    }
+
+    /// The size in square pixels, at the same height, of a part with the size `stored`.
+    pub(crate) fn square_size(self, stored: (u32, u32)) -> (u32, u32) {
+        let (width, w, h) = (u64::from(stored.0), u64::from(self.width), u64::from(self.height));
+        (u32::try_from((width * w + h / 2) / h).unwrap_or(u32::MAX).max(1), stored.1)
     }
 }
 
@@ -283,7 +325,7 @@ mod tests {
     fn planes_that_are_too_small_are_an_internal_error() {
         let data = [0; 11];
         let pixels = Pixels::Rgb { data: &data, stride: 6 };
-        let picture = Picture { width: 2, height: 2, rotation: Rotation::None, pixels };
+        let picture = Picture { width: 2, height: 2, rotation: Rotation::None, aspect: PixelAspect::SQUARE, pixels };
         assert!(matches!(picture.check_planes(), Err(Error::Internal(problem)) if problem.contains("RGB plane")));
     }
 }

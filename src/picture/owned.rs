@@ -1,6 +1,6 @@
 //! A picture that owns its pixels.
 
-use super::{Matrix, Picture, Pixels, Rotation, Subsampling};
+use super::{Matrix, Picture, PixelAspect, Pixels, Rotation, Subsampling};
 use crate::Result;
 
 /// A picture that owns its pixels: its planes one after another, with their original strides.
@@ -9,6 +9,7 @@ pub struct OwnedPicture {
     width: u32,
     height: u32,
     rotation: Rotation,
+    aspect: PixelAspect,
     layout: Layout,
     bytes: Vec<u8>,
 }
@@ -38,7 +39,14 @@ impl OwnedPicture {
     /// An upright RGB picture of `bytes`, `[height, width, 3]` without gaps between rows.
     pub fn rgb(width: u32, height: u32, bytes: Vec<u8>) -> Self {
         debug_assert_eq!(bytes.len(), width as usize * height as usize * 3);
-        Self { width, height, rotation: Rotation::None, layout: Layout::Rgb { stride: width as usize * 3 }, bytes }
+        Self {
+            width,
+            height,
+            rotation: Rotation::None,
+            aspect: PixelAspect::SQUARE,
+            layout: Layout::Rgb { stride: width as usize * 3 },
+            bytes,
+        }
     }
 
     /// A copy of `picture`.
@@ -57,7 +65,8 @@ impl OwnedPicture {
         let (width, height) = (picture.width as usize, picture.height as usize);
         let needed =
             |stride: usize, row: usize, rows: usize| rows.checked_sub(1).map_or(0, |above| stride * above + row);
-        (self.width, self.height, self.rotation) = (picture.width, picture.height, picture.rotation);
+        (self.width, self.height) = (picture.width, picture.height);
+        (self.rotation, self.aspect) = (picture.rotation, picture.aspect);
         self.bytes.clear();
         self.layout = match picture.pixels {
             Pixels::Rgb { data, stride } => {
@@ -108,7 +117,7 @@ impl OwnedPicture {
                 Pixels::Yuv { planes: [luma, u, v], strides, subsampling, full_range, matrix }
             }
         };
-        Picture { width: self.width, height: self.height, rotation: self.rotation, pixels }
+        Picture { width: self.width, height: self.height, rotation: self.rotation, aspect: self.aspect, pixels }
     }
 
     /// The planes, mutable: luma, u and v, or RGB and two empty ones. Gaps between rows are part of them.
@@ -133,7 +142,7 @@ mod tests {
         let planes = [&(0..20).collect::<Vec<u8>>()[..], &[40; 9], &[50; 9]];
         let (subsampling, strides) = (Subsampling::S420, [5, 4, 4]);
         let pixels = Pixels::Yuv { planes, strides, subsampling, full_range: true, matrix: Matrix::Bt709 };
-        let picture = Picture { width: 3, height: 3, rotation: Rotation::Half, pixels };
+        let picture = Picture { width: 3, height: 3, rotation: Rotation::Half, aspect: PixelAspect::SQUARE, pixels };
         let mut copy = OwnedPicture::copy_of(&picture).expect("a copy");
         let Pixels::Yuv { planes: copied, strides: same, full_range, matrix, .. } = copy.as_picture().pixels else {
             panic!("not YUV")
@@ -149,6 +158,15 @@ mod tests {
     #[test]
     fn a_plane_that_is_too_small_is_an_error() {
         let pixels = Pixels::Rgb { data: &[0; 11], stride: 6 };
-        assert!(OwnedPicture::copy_of(&Picture { width: 2, height: 2, rotation: Rotation::None, pixels }).is_err());
+        assert!(
+            OwnedPicture::copy_of(&Picture {
+                width: 2,
+                height: 2,
+                rotation: Rotation::None,
+                aspect: PixelAspect::SQUARE,
+                pixels
+            })
+            .is_err()
+        );
     }
 }

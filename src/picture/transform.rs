@@ -116,7 +116,7 @@ fn fill(plane: &mut [u8], stride: usize, part: Rect, level: u8) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Matrix, Subsampling};
+    use super::super::{Matrix, PixelAspect, Subsampling};
     use super::*;
 
     fn transformer(masks: &[&str], rotate: Rotation) -> PictureTransformer {
@@ -136,7 +136,13 @@ mod tests {
 
     /// 4 x 3 pixels with gaps of 3 bytes between rows.
     fn rgb(data: &[u8]) -> Picture<'_> {
-        Picture { width: 4, height: 3, rotation: Rotation::None, pixels: Pixels::Rgb { data, stride: 15 } }
+        Picture {
+            width: 4,
+            height: 3,
+            rotation: Rotation::None,
+            aspect: PixelAspect::SQUARE,
+            pixels: Pixels::Rgb { data, stride: 15 },
+        }
     }
 
     /// Indices of the black pixels of a masked 4 x 3 picture.
@@ -170,7 +176,8 @@ mod tests {
         for (full_range, level) in [(true, 0), (false, 16)] {
             let subsampling = Subsampling::S420;
             let pixels = Pixels::Yuv { planes, strides: [4, 2, 2], subsampling, full_range, matrix: Matrix::Bt601 };
-            let picture = Picture { width: 4, height: 4, rotation: Rotation::None, pixels };
+            let picture =
+                Picture { width: 4, height: 4, rotation: Rotation::None, aspect: PixelAspect::SQUARE, pixels };
             let bytes = masked(picture, &["1,0,1,1"], Rotation::None).expect("a picture");
             let mut expected = [[200; 16].to_vec(), vec![128, 90, 90, 90, 128, 90, 90, 90]].concat();
             expected[1] = level;
@@ -183,7 +190,7 @@ mod tests {
         let planes = [&[200; 6][..], &[], &[]];
         let subsampling = Subsampling::Gray;
         let pixels = Pixels::Yuv { planes, strides: [3, 0, 0], subsampling, full_range: true, matrix: Matrix::Bt601 };
-        let picture = Picture { width: 3, height: 2, rotation: Rotation::None, pixels };
+        let picture = Picture { width: 3, height: 2, rotation: Rotation::None, aspect: PixelAspect::SQUARE, pixels };
         assert_eq!(masked(picture, &["1,0,1,2"], Rotation::None).expect("a picture"), [200, 0, 200, 200, 0, 200]);
     }
 

@@ -187,6 +187,7 @@ pub fn upright(picture: &Picture<'_>, roi: Option<Rect>) -> Result<OwnedPicture>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::picture::PixelAspect;
 
     #[test]
     fn pictures_are_rotated_and_cropped() {
@@ -194,7 +195,7 @@ mod tests {
         let data: Vec<u8> = (0..6u8).flat_map(|level| [level; 3]).collect();
         let shown = |rotation, roi: Option<&str>| {
             let pixels = Pixels::Rgb { data: &data, stride: 9 };
-            let picture = Picture { width: 3, height: 2, rotation, pixels };
+            let picture = Picture { width: 3, height: 2, rotation, aspect: PixelAspect::SQUARE, pixels };
             let roi = roi.map(|roi| roi.parse().expect("a region"));
             let upright = upright(&picture, roi).expect("a picture");
             let levels: Vec<u8> = upright.bytes().chunks(3).map(|pixel| pixel[0]).collect();

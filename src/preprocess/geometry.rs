@@ -1,7 +1,7 @@
 //! Computes the source rectangle of a crop.
 
 use super::spec::{CropAt, Fit};
-use crate::picture::{Rect, Rotation};
+use crate::picture::{PixelAspect, Rect, Rotation};
 
 /// Half the width of the bicubic kernel, in output pixels if the picture is scaled down, else in source pixels.
 const SUPPORT: f64 = 2.0;
@@ -29,17 +29,19 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Plans one crop of `part`; `resize` and `side` are the model's `resize` and `crop`.
-    pub fn new(part: Rect, fit: Fit, crop: CropAt, resize: u32, side: u32) -> Self {
+    /// Plans one crop of `part`, whose pixels have this shape; `resize` and `side` are the model's `resize` and `crop`.
+    pub fn new(part: Rect, aspect: PixelAspect, fit: Fit, crop: CropAt, resize: u32, side: u32) -> Self {
         let whole = Region { x: part.x.into(), y: part.y.into(), w: part.w.into(), h: part.h.into() };
+        // The part as it is displayed, in square pixels.
+        let (width, height) = aspect.square_size((part.w, part.h));
         match fit {
             Fit::Stretch => Self { part, region: whole, tile: (side, side), at: (0, 0) },
             Fit::Pad => {
-                let (w, h) = inside_square(part.w, part.h, side);
+                let (w, h) = inside_square(width, height, side);
                 Self { part, region: whole, tile: (w, h), at: ((side - w) / 2, (side - h) / 2) }
             }
             Fit::Crop => {
-                let (w, h) = shorter_side_to(part.w, part.h, resize);
+                let (w, h) = shorter_side_to(width, height, resize);
                 let (x, y) = crop_offset(w, h, side, crop);
                 // Multiplying before dividing is exact for every size, so that an unscaled side keeps whole-numbered
                 // edges.
@@ -152,6 +154,24 @@ mod tests {
             ((1, 5000), (256, 1_280_000)),
         ] {
             assert_eq!(shorter_side_to(w, h, 256), sides);
+        }
+    }
+
+    #[test]
+    fn pixels_that_are_not_square_are_cropped_in_the_shape_in_which_they_are_shown() {
+        // PAL for 16:9: shown as 1024 x 576.
+        let (stored, aspect) = ((720, 576), PixelAspect::new(64, 45));
+        assert_eq!(aspect.square_size(stored), (1024, 576));
+        let plan = Plan::new(Rect::whole(stored), aspect, Fit::Crop, CropAt::Centre, 256, 224);
+        let shown = Plan::new(Rect::whole((1024, 576)), PixelAspect::SQUARE, Fit::Crop, CropAt::Centre, 256, 224);
+        let scale = 720.0 / 1024.0;
+        assert!((plan.region.x - shown.region.x * scale).abs() < 1e-9 && plan.region.y == shown.region.y);
+        assert!((plan.region.w - shown.region.w * scale).abs() < 1e-9 && plan.region.h == shown.region.h);
+        let padded = Plan::new(Rect::whole(stored), aspect, Fit::Pad, CropAt::Centre, 256, 224);
+        assert_eq!((padded.tile, padded.at), ((224, 126), (0, 49)));
+        assert_eq!(aspect.rotated(Rotation::Quarter), PixelAspect::new(45, 64));
+        for unbelievable in [(0, 1), (1, 0), (1000, 1)] {
+            assert_eq!(PixelAspect::new(unbelievable.0, unbelievable.1), PixelAspect::SQUARE);
         }
     }
 

@@ -94,7 +94,7 @@ impl Preprocessor {
             return Err(Error::setting("fit", format!("{fit} allows only one crop"), "use crop for three crops"));
         }
         let part = self.region.part_of(picture)?;
-        let plan = Plan::new(part, fit, at, self.spec.resize, self.spec.crop);
+        let plan = Plan::new(part, picture.aspect.rotated(picture.rotation), fit, at, self.spec.resize, self.spec.crop);
         let canvas = Canvas { side, left: plan.at.0 as usize, top: plan.at.1 as usize };
         Ok((plan, canvas))
     }

@@ -23,6 +23,10 @@ pub use live::{
 };
 pub use open::{decoded_formats, open_clip, open_stream};
 pub use recorded::find_ffmpeg;
+#[cfg(fuzzing)]
+pub use recorded::fuzz_ffmpeg_log;
+#[cfg(all(fuzzing, feature = "h264"))]
+pub use recorded::fuzz_h264;
 
 use crate::picture::{Matrix, Picture, PictureTransform};
 use crate::units::{ByteSize, Rate, Seconds};

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use bike_edge::picture::{Matrix, Picture, Pixels, Rect, Rotation, Subsampling};
+use bike_edge::picture::{Matrix, Picture, PixelAspect, Pixels, Rect, Rotation, Subsampling};
 use bike_edge::preprocess::{CropAt, Fit, PreprocessSpec};
 use serde::Deserialize;
 
@@ -134,7 +134,7 @@ impl ColourGolden {
         );
         let strides = [width as usize, chroma, chroma];
         let pixels = Pixels::Yuv { planes: [luma, u, v], strides, subsampling, full_range: self.full, matrix };
-        Picture { width, height, rotation: Rotation::None, pixels }
+        Picture { width, height, rotation: Rotation::None, aspect: PixelAspect::SQUARE, pixels }
     }
 
     /// The picture as RGB, `[height, width, 3]`: a square of its height at each end, unscaled.

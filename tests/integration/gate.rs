@@ -1,7 +1,7 @@
 //! The gate skips frames that show nothing new, and no others.
 
 use bike_edge::events::EventSpec;
-use bike_edge::picture::{Matrix, Picture, Pixels, Rect, Rotation, Subsampling};
+use bike_edge::picture::{Matrix, Picture, PixelAspect, Pixels, Rect, Rotation, Subsampling};
 use bike_edge::pipeline::{
     Engine, Gate, GateCounts, GateDecision, GateOutput, GateSpec, ModelSpec, Session, SessionSpec, Visibility,
 };
@@ -106,6 +106,7 @@ fn brightness_is_measured_in_any_format_and_size() {
                 width: 640,
                 height: 360,
                 rotation: Rotation::None,
+                aspect: PixelAspect::SQUARE,
                 pixels: Pixels::Yuv {
                     planes: [luma, &[], &[]],
                     strides: [640, 0, 0],

@@ -1,6 +1,6 @@
 //! Pictures of any shape are accepted; inconsistent pictures and impossible requests are refused with a message.
 
-use bike_edge::picture::{Matrix, Picture, Pixels, Rect, Rotation, Subsampling};
+use bike_edge::picture::{Matrix, Picture, PixelAspect, Pixels, Rect, Rotation, Subsampling};
 use bike_edge::preprocess::{CropAt, Fit, PreprocessSpec};
 use proptest::prelude::*;
 
@@ -80,7 +80,7 @@ fn gaps_between_rows_are_ignored() {
     // The last row may lack its gap.
     for data in [&gaps[..], &gaps[..gaps.len() - 13]] {
         let pixels = Pixels::Rgb { data, stride: 283 };
-        let picture = Picture { width: 90, height: 70, rotation: Rotation::None, pixels };
+        let picture = Picture { width: 90, height: 70, rotation: Rotation::None, aspect: PixelAspect::SQUARE, pixels };
         assert_eq!(crop(&picture, SMALL, Fit::Crop, None, CropAt::Centre).unwrap(), plain);
     }
 }
@@ -115,7 +115,7 @@ fn a_picture_whose_planes_do_not_fit_its_size_is_refused() {
         (10, 10, yuv([luma, none, none], [0, 0, 0], Subsampling::Gray)),
     ];
     for (width, height, pixels) in wrong {
-        let picture = Picture { width, height, rotation: Rotation::None, pixels };
+        let picture = Picture { width, height, rotation: Rotation::None, aspect: PixelAspect::SQUARE, pixels };
         let problem = crop(&picture, SMALL, Fit::Crop, None, CropAt::Centre).unwrap_err().to_string();
         assert!(problem.contains("picture"), "{problem}");
     }

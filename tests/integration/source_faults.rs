@@ -202,6 +202,29 @@ fn the_edit_list_of_a_fragmented_file_does_not_end_it() {
 }
 
 #[test]
+fn the_shape_of_pixels_is_read_from_the_container_and_by_ffmpeg() {
+    use bike_edge::picture::PixelAspect;
+    let folder = Folder::new();
+    let shape = |path: &Path, options: &SourceOptions| {
+        let mut stream = open_stream(path.as_os_str(), options).expect("a stream");
+        stream.first_at_or_after(0.0).expect("streams").expect("a frame").picture.aspect
+    };
+    assert_eq!(shape(&folder.write("square.mp4", &fixture("bframes.mp4")), &without_ffmpeg()), PixelAspect::new(1, 1));
+    let pasp = make_box(b"pasp", &[0, 0, 0, 16, 0, 0, 0, 11]);
+    let bytes = change_boxes(&fixture("bframes.mp4"), b"stsd", &mut |stsd| {
+        // Without the box that the entry has already, and with one of the same length in its place.
+        let at = stsd.windows(4).position(|name| name == b"pasp").expect("the encoder wrote one") - 4;
+        stsd[at..at + pasp.len()].copy_from_slice(&pasp);
+    });
+    assert_eq!(shape(&folder.write("wide.mp4", &bytes), &without_ffmpeg()), PixelAspect::new(16, 11));
+    let y4m = b"YUV4MPEG2 W2 H2 F25:1 A4:3 Cmono\nFRAME\n1234";
+    assert_eq!(shape(&folder.write("wide.y4m", y4m), &without_ffmpeg()), PixelAspect::new(4, 3));
+    let Some(options) = with_ffmpeg() else { return };
+    folder.ffmpeg("-f lavfi -i testsrc2=size=64x48:rate=25:duration=0.2 -vf setsar=16/11 -c:v mpeg4 -f avi wide.avi");
+    assert_eq!(shape(&folder.0.path().join("wide.avi"), &options), PixelAspect::new(16, 11));
+}
+
+#[test]
 fn empty_samples_are_named_as_such() {
     let folder = Folder::new();
     let bytes = change_boxes(&fixture("bframes.mp4"), b"stsz", &mut |stsz| stsz[12 + 20 * 4..][..40].fill(0));

@@ -1,6 +1,6 @@
 //! Pictures for tests, and the difference between two of them.
 
-use bike_edge::picture::{Matrix, Picture, Pixels, Rect, Rotation, Subsampling};
+use bike_edge::picture::{Matrix, Picture, PixelAspect, Pixels, Rect, Rotation, Subsampling};
 use bike_edge::preprocess::{CropAt, Fit, PreprocessSpec, Preprocessor, RegionSpec};
 
 /// CLIP's mean and standard deviation.
@@ -44,7 +44,7 @@ pub fn formula(width: u32, height: u32) -> Rgb {
 impl Rgb {
     pub fn picture(&self, rotation: Rotation) -> Picture<'_> {
         let pixels = Pixels::Rgb { data: &self.data, stride: self.width as usize * 3 };
-        Picture { width: self.width, height: self.height, rotation, pixels }
+        Picture { width: self.width, height: self.height, rotation, aspect: PixelAspect::SQUARE, pixels }
     }
 
     /// Returns the picture rotated clockwise by 90 degrees.
@@ -88,7 +88,13 @@ impl Yuv {
         let strides = [width, chroma, chroma];
         let pixels =
             Pixels::Yuv { planes, strides, subsampling: self.subsampling, full_range: false, matrix: Matrix::Bt601 };
-        Picture { width: self.width, height: self.height, rotation: Rotation::None, pixels }
+        Picture {
+            width: self.width,
+            height: self.height,
+            rotation: Rotation::None,
+            aspect: PixelAspect::SQUARE,
+            pixels,
+        }
     }
 }
 

@@ -123,7 +123,12 @@ fn is_apng(path: &Path) -> bool {
         }
         let [a, b, c, d, name @ ..] = head;
         match &name {
-            b"acTL" => return true,
+            b"acTL" => {
+                // Browsers show a PNG with an impossible number of frames as a still.
+                let mut frames = [0; 4];
+                let read = file.read_exact(&mut frames).is_ok();
+                return read && (1..=0x7fff_ffff).contains(&u32::from_be_bytes(frames));
+            }
             b"IDAT" => return false,
             _ => {}
         }

@@ -68,10 +68,14 @@ impl FfmpegFallback {
     }
 }
 
+/// First words of problems whose subject is the input.
+const VERBS: [&str; 7] = ["is ", "has ", "cannot ", "contains ", "ended ", "claims ", "needs "];
+
 /// The problem of an error, without the input's name.
 fn reason(e: &Error) -> String {
     match e {
-        Error::Input { problem, .. } => format!("it {problem}"),
+        Error::Input { problem, .. } if VERBS.iter().any(|verb| problem.starts_with(verb)) => format!("it {problem}"),
+        Error::Input { problem, .. } => problem.clone(),
         e => e.to_string(),
     }
 }

@@ -105,10 +105,44 @@ pub(super) enum Location {
 pub(super) fn location_of(input: &OsStr) -> Location {
     match input.to_str() {
         Some("-") => Location::Stdin,
-        Some(text) if text.starts_with("file://") => Location::Path(text.trim_start_matches("file://").into()),
+        Some(text) if text.starts_with("file://") => Location::Path(path_of_file_url(text)),
         Some(text) if is_url(text) => Location::Url(text.into()),
         _ => Location::Path(input.into()),
     }
+}
+
+/// The path of a `file://` address: without a host, and with `%20` and the like decoded.
+fn path_of_file_url(address: &str) -> PathBuf {
+    let path = address.strip_prefix("file://").unwrap_or(address);
+    let path = path.strip_prefix("localhost").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    // A file may have a name that looks encoded and is not.
+    if path.as_bytes().contains(&b'%') && !std::path::Path::new(path).exists() {
+        return percent_decoded(path);
+    }
+    path.into()
+}
+
+fn percent_decoded(text: &str) -> PathBuf {
+    let hex = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let mut rest = text.as_bytes();
+    let mut bytes = Vec::with_capacity(rest.len());
+    while let [first, after @ ..] = rest {
+        let decoded = after.get(..2).filter(|_| *first == b'%').and_then(hex);
+        bytes.push(decoded.unwrap_or(*first));
+        rest = if decoded.is_some() { &after[2..] } else { after };
+    }
+    path_of_bytes(bytes)
+}
+
+#[cfg(unix)]
+fn path_of_bytes(bytes: Vec<u8>) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+#[cfg(not(unix))]
+fn path_of_bytes(bytes: Vec<u8>) -> PathBuf {
+    String::from_utf8_lossy(&bytes).into_owned().into()
 }
 
 /// Returns the input's name in messages, without credentials.
@@ -287,5 +321,24 @@ impl Reader for SpooledReader {
 
     fn warnings(&self) -> &[String] {
         self.reader.warnings()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_addresses_are_decoded() {
+        for (address, path) in [
+            ("file:///tmp/a%20b.mp4", "/tmp/a b.mp4"),
+            ("file://localhost/tmp/a.mp4", "/tmp/a.mp4"),
+            ("file:///tmp/50%25.mp4", "/tmp/50%.mp4"),
+            ("file:///tmp/100%.mp4", "/tmp/100%.mp4"),
+            ("file:///tmp/caf%C3%A9.mp4", "/tmp/caf\u{e9}.mp4"),
+            ("file://relative.mp4", "relative.mp4"),
+        ] {
+            assert_eq!(path_of_file_url(address), PathBuf::from(path), "{address}");
+        }
     }
 }

@@ -14,10 +14,14 @@ mod y4m;
 
 pub(super) use animation::{AnimationFile, AnimationFormat};
 pub use ffmpeg::find_ffmpeg;
+#[cfg(fuzzing)]
+pub use ffmpeg::fuzz_ffmpeg_log;
 pub(super) use ffmpeg::{FfmpegFile, FfmpegInput, open_ffmpeg_stream};
 pub(super) use jpeg::{JpegSplitter, MjpegFile, NextImage, is_jpeg_sequence, mjpeg_info, mjpeg_stream, with_tables};
 #[cfg(feature = "h264")]
 pub(super) use mp4::Mp4File;
+#[cfg(all(fuzzing, feature = "h264"))]
+pub use mp4::fuzz_h264;
 pub(super) use stills::Stills;
 pub(super) use y4m::{MAGIC as Y4M_MAGIC, Pipe, Y4mFile, Y4mReader};
 

@@ -7,7 +7,7 @@ use std::io::Cursor;
 use image::ImageDecoder;
 use image::codecs::jpeg::JpegDecoder;
 
-use crate::picture::{Matrix, Picture, Pixels, Rotation, Subsampling};
+use crate::picture::{Matrix, Picture, PixelAspect, Pixels, Rotation, Subsampling};
 use crate::source::recorded::with_tables;
 use crate::units::Seconds;
 
@@ -31,6 +31,7 @@ pub(super) struct FrameLayout {
     pub full_range: bool,
     pub matrix: Matrix,
     pub rotation: Rotation,
+    pub aspect: PixelAspect,
 }
 
 /// How pixels are stored. Most codings are delivered only by cameras.
@@ -176,7 +177,7 @@ impl FrameDecoder {
                 layout.yuv([luma, u, v], [half * 2, half, half], Subsampling::S422)
             }
         };
-        Picture { width: layout.width, height: layout.height, rotation: layout.rotation, pixels }
+        Picture { width: layout.width, height: layout.height, rotation: layout.rotation, aspect: layout.aspect, pixels }
     }
 
     fn decode_jpeg(&mut self, frame: &RawFrame) -> Result<(), String> {
@@ -230,6 +231,7 @@ pub(super) fn copy_packed(picture: &Picture<'_>, into: &mut Vec<u8>) -> FrameLay
         full_range: true,
         matrix: Matrix::default(),
         rotation: picture.rotation,
+        aspect: picture.aspect,
     };
     match picture.pixels {
         Pixels::Rgb { data, stride } => {

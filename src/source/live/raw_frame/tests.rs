@@ -17,6 +17,7 @@ fn layout(coding: Coding, gap: usize) -> FrameLayout {
         full_range: false,
         matrix: Matrix::Bt601,
         rotation: Rotation::None,
+        aspect: PixelAspect::SQUARE,
     };
     layout.stride = layout.row_bytes() + gap;
     layout

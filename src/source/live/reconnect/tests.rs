@@ -3,7 +3,7 @@ use std::sync::Mutex;
 
 use super::super::raw_frame::Coding;
 use super::*;
-use crate::picture::{Matrix, PictureTransform, Pixels, Rect, Rotation};
+use crate::picture::{Matrix, PictureTransform, PixelAspect, Pixels, Rect, Rotation};
 
 /// What a scripted device does next.
 #[derive(Clone, Debug)]
@@ -41,6 +41,7 @@ const LAYOUT: FrameLayout = FrameLayout {
     full_range: true,
     matrix: Matrix::Bt601,
     rotation: Rotation::None,
+    aspect: PixelAspect::SQUARE,
 };
 
 impl Device for Scripted {

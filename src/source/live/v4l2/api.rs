@@ -7,7 +7,7 @@ use v4l::v4l_sys::*;
 
 use super::super::raw_frame::{Coding, FrameLayout};
 use super::CameraFormat;
-use crate::picture::{Matrix, Rotation, Subsampling};
+use crate::picture::{Matrix, PixelAspect, Rotation, Subsampling};
 
 /// Structures of the kernel's video interface.
 ///
@@ -204,6 +204,7 @@ impl DriverFormat {
             full_range,
             matrix: matrix.unwrap_or(tagged),
             rotation: Rotation::None,
+            aspect: PixelAspect::SQUARE,
         };
         // Some drivers do not set the bytes per line, which means no gap.
         layout.stride = layout.row_bytes().max(self.bytes_per_line as usize);

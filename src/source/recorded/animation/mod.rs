@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::ClipInfo;
 use super::{OpenError, Reader, Recording, Wanted};
-use crate::picture::{Picture, Pixels, Rotation};
+use crate::picture::{Picture, PixelAspect, Pixels, Rotation};
 use crate::units::{Seconds, ticks_to_seconds};
 use crate::{Error, Result};
 use apng::ApngFrames;
@@ -148,7 +148,7 @@ impl Reader for AnimationReader {
     fn picture(&mut self) -> Result<Picture<'_>> {
         let (width, height) = self.frames.size();
         let pixels = Pixels::Rgb { data: self.frames.rgb(), stride: width as usize * 3 };
-        Ok(Picture { width, height, rotation: Rotation::None, pixels })
+        Ok(Picture { width, height, rotation: Rotation::None, aspect: PixelAspect::SQUARE, pixels })
     }
 
     fn warnings(&self) -> &[String] {

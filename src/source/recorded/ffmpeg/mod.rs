@@ -132,6 +132,20 @@ fn unknown(format: &str) -> ClipInfo {
     ClipInfo { format: format.into(), width: 0, height: 0, fps: None, duration_s: None }
 }
 
+/// Parses bytes as what `ffmpeg` writes to standard error. Only for fuzzing.
+#[cfg(fuzzing)]
+pub fn fuzz_ffmpeg_log(bytes: &[u8]) {
+    let mut parser = showinfo::LogParser::new(1);
+    let mut last = f64::NEG_INFINITY;
+    for line in bytes.split(|byte| *byte == b'\n') {
+        if let showinfo::LogLine::Frame(frame) = parser.line(&String::from_utf8_lossy(line)) {
+            assert!(frame.time >= last, "time goes back");
+            last = frame.time;
+        }
+    }
+    let _ = (parser.finish(), parser.timeline_warning());
+}
+
 #[cfg(test)]
 #[path = "../../../../tests/support/skip.rs"]
 mod skip;

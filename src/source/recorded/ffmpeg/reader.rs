@@ -240,6 +240,7 @@ impl Reader for FfmpegReader {
             width: info.size.0,
             height: info.size.1,
             rotation: Rotation::None,
+            aspect: info.aspect,
             pixels: Pixels::Yuv {
                 planes: [luma, u, v],
                 strides: [width, chroma_width, chroma_width],

@@ -3,7 +3,7 @@
 //! A line counts as one of `showinfo` only by its beginning, because other lines quote texts of the input.
 
 use crate::io::redact;
-use crate::picture::{Matrix, Subsampling};
+use crate::picture::{Matrix, PixelAspect, Subsampling};
 use crate::source::timeline::Timeline;
 use crate::units::Seconds;
 
@@ -20,6 +20,7 @@ pub(super) struct FrameInfo {
     pub(super) subsampling: Option<Subsampling>,
     pub(super) full_range: bool,
     pub(super) matrix: Matrix,
+    pub(super) aspect: PixelAspect,
     /// Whether the filters were set up again before this frame, because the size or pixel format changed.
     pub(super) new_filters: bool,
 }
@@ -37,6 +38,9 @@ pub(super) enum LogLine {
 /// Start and end of the sentence with which `ffmpeg` asks for a file.
 const REQUEST_START: &str = "If you want to help, upload a sample of this file to ";
 const REQUEST_END: &str = "(ffmpeg-devel@ffmpeg.org)";
+
+/// Part of the error about a format that is not among the allowed ones, which lists all of these.
+const NOT_ALLOWED: &str = "Format not on whitelist";
 
 /// Maximum number of stored errors, and the maximum length in characters of each.
 const MAX_ERRORS: usize = 2;
@@ -144,6 +148,7 @@ impl LogParser {
         let stamp = after(text, " pts:").and_then(|pts| word(pts).parse().ok());
         let size = after(text, " s:").and_then(|s| word(s).split_once('x'));
         let format = after(text, " fmt:").map_or("", word);
+        let aspect = after(text, " sar:").and_then(fraction);
         FrameInfo {
             time: self.timeline.next(stamp.filter(|_| self.tick.is_some()), None),
             stamp,
@@ -157,6 +162,7 @@ impl LogParser {
             },
             full_range: format.starts_with("yuvj"),
             matrix: Matrix::default(),
+            aspect: aspect.map_or(PixelAspect::SQUARE, |(w, h)| PixelAspect::new(w, h)),
             new_filters: std::mem::take(&mut self.new_filters),
         }
     }
@@ -165,6 +171,7 @@ impl LogParser {
         let error = ["[error] ", "[fatal] ", "[panic] "].iter().find_map(|level| after(line, level));
         if let Some(error) = error {
             self.errors += 1;
+            let error = if error.contains(NOT_ALLOWED) { "its format may name other files" } else { error };
             let error: String = redact(error).chars().take(MAX_ERROR).collect();
             // An error of a decoder comes before what it entails in ffmpeg itself.
             let entailed = !self.first_errors.is_empty() && line.starts_with("[error]");
@@ -227,13 +234,14 @@ mod tests {
              [Parsed_showinfo_0 @ 0x5] [info] config in time_base: 1/30000, frame_rate: 30000/1001\n\
              [Parsed_showinfo_0 @ 0x5] [info] n:   0 pts:   2002 pts_time:0.0667 pos: 910 fmt:yuv420p sar:0/1 s:640x480 i:P\n\
              [Parsed_showinfo_0 @ 0x5] [info] color_range:pc color_space:bt709 color_primaries:unknown\n\
-             [Parsed_showinfo_0 @ 0x5] [info] n:   1 pts:   3003 pts_time:0.1 pos: 1 fmt:yuv422p sar:0/1 s:640x480 i:P\n\
+             [Parsed_showinfo_0 @ 0x5] [info] n:   1 pts:   3003 pts_time:0.1 pos: 1 fmt:yuv422p sar:4/3 s:640x480 i:P\n\
              [Parsed_showinfo_0 @ 0x5] [info] color_range:tv color_space:unknown color_primaries:unknown\n",
         );
         assert_eq!(frames.len(), 2);
         assert_eq!((frames[0].time, frames[1].time), (0.0, 1001.0 / 30000.0));
         assert_eq!((frames[0].full_range, frames[0].matrix, frames[0].size), (true, Matrix::Bt709, (640, 480)));
         assert_eq!((frames[1].full_range, frames[1].matrix), (false, Matrix::Bt601));
+        assert_eq!((frames[0].aspect, frames[1].aspect), (PixelAspect::SQUARE, PixelAspect::new(4, 3)));
         let subsampling: Vec<_> = frames.iter().map(|frame| frame.subsampling).collect();
         assert_eq!(subsampling, [Some(Subsampling::S420), Some(Subsampling::S422)]);
         assert_eq!(frames.iter().map(|frame| frame.new_filters).collect::<Vec<_>>(), [true, false]);

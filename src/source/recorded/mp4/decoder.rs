@@ -14,7 +14,7 @@ use openh264::OpenH264API;
 use openh264::decoder::{Decoder as OpenH264, DecoderConfig, Flush};
 use openh264_sys2::SBufferInfo;
 
-use crate::picture::{Matrix, Picture, Pixels, Rotation, Subsampling};
+use crate::picture::{Matrix, Picture, PixelAspect, Pixels, Rotation, Subsampling};
 use crate::{Error, Result};
 
 /// An H.264 decoder.
@@ -44,12 +44,13 @@ pub(super) struct DecodeStep {
     pub(super) faulty: bool,
 }
 
-/// Colour range, matrix and rotation of a file's pictures.
+/// Colour range, matrix, rotation and shape of the pixels of a file's pictures.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PictureTags {
     pub(super) rotation: Rotation,
     pub(super) full_range: bool,
     pub(super) matrix: Matrix,
+    pub(super) aspect: PixelAspect,
 }
 
 impl Decoder {
@@ -127,6 +128,7 @@ impl Decoder {
             width,
             height,
             rotation: tags.rotation,
+            aspect: tags.aspect,
             pixels: Pixels::Yuv {
                 planes: [plane(0, strides[0], w, h), plane(1, strides[1], cw, ch), plane(2, strides[1], cw, ch)],
                 strides: [strides[0], strides[1], strides[1]],

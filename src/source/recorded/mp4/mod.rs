@@ -63,6 +63,7 @@ impl Mp4File {
             rotation: movie.rotation,
             full_range: sps.and_then(|s| s.full_range).or(movie.full_range).unwrap_or(false),
             matrix: matrix.or(sps.and_then(|s| s.matrix)).or(movie.matrix).unwrap_or_default(),
+            aspect: movie.aspect.or(sps.and_then(|s| s.aspect)).unwrap_or_default(),
         };
         let (width, height) = sps.map_or((0, 0), |s| (s.width, s.height));
         let (warnings, losses) = (movie.warnings.clone(), movie.losses.clone());
@@ -150,6 +151,18 @@ impl Recording for Mp4File {
 
     fn doubt(&self) -> Option<String> {
         self.long_term.get().then(|| LONG_TERM.to_owned()).or_else(|| self.movie.doubt.clone())
+    }
+}
+
+/// Parses bytes as the configuration of H.264 in MP4, as a parameter set, and as a sample. Only for fuzzing.
+#[cfg(fuzzing)]
+pub fn fuzz_h264(bytes: &[u8]) {
+    let config = nal::AvcConfig::parse(bytes);
+    let mut sets = config.as_ref().map(|config| config.known_sets.clone()).unwrap_or_default();
+    sets.store(bytes);
+    let _ = (sps::Sps::parse(bytes), sets.has_long_term(bytes));
+    if let Some(config) = config {
+        nal::to_annex_b(bytes, &config, &mut sets, &mut Vec::new());
     }
 }
 

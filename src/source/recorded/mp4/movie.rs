@@ -7,7 +7,7 @@ use super::boxes::{Fields, Name, child, children, path, payload, top_boxes};
 use super::nal::AvcConfig;
 use super::samples::{Defaults, Fragments, Sample, samples};
 use super::sps::matrix_of;
-use crate::picture::{Matrix, Rotation};
+use crate::picture::{Matrix, PixelAspect, Rotation};
 use crate::source::recorded::budget;
 use crate::source::timeline::Timeline;
 use crate::units::{Seconds, ticks_to_seconds};
@@ -24,6 +24,8 @@ pub(super) struct Movie {
     /// Range and matrix from the container (`colr`), for streams that do not specify them.
     pub(super) full_range: Option<bool>,
     pub(super) matrix: Option<Matrix>,
+    /// Shape of a pixel from the container (`pasp`).
+    pub(super) aspect: Option<PixelAspect>,
     /// Ticks per second.
     pub(super) timescale: u32,
     /// In decoding order.
@@ -40,7 +42,7 @@ pub(super) struct Movie {
 }
 
 /// Maximum number of sample descriptions that are read.
-const MAX_ENTRIES: usize = 64;
+const MAX_ENTRIES: u32 = 64;
 /// The rank of a sample that is decoded only for others.
 pub(super) const HIDDEN: u32 = u32::MAX;
 
@@ -124,12 +126,10 @@ impl Movie {
         let Some(stbl) = path(track.mdia, &[b"minf", b"stbl"]) else {
             return Parsed::Broken("has a video track without a sample table; copy the file again".into());
         };
-        let entries: Vec<_> = child(stbl, b"stsd")
-            .and_then(|stsd| stsd.get(8..))
-            .into_iter()
-            .flat_map(children)
-            .take(MAX_ENTRIES)
-            .collect();
+        let mut stsd = Fields::new(child(stbl, b"stsd").unwrap_or_default());
+        let count = stsd.u32().and(stsd.u32()).unwrap_or(0).min(MAX_ENTRIES);
+        // The box may end with padding.
+        let entries: Vec<_> = children(stsd.rest()).take(count as usize).collect();
         if entries.iter().any(|(codec, _)| codec == b"encv") {
             return Parsed::Refused("is encrypted (its track has the type encv); decrypt it first".into());
         }
@@ -159,6 +159,7 @@ impl Movie {
                 rotation,
                 full_range,
                 matrix,
+                aspect: container_aspect(inner),
                 timescale,
                 samples,
                 order: Vec::new(),
@@ -350,6 +351,12 @@ fn container_colours(entry: &[u8]) -> (Option<bool>, Option<Matrix>) {
     }
 }
 
+/// The shape of a pixel from the `pasp` box.
+fn container_aspect(entry: &[u8]) -> Option<PixelAspect> {
+    let mut f = Fields::new(child(entry, b"pasp")?);
+    Some(PixelAspect::new(f.u32()?, f.u32()?))
+}
+
 /// The part of a track that is displayed.
 #[derive(Debug, Default)]
 struct Edits {
@@ -377,7 +384,9 @@ impl Edits {
         }
         match parts.as_slice() {
             [(start, duration)] => {
-                let ticks = (u128::from(*duration) * u128::from(timescale)).checked_div(movie_timescale.into());
+                // Rounded to the nearest tick, as in ffmpeg: movies often count time in coarser units than tracks.
+                let half = u128::from(movie_timescale) / 2;
+                let ticks = (u128::from(*duration) * u128::from(timescale) + half).checked_div(movie_timescale.into());
                 let to = ticks.filter(|t| *t > 0).and_then(|t| start.checked_add(i64::try_from(t).ok()?));
                 Self { from: *start, to, several: false }
             }

@@ -5,6 +5,9 @@ use super::slice::ParameterSets;
 use super::sps::Sps;
 
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
+/// Maximum number of slices of a picture. OpenH264 takes time in proportion to the square of their number: 12 s for
+/// 8,160 of them. Encoders make a slice per row of macroblocks at most, or one per packet.
+const MAX_SLICES: usize = 1_000;
 
 /// The contents of `avcC`: the size of NAL unit lengths, and the parameter sets.
 #[derive(Debug)]
@@ -57,7 +60,7 @@ pub(super) struct CodedPicture {
     pub(super) disposable: bool,
     /// Its NAL units fill it exactly, and there are slices among them.
     pub(super) complete: bool,
-    /// It contains a sequence parameter set that is not supported.
+    /// It contains a sequence parameter set that is not supported, or too many slices.
     pub(super) unsupported: bool,
     /// It is a long-term reference, or refers to one.
     pub(super) long_term: bool,
@@ -72,7 +75,7 @@ pub(super) fn to_annex_b(
 ) -> CodedPicture {
     out.clear();
     let mut picture = CodedPicture { disposable: true, ..CodedPicture::default() };
-    let mut slices = false;
+    let mut slices = 0;
     let mut rest = sample;
     while !rest.is_empty() {
         let Some((length, after)) = rest.split_at_checked(config.length_bytes) else { return picture };
@@ -84,8 +87,8 @@ pub(super) fn to_annex_b(
         match kind {
             1 | 5 => {
                 // The headers of all slices of a picture agree in this.
-                picture.long_term |= !slices && sets.has_long_term(nal);
-                slices = true;
+                picture.long_term |= slices == 0 && sets.has_long_term(nal);
+                slices += 1;
                 picture.idr |= kind == 5;
                 picture.disposable &= header & 0x60 == 0;
             }
@@ -101,7 +104,8 @@ pub(super) fn to_annex_b(
         out.extend_from_slice(&START_CODE);
         out.extend_from_slice(nal);
     }
-    picture.complete = slices && header_is_valid(out);
+    picture.complete = slices > 0 && header_is_valid(out);
+    picture.unsupported |= slices > MAX_SLICES;
     picture
 }
 
@@ -132,6 +136,16 @@ mod tests {
         let mut out = Vec::new();
         assert!(to_annex_b(&[0, 2, 0x01, 1], &config(), &mut ParameterSets::default(), &mut out).disposable);
         assert!(!to_annex_b(&[0, 2, 0x21, 1], &config(), &mut ParameterSets::default(), &mut out).disposable);
+    }
+
+    #[test]
+    fn a_picture_of_very_many_slices_is_not_decoded_here() {
+        let mut out = Vec::new();
+        for (slices, unsupported) in [(MAX_SLICES, false), (MAX_SLICES + 1, true)] {
+            let sample = [0, 2, 0x01, 1].repeat(slices);
+            let picture = to_annex_b(&sample, &config(), &mut ParameterSets::default(), &mut out);
+            assert!(picture.complete && picture.unsupported == unsupported);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Parses the sequence parameter set of H.264: the properties of its pictures (ITU-T H.264, 7.3.2.1 and annex E).
 
-use crate::picture::Matrix;
+use crate::picture::{Matrix, PixelAspect};
 
 /// Maximum size of a picture, and of all reference pictures together, of any level (table A-1, level 6.2), in
 /// macroblocks.
@@ -31,6 +31,7 @@ pub(super) struct Sps {
     /// `None` if it is not specified.
     pub(super) full_range: Option<bool>,
     pub(super) matrix: Option<Matrix>,
+    pub(super) aspect: Option<PixelAspect>,
 }
 
 impl Sps {
@@ -106,8 +107,12 @@ impl Sps {
             return None;
         }
         // If a parameter set is truncated within these optional fields, they count as not specified.
-        let (full_range, matrix) =
-            if bits.flag() == Some(true) { bits.colours().unwrap_or_default() } else { (None, None) };
+        let (mut aspect, mut colours) = (None, None);
+        if bits.flag() == Some(true) {
+            aspect = bits.aspect();
+            colours = bits.colours();
+        }
+        let (full_range, matrix) = colours.unwrap_or_default();
         let (width, height) = (width as u32, height as u32);
         Some(Self {
             id,
@@ -124,6 +129,7 @@ impl Sps {
             height,
             full_range,
             matrix,
+            aspect,
         })
     }
 
@@ -146,6 +152,26 @@ impl Sps {
         }
     }
 }
+
+/// Shapes of pixels by number, from 1 (ITU-T H.264, table E-1).
+const ASPECTS: [(u32, u32); 16] = [
+    (1, 1),
+    (12, 11),
+    (10, 11),
+    (16, 11),
+    (40, 33),
+    (24, 11),
+    (20, 11),
+    (32, 11),
+    (80, 33),
+    (18, 11),
+    (15, 11),
+    (64, 33),
+    (160, 99),
+    (4, 3),
+    (3, 2),
+    (2, 1),
+];
 
 /// Matrix coefficients as numbered by ITU-T H.273.
 pub(super) fn matrix_of(coefficients: u32) -> Option<Matrix> {
@@ -226,11 +252,20 @@ impl<'a> Bits<'a> {
         Some(())
     }
 
-    /// Range and matrix from the usability information (VUI) that starts here.
-    fn colours(&mut self) -> Option<(Option<bool>, Option<Matrix>)> {
-        if self.flag()? && self.take(8)? == 255 {
-            self.take(32)?; // sample aspect ratio
+    /// The shape of a pixel from the usability information (VUI) that starts here.
+    fn aspect(&mut self) -> Option<PixelAspect> {
+        if !self.flag()? {
+            return None;
         }
+        let (width, height) = match self.take(8)? {
+            255 => (self.take(16)?, self.take(16)?),
+            listed => *ASPECTS.get((listed as usize).checked_sub(1)?)?,
+        };
+        Some(PixelAspect::new(width, height))
+    }
+
+    /// Range and matrix from the usability information, after the shape of a pixel.
+    fn colours(&mut self) -> Option<(Option<bool>, Option<Matrix>)> {
         if self.flag()? {
             self.take(1)?; // overscan
         }

@@ -254,3 +254,32 @@ fn hostile_bytes_do_not_panic() {
         }
     }
 }
+
+#[test]
+fn long_term_references_are_in_doubt() {
+    let original = std::fs::read(fixture("bframes.mp4")).expect("read");
+    let opened = open(&fixture("bframes.mp4")).expect("opens");
+    let (movie, sets) = (&opened.movie, &opened.movie.config.known_sets);
+    // The first slice of the sample that is decoded last but one group of pictures.
+    let sample = movie.samples[10];
+    let mut at = sample.offset as usize;
+    while !matches!(original[at + 4] & 31, 1 | 5) {
+        at += 4 + u32::from_be_bytes(original[at..at + 4].try_into().expect("four bytes")) as usize;
+    }
+    let length = u32::from_be_bytes(original[at..at + 4].try_into().expect("four bytes")) as usize;
+    assert!(!sets.has_long_term(&original[at + 4..at + 4 + length]));
+    // One bit of its header makes it a long-term reference.
+    let bit = (8..96).find(|bit| {
+        let mut slice = original[at + 4..at + 4 + length].to_vec();
+        slice[bit / 8] ^= 0x80 >> (bit % 8);
+        slice[0] == original[at + 4] && sets.has_long_term(&slice)
+    });
+    let bit = bit.expect("a bit of the header");
+    let file = changed("bframes.mp4", |bytes| bytes[at + 4 + bit / 8] ^= 0x80 >> (bit % 8));
+    let mut doubtful = open(file.path()).expect("opens");
+    let mut reader = doubtful.reader().expect("reads");
+    while reader.advance(&|_, _| true).expect("advances").is_some() {}
+    assert!(reader.doubt().is_some_and(|doubt| doubt.contains("long-term")), "{:?}", reader.doubt());
+    drop(reader);
+    assert!(Recording::doubt(&doubtful).is_some_and(|doubt| doubt.contains("long-term")));
+}

@@ -6,7 +6,7 @@
 mod reader;
 
 use crate::Result;
-use crate::picture::{MAX_VIDEO_PIXELS, Subsampling, check_size};
+use crate::picture::{MAX_VIDEO_PIXELS, PixelAspect, Subsampling, check_size};
 use crate::units::Rate;
 pub(in crate::source) use reader::{Pipe, Y4mFile, Y4mReader};
 
@@ -22,6 +22,7 @@ struct Header {
     rate: Option<Rate>,
     subsampling: Subsampling,
     full_range: bool,
+    aspect: PixelAspect,
 }
 
 impl Header {
@@ -33,6 +34,7 @@ impl Header {
             return Err("it does not begin with a y4m header (YUV4MPEG2)".into());
         }
         let (mut width, mut height, mut rate, mut chroma, mut full_range) = (None, None, None, "420", false);
+        let mut aspect = PixelAspect::SQUARE;
         for field in fields.filter(|f| !f.is_empty()) {
             let (tag, value) = field.split_at(field.chars().next().map_or(0, char::len_utf8));
             match tag {
@@ -40,8 +42,9 @@ impl Header {
                 "H" => height = Some(number(tag, value)?),
                 "F" => rate = parse_rate(value)?,
                 "C" => chroma = value,
+                "A" => aspect = parse_aspect(value),
                 "X" if value == "COLORRANGE=FULL" => full_range = true,
-                // Interlacing, pixel aspect and comments have no effect here.
+                // Interlacing and comments have no effect here.
                 _ => {}
             }
         }
@@ -49,7 +52,7 @@ impl Header {
             return Err("its y4m header lacks a width or height (W, H)".into());
         };
         check_size(width, height, MAX_VIDEO_PIXELS)?;
-        Ok(Self { width, height, rate, subsampling: parse_chroma(chroma)?, full_range })
+        Ok(Self { width, height, rate, subsampling: parse_chroma(chroma)?, full_range, aspect })
     }
 
     /// Width and height of each plane; empty planes are 0 x 0.
@@ -76,6 +79,12 @@ fn parse_rate(value: &str) -> Result<Option<Rate>, String> {
         (_, 0) => Err(format!("its y4m header has the frame rate F{value}, a division by zero")),
         (num, den) => Ok(Some(Rate { num, den })),
     }
+}
+
+/// The shape of a pixel; square if it is unknown (`A0:0`) or no ratio.
+fn parse_aspect(value: &str) -> PixelAspect {
+    let ratio = value.split_once(':').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    ratio.map_or(PixelAspect::SQUARE, |(w, h)| PixelAspect::new(w, h))
 }
 
 fn parse_chroma(value: &str) -> Result<Subsampling, String> {

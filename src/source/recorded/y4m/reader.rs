@@ -285,6 +285,7 @@ impl<R: SkipBytes> Reader for Y4mReader<R> {
             width: self.header.width,
             height: self.header.height,
             rotation: Rotation::None,
+            aspect: self.header.aspect,
             pixels: Pixels::Yuv {
                 planes: [luma, u, v],
                 strides: planes.map(|(w, _)| w),

@@ -1,0 +1,7 @@
+//! Reads any bytes as y4m.
+#![no_main]
+
+use bike_edge_fuzz::read_video;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| read_video(bytes));
