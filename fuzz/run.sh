@@ -3,7 +3,7 @@
 #
 #   fuzz/run.sh SECONDS [TARGET...]
 #
-# Each target runs for SECONDS, all of them by default. Inputs that find new code are kept in target/fuzz/corpus; an
+# Each target runs for SECONDS, all of them by default, from the random SEED (1). Inputs that find new code are kept in target/fuzz/corpus; an
 # input that fails is kept in target/fuzz/failures, and printed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,17 +13,11 @@ target=${CARGO_TARGET_DIR:-target}
 all=$(sed -n 's/^name = "\(.*\)"/\1/p' fuzz/Cargo.toml | grep -v bike-edge-fuzz)
 [ $# -gt 0 ] || eval "set -- $(echo $all)"
 
-# Coverage is measured in our own crate and in the parsers that it relies on; the other crates are those of a release
-# build, so that they are not built again. RUSTC_BOOTSTRAP lets the stable compiler take these flags.
-flags='"--cfg", "fuzzing", "-Cdebug-assertions", "-Coverflow-checks", "-Cpasses=sancov-module"'
-for option in level=4 inline-8bit-counters pc-table trace-compares; do
-    flags="$flags, \"-Cllvm-args=-sanitizer-coverage-$option\""
-done
-settings=()
-for package in bike-edge gif image png zune-jpeg csv-core; do
-    settings+=(--config "profile.release.package.$package.rustflags = [$flags]")
-done
-RUSTC_BOOTSTRAP=1 cargo build --release --locked -p bike-edge-fuzz --bins -Zprofile-rustflags "${settings[@]}"
+# Coverage is measured in our own crates. The others are those of a release build, so that they are not built again.
+# (Both packages are named so that the others have the same features as there.)
+bins=()
+for name in "$@"; do bins+=(--bin "$name"); done
+RUSTC_WORKSPACE_WRAPPER=$PWD/fuzz/rustc.sh cargo build --release --locked -p bike-edge -p bike-edge-fuzz "${bins[@]}"
 
 for name in "$@"; do
     corpus=$target/fuzz/corpus/$name
@@ -34,7 +28,7 @@ for name in "$@"; do
     dictionary=()
     [ ! -f "fuzz/dictionaries/$name.dict" ] || dictionary+=("-dict=fuzz/dictionaries/$name.dict")
     echo "fuzz: $name for $seconds s"
-    if ! "$target/release/$name" "$corpus" "${seeds[@]}" "${dictionary[@]}" -max_total_time="$seconds" -timeout=20 \
+    if ! "$target/release/$name" "$corpus" "${seeds[@]}" "${dictionary[@]}" -seed="${SEED:-1}" -max_total_time="$seconds" -timeout=20 \
         -rss_limit_mb=2048 -max_len=65536 -artifact_prefix="$target/fuzz/failures/$name-" -print_final_stats=1 \
         >"$target/fuzz/$name.log" 2>&1; then
         tail -n 40 "$target/fuzz/$name.log" >&2

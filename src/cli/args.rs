@@ -135,7 +135,7 @@ Examples:
   bike-edge watch clip.mp4 --steps                          the scores of the window at every step
   ffmpeg -i rtsp://camera/1 -pix_fmt yuv420p -f yuv4mpegpipe - | bike-edge watch - --camera hall --stats")]
 pub struct WatchArgs {
-    /// A clip, a camera (`/dev/video0`, `camera:ID`), a URL for ffmpeg, or `-` for a pipe (y4m, or what ffmpeg reads)
+    /// A clip, a camera (`/dev/video0`, `camera:ID`), a URL for ffmpeg, or `-` for a pipe (y4m, motion JPEG, or what ffmpeg reads)
     #[arg(value_name = "INPUT", value_hint = ValueHint::AnyPath)]
     pub input: OsString,
 
@@ -388,7 +388,7 @@ pub enum BundleCommand {
   bike-edge camera snapshot camera:046d_C920 hall.png --mask 0,0,200,120
 
 CAMERA is a device file (/dev/video0), camera:ID with an id that `camera list` shows, or a part of it that matches only one
-camera, a URL for ffmpeg (rtsp://...), or `-` for a pipe (y4m, or what ffmpeg reads).")]
+camera, a URL for ffmpeg (rtsp://...), or `-` for a pipe (y4m, motion JPEG, or what ffmpeg reads).")]
 pub enum CameraCommand {
     /// List the cameras and their modes
     List {

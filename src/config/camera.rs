@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use super::secret::{Address, Credentials, read_address, read_credential};
-use super::spec_table::{check_keys, keys_of, take_spec};
+use super::spec_table::{check_keys, keys_of, read_spec_of_shared_section};
 
 /// Name and address of a camera.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -76,12 +76,12 @@ impl CameraSettings {
     /// [`Error::Setting`] with the path of the key.
     pub(super) fn read(section: &str, mut table: Table, credentials: &Credentials) -> Result<Self> {
         check_keys(section, &table, &camera_keys())?;
-        let identity: CameraIdentity = take_spec(section, &mut table)?;
+        let identity: CameraIdentity = read_spec_of_shared_section(section, &mut table)?;
         let camera = Self {
-            capture: take_spec(section, &mut table)?,
-            transform: take_spec(section, &mut table)?,
-            region: take_spec(section, &mut table)?,
-            read: take_spec(section, &mut table)?,
+            capture: read_spec_of_shared_section(section, &mut table)?,
+            transform: read_spec_of_shared_section(section, &mut table)?,
+            region: read_spec_of_shared_section(section, &mut table)?,
+            read: read_spec_of_shared_section(section, &mut table)?,
             name: identity.name.clone(),
             address: Address::new(""),
             address_from: identity.url_file.clone(),

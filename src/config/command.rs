@@ -11,7 +11,7 @@ use bike_edge::{Error, Result};
 use toml::{Table, Value};
 
 use super::layers::{Layers, Origin};
-use super::spec_table::{check_event_keys, read_spec, take_spec};
+use super::spec_table::{check_event_keys, read_spec, read_spec_of_shared_section};
 
 /// The settings of a command.
 #[derive(Clone, Debug)]
@@ -56,15 +56,15 @@ impl CommandSettings {
             check_event_keys("events", events)?;
         }
         let mut camera = remove(&mut all, "camera");
-        let read: ReadSpec = take_spec("camera", &mut camera)?;
-        let transform: PictureTransform = take_spec("camera", &mut camera)?;
+        let read: ReadSpec = read_spec_of_shared_section("camera", &mut camera)?;
+        let transform: PictureTransform = read_spec_of_shared_section("camera", &mut camera)?;
         let settings = Self {
             model: read_spec("model", &remove(&mut all, "model"))?,
             events: read_spec("events", &remove(&mut all, "events"))?,
             gate: read_spec("gate", &remove(&mut all, "gate"))?,
             sampling: read_spec("sampling", &remove(&mut all, "sampling"))?,
-            capture: take_spec("camera", &mut camera)?,
-            region: take_spec("camera", &mut camera)?,
+            capture: read_spec_of_shared_section("camera", &mut camera)?,
+            region: read_spec_of_shared_section("camera", &mut camera)?,
             source: SourceOptions { read, transform, ..SourceOptions::default() },
             layers: Layers::default(),
         };

@@ -55,7 +55,7 @@ pub enum Credentials {
 }
 
 impl Credentials {
-    /// The credentials of this process if it is the service.
+    /// The systemd credentials of this process, from the folder that systemd names in its environment.
     pub fn of_service() -> Self {
         Self::Folder(std::env::var_os("CREDENTIALS_DIRECTORY"))
     }

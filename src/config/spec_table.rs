@@ -74,7 +74,7 @@ fn explain(message: &str) -> (String, String) {
 ///
 /// # Errors
 /// As [`read_spec`].
-pub(super) fn take_spec<T: DeserializeOwned>(section: &str, table: &mut Table) -> Result<T> {
+pub(super) fn read_spec_of_shared_section<T: DeserializeOwned>(section: &str, table: &mut Table) -> Result<T> {
     let own = keys_of::<T>().iter().filter_map(|key| table.remove_entry(*key)).collect();
     read_spec(section, &own)
 }

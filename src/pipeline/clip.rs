@@ -47,7 +47,7 @@ pub struct ClipScores {
 pub struct Explanation {
     /// Each sampled frame and its share of the winner's weight; the shares add up to 1. Each view has an equal share.
     pub saliency: Vec<(FrameStamp, f64)>,
-    /// Attributes found in any view, with the best cosine, best first: the number of the lexicon phrase and its cosine.
+    /// The best attributes of all views, as many as of one view, each with its best cosine, best first: the number of the lexicon phrase and its cosine.
     pub attributes: Vec<(u32, f32)>,
 }
 
@@ -120,6 +120,7 @@ impl ClipClassifier {
             }
         }
         attributes.sort_by(|a, b| b.1.total_cmp(&a.1));
+        // As many as of a single view.
         attributes.truncate(attribute_count);
         let stamps = encoded.indices.iter().zip(&encoded.times).map(|(&index, &time)| FrameStamp { time, index });
         Ok(Explanation { saliency: stamps.zip(weights).collect(), attributes })

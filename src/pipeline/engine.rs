@@ -25,6 +25,7 @@ pub struct Engine {
     /// Time spent so far.
     pub timings: StageTimings,
     visual: FrameEncoder,
+    /// The second frame encoder, of the attribute branch, if the bundle has one and it is needed.
     attribute_visual: Option<FrameEncoder>,
     vocabulary: Vocabulary,
     with_attributes: bool,

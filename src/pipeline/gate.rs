@@ -32,14 +32,14 @@ pub struct GateSpec {
 
 impl Default for GateSpec {
     /// The defaults, chosen by the measurements in docs/measurements/events.md. With larger limits, slow changes are
-    /// missed: with `still_max` at 2, a confidence differed by up to .075 from that without a gate, and by up to .018 in
-    /// a fade from black.
+    /// missed: where cells changed by up to 2 levels, a confidence differed by up to .075 from that without a gate; in a
+    /// fade from black, by up to .018.
     fn default() -> Self {
         Self {
             enabled: true,
             still_mean: 0.2,
-            // With noise of 1 level in each pixel, no cell changes by more in 9 of 10 steps. At 1.2, one step of 5085
-            // changed confidence by .046.
+            // With noise of 1 level in each pixel, no cell changes by more than this in 9 of 10 steps. With 1.2 in place of
+            // 0.8, skipping changed a confidence by .046 in one step of 5085.
             still_max: 0.8,
             refresh_s: 4.0,
             dark: 20.0,

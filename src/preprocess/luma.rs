@@ -8,8 +8,8 @@ pub const CELLS: usize = 32;
 /// Rows that are read per cell, whatever its height; all of their pixels count.
 const ROWS_PER_CELL: usize = 4;
 
-/// A cell of a [`LumaGrid`] counts in this fraction of a brightness level of 0..255, so that means keep their
-/// fractions.
+/// Brightness of a cell of a [`LumaGrid`] is an integer: this many units are a level of 0..255, so that means keep six
+/// bits of their fractions.
 pub const CELL_UNITS_PER_LEVEL: u16 = 64;
 
 /// Mean brightness of the cells of what the encoder sees, in [`CELL_UNITS_PER_LEVEL`] per level of 0..255; rows as stored.

@@ -63,7 +63,8 @@ fn untransformed_clip(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn 
 }
 
 /// Opens a stream: anything that [`open_clip`] opens, and URLs. Standard input and named pipes are read as data arrive
-/// if they contain y4m or a format for `ffmpeg`; MP4, GIF and stills are spooled first, as their readers need to seek.
+/// if they contain y4m, motion JPEG, fragmented MP4 or another format for `ffmpeg`; other MP4, GIF and stills are spooled
+/// first, as their readers need to seek.
 ///
 /// # Errors
 /// As for [`open_clip`].
@@ -154,7 +155,8 @@ pub(super) fn name_of(input: &OsStr) -> String {
     }
 }
 
-/// Opens the recording at `path`, whose format was detected.
+/// Opens the recording at `path`, whose format was detected. Formats of files go through [`FfmpegFallback::open`], so that
+/// `ffmpeg` reads what our reader cannot.
 fn recording(name: &str, path: PathBuf, format: Format, options: &SourceOptions) -> Result<Box<dyn Recording>> {
     let matrix = options.read.matrix;
     let fallback = FfmpegFallback::new(name, &path, options);
@@ -246,7 +248,7 @@ fn spooled_stream(name: &str, head: &[u8], from: &mut dyn Read, options: &Source
     Ok(Box::new(ReaderStream::new(recording.info().clone(), Box::new(SpooledReader { reader, _recording: recording }))))
 }
 
-/// Reads y4m as it arrives; pixel formats that are not supported by `ffmpeg`, if it is installed.
+/// Reads y4m as it arrives. Pixel formats that our reader does not support are read by an installed `ffmpeg`.
 fn piped_y4m(
     name: &str,
     head: Vec<u8>,
@@ -254,6 +256,7 @@ fn piped_y4m(
     options: &SourceOptions,
 ) -> Result<Box<dyn Stream>> {
     let supported = Y4mReader::new(name, Pipe(&head[..]), None, options.read.matrix);
+    // Only if the whole header is in the head; a longer one is not that of a known format.
     if supported.is_err() && head.contains(&b'\n') && find_ffmpeg(options).is_some() {
         let (info, reader) = open_ffmpeg_stream(name, FfmpegInput::Pipe(head, from), options)?;
         return Ok(Box::new(ReaderStream::new(info, reader)));

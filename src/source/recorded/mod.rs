@@ -69,7 +69,7 @@ pub(super) trait Reader {
     /// Losses so far.
     fn warnings(&self) -> &[String];
 
-    /// Why another reader should read the rest: pictures are lost, or cannot be vouched for. The picture that
+    /// Why `ffmpeg` should read the rest if it is installed: pictures are lost, or may be wrong. The picture that
     /// [`Reader::advance`] last moved to is already in doubt.
     fn doubt(&self) -> Option<String> {
         None
@@ -101,12 +101,13 @@ pub(super) trait Recording {
     /// What counting found to be lost or wrong, one sentence each.
     fn warnings(&self) -> &[String];
 
-    /// What is lost, if another reader may find more frames: a clause.
+    /// What is lost, as a clause. `ffmpeg`, if it is installed, then counts too, and reads the file if it finds more.
     fn losses(&self) -> Option<String> {
         self.warnings().last().cloned()
     }
 
-    /// Why another reader should be used if there is one, whatever it counts.
+    /// Why the file should be read by `ffmpeg` if it is installed, even if that finds fewer frames: pictures of this reader
+    /// may be wrong.
     fn doubt(&self) -> Option<String> {
         None
     }

@@ -49,7 +49,7 @@ impl Sps {
             if chroma_format == 3 {
                 separate_planes = bits.flag()?;
             }
-            bit_depth = 8 + bits.ue()?.max(bits.ue()?);
+            bit_depth = bits.ue()?.max(bits.ue()?).checked_add(8)?;
             bits.take(1)?; // lossless transform bypass
             if bits.flag()? {
                 for list in 0..if chroma_format == 3 { 12 } else { 8 } {
