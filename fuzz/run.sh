@@ -10,8 +10,10 @@ cd "$(dirname "$0")/.."
 seconds=${1:?usage: fuzz/run.sh SECONDS [TARGET...]}
 shift
 target=${CARGO_TARGET_DIR:-target}
-all=$(sed -n 's/^name = "\(.*\)"/\1/p' fuzz/Cargo.toml | grep -v bike-edge-fuzz)
-[ $# -gt 0 ] || eval "set -- $(echo $all)"
+if [ $# -eq 0 ]; then
+    mapfile -t all < <(sed -n 's/^name = "\(.*\)"/\1/p' fuzz/Cargo.toml | grep -v bike-edge-fuzz)
+    set -- "${all[@]}"
+fi
 
 # Coverage is measured in our own crates. The others are those of a release build, so that they are not built again.
 # (Both packages are named so that the others have the same features as there.)

@@ -66,12 +66,12 @@ impl Error {
 
     /// Returns an [`Error::Input`].
     pub fn input(input: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Input { input: input.into(), problem: problem.into() }
+        Self::Input { input: input.into(), problem: in_one_line(problem.into()) }
     }
 
     /// Returns an [`Error::Bundle`].
     pub fn bundle(bundle: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Bundle { bundle: bundle.into(), problem: problem.into() }
+        Self::Bundle { bundle: bundle.into(), problem: in_one_line(problem.into()) }
     }
 
     /// Returns the process exit code: 2 usage, 3 input, 4 bundle, 5 output, 70 internal.
@@ -85,5 +85,20 @@ impl Error {
             Self::PipeClosed => 0,
             Self::Internal(_) => 70,
         }
+    }
+}
+/// Joins the lines of a problem, which may quote a library.
+fn in_one_line(problem: String) -> String {
+    if problem.contains(['\n', '\r']) { problem.split_whitespace().collect::<Vec<_>>().join(" ") } else { problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_that_quote_a_library_are_one_line() {
+        let error = Error::input("a.jpg", "cannot be decoded: I/O error\n; an installed ffmpeg may help");
+        assert_eq!(error.to_string(), "a.jpg: cannot be decoded: I/O error ; an installed ffmpeg may help");
     }
 }
