@@ -105,6 +105,11 @@ impl Timeline {
         ticks_to_seconds(i128::from(ticks) * i128::from(self.tick.0), self.tick.1)
     }
 
+    /// Whether there was a frame.
+    pub(super) fn has_begun(&self) -> bool {
+        self.frames > 0
+    }
+
     /// Describes what was corrected, in one sentence.
     pub(super) fn warning(&self) -> Option<String> {
         let Faults { restarts, outliers, stops, first } = self.faults;

@@ -130,7 +130,8 @@ impl LogParser {
     fn configure(&mut self, base: &str) {
         self.new_filters = true;
         let tick = fraction(base.trim_start()).filter(|(num, den)| *num > 0 && *den > 0);
-        if tick.is_none() || self.tick.is_some() {
+        // Frames before any time base were timed without timestamps, and so are those after them.
+        if tick.is_none() || self.tick.is_some() || self.timeline.has_begun() {
             return;
         }
         self.tick = tick;
@@ -255,6 +256,15 @@ mod tests {
              [Parsed_showinfo_0 @ 0x5] n:   1 pts:   NOPTS pts_time:NOPTS pos: 1 s:4x4 i:P\n",
         );
         assert_eq!(frames.iter().map(|frame| frame.time).collect::<Vec<_>>(), [0.0, 0.04]);
+    }
+
+    #[test]
+    fn a_time_base_after_the_first_frame_does_not_turn_time_back() {
+        let frame = "[Parsed_showinfo_0 @ 0x5] n: 0 pts: 50 s:4x4\n".repeat(30);
+        let (frames, _) =
+            parse(&format!("{frame}[Parsed_showinfo_0 @ 0x5] config in time_base: 1/1000, frame_rate: 25/1\n{frame}"));
+        assert_eq!(frames.len(), 60);
+        assert!(frames.windows(2).all(|pair| pair[1].time > pair[0].time));
     }
 
     #[test]
