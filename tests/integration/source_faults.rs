@@ -523,6 +523,33 @@ fn what_our_readers_refuse_is_read_by_ffmpeg() {
     assert!(error.contains("configuration (avcC)") && error.contains("ffmpeg may"), "{error}");
 }
 
+#[test]
+fn pictures_that_only_ffmpeg_decodes_are_in_clip_and_stream() {
+    let Some(options) = with_ffmpeg() else { return };
+    let folder = Folder::new();
+    let mut bytes = fixture("bframes.mp4");
+    // The first picture's slice is overwritten but for its start: OpenH264 loses its group, ffmpeg conceals it.
+    let mut at = bytes.windows(4).position(|name| name == b"mdat").expect("media") + 4;
+    let length =
+        |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize;
+    while !matches!(bytes[at + 4] & 31, 1 | 5) {
+        at += 4 + length(&bytes, at);
+    }
+    let slice = length(&bytes, at);
+    bytes[at + 4 + slice / 3..at + 4 + slice].fill(0xaa);
+    let path = folder.write("damaged.mp4", &bytes);
+    let own = clip_frames(&path, &without_ffmpeg()).expect("a clip").0;
+    assert!(own.len() < 30, "{}", own.len());
+    let (frames, warnings) = clip_frames(&path, &options).expect("a clip");
+    assert_eq!(frames.len(), 30);
+    assert!(warnings[0].contains("read by ffmpeg, because 10 of 30 pictures cannot be decoded"), "{warnings:?}");
+    assert_eq!(
+        stream_frames(&path, &options).expect("a stream").len(),
+        30,
+        "the stream lacks footage that the clip has"
+    );
+}
+
 #[cfg(unix)]
 fn named_pipe(folder: &Folder) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;

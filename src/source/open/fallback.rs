@@ -185,6 +185,10 @@ impl Recording for FallbackRecording {
     }
 
     fn forward_reader(&mut self) -> Result<Box<dyn Reader>> {
+        // Losses that are known before reading are compared now; those that a reader finds make it change over.
+        if self.ffmpeg.is_none() && !self.tried && self.own.losses().is_some() {
+            self.count()?;
+        }
         if let Some(ffmpeg) = &mut self.ffmpeg {
             return ffmpeg.forward_reader();
         }
@@ -244,7 +248,12 @@ impl FallbackReader {
     }
 
     fn collect_warnings(&mut self) {
-        self.warnings = [&self.reasons[..], self.own.warnings()].concat();
+        self.warnings.clone_from(&self.reasons);
+        for warning in self.own.warnings() {
+            if !self.warnings.contains(warning) {
+                self.warnings.push(warning.clone());
+            }
+        }
         if let Some(doubt) = self.own.doubt()
             && !self.warnings.contains(&doubt)
         {
