@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::recorded::{FfmpegFile, OpenError, Reader, Recording, Wanted, find_ffmpeg};
+use super::super::recorded::{FfmpegFile, OpenError, Reader, Recording, Wanted, add_warnings, find_ffmpeg};
 use crate::picture::Picture;
 use crate::source::{ClipInfo, SourceOptions};
 use crate::units::{Seconds, TIME_TOLERANCE_S};
@@ -108,11 +108,7 @@ impl Recording for WarnedRecording {
 
     fn count(&mut self) -> Result<u64> {
         let count = self.recording.count()?;
-        for warning in self.recording.warnings() {
-            if !self.warnings.contains(warning) {
-                self.warnings.push(warning.clone());
-            }
-        }
+        add_warnings(&mut self.warnings, self.recording.warnings());
         Ok(count)
     }
 
@@ -249,11 +245,7 @@ impl FallbackReader {
 
     fn collect_warnings(&mut self) {
         self.warnings.clone_from(&self.reasons);
-        for warning in self.own.warnings() {
-            if !self.warnings.contains(warning) {
-                self.warnings.push(warning.clone());
-            }
-        }
+        add_warnings(&mut self.warnings, self.own.warnings());
         if let Some(doubt) = self.own.doubt()
             && !self.warnings.contains(&doubt)
         {

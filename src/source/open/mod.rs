@@ -77,10 +77,7 @@ pub fn open_stream(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Str
 pub(super) fn untransformed_stream(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Stream>> {
     let name = name_of(input);
     match location_of(input) {
-        Location::Url(url) => {
-            let (info, reader) = open_ffmpeg_stream(&name, FfmpegInput::Url(url), options)?;
-            Ok(Box::new(ReaderStream::new(info, reader)))
-        }
+        Location::Url(url) => ffmpeg_stream(&name, FfmpegInput::Url(url), options),
         Location::Stdin => piped_stream(&name, Box::new(stdin(&name, options.read.timeout_s)?), options),
         Location::Path(path) => match Format::of_path(&name, &path)? {
             Format::NamedPipe => {
@@ -227,17 +224,20 @@ fn spooled_clip(name: String, from: &mut dyn Read, options: &SourceOptions) -> R
 
 fn piped_stream(name: &str, mut from: Box<dyn Read + Send>, options: &SourceOptions) -> Result<Box<dyn Stream>> {
     let head = read_head(name, &mut from, HEAD_BYTES)?;
-    let (info, reader) = match Format::of_bytes(&head).ok_or_else(|| detect::text_error(name, &head))? {
-        Format::Y4m => return piped_y4m(name, head, from, options),
-        Format::Mp4 => return piped_mp4(name, head, from, options),
-        Format::Still if head.starts_with(b"\xff\xd8") => return piped_jpeg(name, head, from, options),
-        Format::Gif | Format::Still | Format::Apng | Format::Mjpeg => {
-            return spooled_stream(name, &head, &mut from, options);
-        }
+    match Format::of_bytes(&head).ok_or_else(|| detect::text_error(name, &head))? {
+        Format::Y4m => piped_y4m(name, head, from, options),
+        Format::Mp4 => piped_mp4(name, head, from, options),
+        Format::Still if head.starts_with(b"\xff\xd8") => piped_jpeg(name, head, from, options),
+        Format::Gif | Format::Still | Format::Apng | Format::Mjpeg => spooled_stream(name, &head, &mut from, options),
         Format::Folder | Format::NamedPipe | Format::Other => {
-            open_ffmpeg_stream(name, FfmpegInput::Pipe(head, from), options)?
+            ffmpeg_stream(name, FfmpegInput::Pipe(head, from), options)
         }
-    };
+    }
+}
+
+/// Reads a URL or a pipe by `ffmpeg`, as data arrive.
+fn ffmpeg_stream(name: &str, input: FfmpegInput, options: &SourceOptions) -> Result<Box<dyn Stream>> {
+    let (info, reader) = open_ffmpeg_stream(name, input, options)?;
     Ok(Box::new(ReaderStream::new(info, reader)))
 }
 
@@ -258,8 +258,7 @@ fn piped_y4m(
     let supported = Y4mReader::new(name, Pipe(&head[..]), None, options.read.matrix);
     // Only if the whole header is in the head; a longer one is not that of a known format.
     if supported.is_err() && head.contains(&b'\n') && find_ffmpeg(options).is_some() {
-        let (info, reader) = open_ffmpeg_stream(name, FfmpegInput::Pipe(head, from), options)?;
-        return Ok(Box::new(ReaderStream::new(info, reader)));
+        return ffmpeg_stream(name, FfmpegInput::Pipe(head, from), options);
     }
     let whole = BufReader::with_capacity(1 << 16, Cursor::new(head).chain(from));
     let unknown_length = None;
@@ -282,8 +281,7 @@ fn piped_mp4(
     if !fragmented {
         return spooled_stream(name, &start, &mut from, options);
     }
-    let (info, reader) = open_ffmpeg_stream(name, FfmpegInput::Pipe(start, from), options)?;
-    Ok(Box::new(ReaderStream::new(info, reader)))
+    ffmpeg_stream(name, FfmpegInput::Pipe(start, from), options)
 }
 
 /// Reads JPEG images one after another as they arrive; a single one through a temporary file.

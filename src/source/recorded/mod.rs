@@ -113,6 +113,15 @@ pub(super) trait Recording {
     }
 }
 
+/// Appends the sentences that `warnings` does not have yet.
+pub(super) fn add_warnings<'a>(warnings: &mut Vec<String>, more: impl IntoIterator<Item = &'a String>) {
+    for warning in more {
+        if !warnings.contains(warning) {
+            warnings.push(warning.clone());
+        }
+    }
+}
+
 /// A recording as a clip, whose frames can be read in any order.
 pub(super) struct RecordedClip {
     input: String,
@@ -127,17 +136,8 @@ impl RecordedClip {
         Self { input, recording, count: None, recounted: false, warnings: Vec::new() }
     }
 
-    fn warn(&mut self, more: &[String]) {
-        for warning in more {
-            if !self.warnings.contains(warning) {
-                self.warnings.push(warning.clone());
-            }
-        }
-    }
-
     fn counted(&mut self, count: u64) -> Result<u64> {
-        let more = self.recording.warnings().to_vec();
-        self.warn(&more);
+        add_warnings(&mut self.warnings, self.recording.warnings());
         if count == 0 {
             let why = self.warnings.last().map(|w| format!(": {w}")).unwrap_or_default();
             return Err(Error::input(&self.input, format!("no frame can be decoded{why}")));
@@ -190,7 +190,7 @@ impl Clip for RecordedClip {
         let more = reader.warnings().to_vec();
         drop(reader);
         if intact {
-            self.warn(&more);
+            add_warnings(&mut self.warnings, &more);
             return Ok(VisitOutcome::Done);
         }
         self.recount()

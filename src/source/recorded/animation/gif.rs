@@ -4,6 +4,10 @@
 //! the canvas. As in browsers and ffmpeg, a delay below two hundredths of a second, which encoders write for "as fast as
 //! possible", counts as ten hundredths.
 
+use std::cell::Cell;
+use std::num::NonZeroU64;
+use std::rc::Rc;
+
 use gif::{ColorOutput, DecodeOptions, Decoder, DisposalMethod, MemoryLimit};
 
 use super::super::budget::WorkBudget;
@@ -30,7 +34,7 @@ enum Disposal {
 /// The frames of a GIF.
 pub(super) struct GifFrames {
     decoder: Decoder<CountedFile>,
-    read: std::rc::Rc<std::cell::Cell<u64>>,
+    read: Rc<Cell<u64>>,
     budget: WorkBudget,
     size: (u32, u32),
     /// Rows of R, G, B; allocated when the first frame is drawn.
@@ -44,7 +48,7 @@ impl GifFrames {
         let mut options = DecodeOptions::new();
         options.set_color_output(ColorOutput::Indexed);
         options.allow_unknown_blocks(true);
-        if let Some(limit) = std::num::NonZeroU64::new(MAX_CANVAS_PIXELS) {
+        if let Some(limit) = NonZeroU64::new(MAX_CANVAS_PIXELS) {
             options.set_memory_limit(MemoryLimit::Bytes(limit));
         }
         let decoder = options.read_info(file).map_err(|e| Problem::Damaged(e.to_string()))?;
@@ -80,7 +84,6 @@ impl GifFrames {
         let (left, top) = (usize::from(info.left).min(width), usize::from(info.top).min(height));
         let stored = (usize::from(info.width), usize::from(info.height));
         let part = Part { x: left, y: top, w: stored.0.min(width - left), h: stored.1.min(height - top) };
-        // Drawn, saved and cleared again.
         self.budget.spend(stored.0 as u64 * stored.1 as u64, self.read.get())?;
         if stored.0 as u64 * stored.1 as u64 > MAX_CANVAS_PIXELS {
             return Err(format!("a frame is {} x {}", stored.0, stored.1));

@@ -3,7 +3,7 @@
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 
-use super::super::{Reader, Wanted};
+use super::super::{Reader, Wanted, add_warnings};
 use super::child::{Process, TimedOutput};
 use super::command::{Ffmpeg, Job, Output};
 use super::showinfo::FrameInfo;
@@ -167,11 +167,7 @@ impl FfmpegReader {
                 Plan::All(None) => outcome.timeline.clone(),
                 _ => None,
             };
-            for warning in outcome.warning().into_iter().chain(timeline) {
-                if !self.warnings.contains(&warning) {
-                    self.warnings.push(warning);
-                }
-            }
+            add_warnings(&mut self.warnings, outcome.warning().iter().chain(&timeline));
         }
     }
 
