@@ -1,8 +1,11 @@
 //! Tables and settings that the benchmarks share.
 
-use bike_edge::recognition::{Interaction, RecognitionSpec, SentenceMethod};
 use bike_edge::table::{Bytes, Dtype, Table};
 use half::f16;
+
+#[path = "../../tests/support/spec.rs"]
+mod spec;
+pub use spec::spec;
 
 /// Rows of pseudo-random numbers of about unit length.
 pub fn table(rows: usize, width: usize, dtype: Dtype) -> Table {
@@ -21,17 +24,4 @@ pub fn table(rows: usize, width: usize, dtype: Dtype) -> Table {
     let scale: Vec<u8> = std::iter::repeat_n((size / 127.0).to_le_bytes(), rows).flatten().collect();
     let scale = (dtype == Dtype::I8).then(|| Bytes::copy_of(&scale));
     Table::new(rows, width, dtype, Bytes::copy_of(&bytes), scale).expect("shapes fit")
-}
-
-/// Settings of concept spotting over `window` frames.
-pub fn spec(window: usize) -> RecognitionSpec {
-    RecognitionSpec {
-        window,
-        interaction: Interaction::Vcs,
-        tau: 0.01,
-        lambda: 1.0,
-        logit_scale: 100.0,
-        top_k: 5,
-        sentence_method: SentenceMethod::Mean,
-    }
 }

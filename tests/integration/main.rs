@@ -15,6 +15,7 @@ mod crop_matches_pillow;
 mod devices;
 mod events;
 mod gate;
+mod mp4_faults;
 mod network_goldens;
 mod preprocess_allocations;
 mod preprocess_any_picture;

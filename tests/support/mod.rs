@@ -8,8 +8,10 @@ pub mod mp4;
 pub mod onnx;
 pub mod pictures;
 pub mod program;
+pub mod recordings;
 pub mod schema;
 pub mod skip;
+pub mod spec;
 pub mod tables;
 
 /// Returns numbers in -1..1 that are exact in f32. tests/data/make_goldens_onnx.py produces the same.

@@ -1,10 +1,10 @@
 //! Small tables of pseudo-random embeddings, and recognizers that use them.
 
-use bike_edge::recognition::{
-    CategorySet, FrameStamp, Interaction, Lexicon, RecognitionSpec, Recognizer, SentenceMethod, Vocabulary, WordTable,
-};
+use bike_edge::recognition::{CategorySet, FrameStamp, Lexicon, RecognitionSpec, Recognizer, Vocabulary, WordTable};
 use bike_edge::table::{Bytes, Dtype, Table};
 use half::f16;
+
+pub use super::spec::spec;
 
 /// Returns numbers between -1 and 1, the same for the same seed.
 pub fn numbers(count: usize, seed: u64) -> Vec<f32> {
@@ -78,19 +78,6 @@ pub fn lexicon(n: usize, d: usize, seed: u64) -> Lexicon {
         words: words(table(d, &unit_rows(n * 2, d, seed + 1)), &vec![1.0; n * 2], 2),
         sentence_attribute: None,
         sentence_mean: None,
-    }
-}
-
-/// Settings of concept spotting over `window` frames without attributes.
-pub fn spec(window: usize) -> RecognitionSpec {
-    RecognitionSpec {
-        window,
-        interaction: Interaction::Vcs,
-        tau: 0.01,
-        lambda: 1.0,
-        logit_scale: 100.0,
-        top_k: 5,
-        sentence_method: SentenceMethod::Mean,
     }
 }
 

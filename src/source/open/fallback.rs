@@ -59,12 +59,8 @@ impl FfmpegFallback {
                 e => e,
             });
         }
-        let mut ffmpeg = self.ffmpeg()?;
-        if ffmpeg.count().is_err() {
-            return Err(e);
-        }
-        let warning = format!("read by ffmpeg, because {}", reason(&e));
-        Ok(Box::new(WarnedRecording { recording: ffmpeg, warnings: vec![warning] }))
+        let warnings = vec![format!("read by ffmpeg, because {}", reason(&e))];
+        Ok(Box::new(WarnedRecording { recording: self.ffmpeg()?, own: Some(e), warnings }))
     }
 }
 
@@ -88,7 +84,19 @@ fn doubtful(doubt: &str) -> String {
 /// A recording by `ffmpeg`, and why it is.
 struct WarnedRecording {
     recording: FfmpegFile,
+    /// The error of the own reader, which is reported in place of that of `ffmpeg`.
+    own: Option<Error>,
     warnings: Vec<String>,
+}
+
+impl WarnedRecording {
+    /// The result of `ffmpeg`; the error of the own reader if `ffmpeg` cannot read the file either.
+    fn or_own<T>(&mut self, result: Result<T>) -> Result<T> {
+        match self.own.take() {
+            Some(own) if result.is_err() => Err(own),
+            _ => result,
+        }
+    }
 }
 
 impl Recording for WarnedRecording {
@@ -101,13 +109,15 @@ impl Recording for WarnedRecording {
     }
 
     fn forward_reader(&mut self) -> Result<Box<dyn Reader>> {
-        let reader = self.recording.forward_reader()?;
+        let reader = self.recording.forward_reader();
+        let reader = self.or_own(reader)?;
         let reasons = self.warnings.clone();
-        Ok(Box::new(FallbackReader { own: reader, fallback: None, last: None, reasons, warnings: Vec::new() }))
+        Ok(Box::new(FallbackReader::new(reader, None, reasons)))
     }
 
     fn count(&mut self) -> Result<u64> {
-        let count = self.recording.count()?;
+        let count = self.recording.count();
+        let count = self.or_own(count)?;
         add_warnings(&mut self.warnings, self.recording.warnings());
         Ok(count)
     }
@@ -143,7 +153,7 @@ impl FallbackRecording {
         let Ok(mut ffmpeg) = self.fallback.ffmpeg() else { return };
         if ffmpeg.count().is_ok_and(|found| found > count) {
             let warnings = vec![format!("read by ffmpeg, because {reason}")];
-            self.ffmpeg = Some(Box::new(WarnedRecording { recording: ffmpeg, warnings }));
+            self.ffmpeg = Some(Box::new(WarnedRecording { recording: ffmpeg, own: None, warnings }));
         }
     }
 
@@ -191,7 +201,7 @@ impl Recording for FallbackRecording {
         let own = self.own.forward_reader()?;
         let fallback = self.fallback.is_available().then(|| self.fallback.clone());
         let reasons = self.own.warnings().to_vec();
-        Ok(Box::new(FallbackReader { own, fallback, last: None, reasons, warnings: Vec::new() }))
+        Ok(Box::new(FallbackReader::new(own, fallback, reasons)))
     }
 
     fn count(&mut self) -> Result<u64> {
@@ -228,11 +238,18 @@ struct FallbackReader {
     last: Option<(u64, Seconds)>,
     /// What was known before reading, and why `ffmpeg` reads the rest.
     reasons: Vec<String>,
-    /// The same with the warnings of the reader.
+    /// The warnings and the doubt of `own` that `warnings` has.
+    collected: Vec<String>,
+    doubt: Option<String>,
+    /// `reasons` with the warnings of `own`.
     warnings: Vec<String>,
 }
 
 impl FallbackReader {
+    fn new(own: Box<dyn Reader>, fallback: Option<FfmpegFallback>, reasons: Vec<String>) -> Self {
+        Self { own, fallback, last: None, warnings: reasons.clone(), reasons, collected: Vec::new(), doubt: None }
+    }
+
     /// Lets `ffmpeg` read the frames after the last one; returns whether it can.
     fn switch(&mut self, doubt: &str) -> bool {
         let Some(fallback) = self.fallback.take() else { return false };
@@ -240,16 +257,25 @@ impl FallbackReader {
         self.own = reader;
         let from = self.last.map_or_else(String::new, |(_, time)| format!(" from {time:.2} s on"));
         self.reasons.push(format!("read by ffmpeg{from}, because {doubt}"));
+        self.warnings.clone_from(&self.reasons);
+        (self.collected, self.doubt) = (Vec::new(), None);
         true
     }
 
     fn collect_warnings(&mut self) {
+        // Damaged streams come here for every frame with the same warnings.
+        let doubt = self.own.doubt();
+        if self.collected == self.own.warnings() && self.doubt.as_deref() == doubt {
+            return;
+        }
+        self.collected = self.own.warnings().to_vec();
+        self.doubt = doubt.map(str::to_owned);
         self.warnings.clone_from(&self.reasons);
-        add_warnings(&mut self.warnings, self.own.warnings());
-        if let Some(doubt) = self.own.doubt()
-            && !self.warnings.contains(&doubt)
+        add_warnings(&mut self.warnings, &self.collected);
+        if let Some(doubt) = &self.doubt
+            && !self.warnings.contains(doubt)
         {
-            self.warnings.push(doubtful(&doubt));
+            self.warnings.push(doubtful(doubt));
         }
     }
 }
@@ -259,9 +285,9 @@ impl Reader for FallbackReader {
         let mut found = self.own.advance(wanted);
         let doubt = match (&found, self.own.doubt()) {
             (Err(e), _) => Some(reason(e)),
-            (_, doubt) => doubt,
+            (_, doubt) => doubt.filter(|_| self.fallback.is_some()).map(str::to_owned),
         };
-        if let Some(doubt) = doubt.filter(|_| self.fallback.is_some())
+        if let Some(doubt) = doubt
             && self.switch(&doubt)
         {
             let after = self.last.map_or(f64::NEG_INFINITY, |(_, time)| time + TIME_TOLERANCE_S);

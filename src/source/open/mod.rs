@@ -190,6 +190,10 @@ impl Recording for SpooledRecording {
         self.recording.reader()
     }
 
+    fn forward_reader(&mut self) -> Result<Box<dyn Reader>> {
+        self.recording.forward_reader()
+    }
+
     fn count(&mut self) -> Result<u64> {
         self.recording.count()
     }
@@ -244,7 +248,7 @@ fn ffmpeg_stream(name: &str, input: FfmpegInput, options: &SourceOptions) -> Res
 /// Reads a pipe through a temporary file.
 fn spooled_stream(name: &str, head: &[u8], from: &mut dyn Read, options: &SourceOptions) -> Result<Box<dyn Stream>> {
     let mut recording = spooled_recording(name, head, from, options)?;
-    let reader = recording.reader()?;
+    let reader = recording.forward_reader()?;
     Ok(Box::new(ReaderStream::new(recording.info().clone(), Box::new(SpooledReader { reader, _recording: recording }))))
 }
 
@@ -320,8 +324,16 @@ impl Reader for SpooledReader {
         self.reader.picture()
     }
 
+    fn finish(&mut self) -> Result<bool> {
+        self.reader.finish()
+    }
+
     fn warnings(&self) -> &[String] {
         self.reader.warnings()
+    }
+
+    fn doubt(&self) -> Option<&str> {
+        self.reader.doubt()
     }
 }
 

@@ -296,8 +296,8 @@ impl<R: Read> Reader for MjpegReader<R> {
         &self.warnings
     }
 
-    fn doubt(&self) -> Option<String> {
-        self.warnings.last().filter(|_| self.undecodable > 0).cloned()
+    fn doubt(&self) -> Option<&str> {
+        self.warnings.last().filter(|_| self.undecodable > 0).map(String::as_str)
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) trait Reader {
 
     /// Why `ffmpeg` should read the rest if it is installed: pictures are lost, or may be wrong. The picture that
     /// [`Reader::advance`] last moved to is already in doubt.
-    fn doubt(&self) -> Option<String> {
+    fn doubt(&self) -> Option<&str> {
         None
     }
 }

@@ -31,6 +31,8 @@ pub(in crate::source) struct Stills {
     files: Vec<PathBuf>,
     rate: Rate,
     info: ClipInfo,
+    /// A single still that counting decoded, for the next reader.
+    decoded: Option<RgbImage>,
 }
 
 impl Stills {
@@ -47,7 +49,7 @@ impl Stills {
             fps: Some(rate.fps()),
             duration_s: Some(rate.time_of(files.len() as u64)),
         };
-        Ok(Self { input: input.into(), files, rate, info })
+        Ok(Self { input: input.into(), files, rate, info, decoded: None })
     }
 }
 
@@ -63,6 +65,7 @@ impl Recording for Stills {
             rate: self.rate,
             next: 0,
             current: OwnedPicture::default(),
+            decoded: self.decoded.take(),
             substitute: None,
             unreadable: 0,
             warnings: Vec::new(),
@@ -72,7 +75,8 @@ impl Recording for Stills {
     fn count(&mut self) -> Result<u64> {
         // A single still is decoded, because another reader may be able to decode it if this one is not.
         if let [file] = self.files.as_slice() {
-            decode(file).map_err(|why| Error::input(&self.input, format!("cannot be decoded: {why}")))?;
+            let decoded = decode(file).map_err(|why| Error::input(&self.input, format!("cannot be decoded: {why}")))?;
+            self.decoded = Some(decoded);
         }
         Ok(self.files.len() as u64)
     }
@@ -182,6 +186,8 @@ struct StillsReader {
     rate: Rate,
     next: usize,
     current: OwnedPicture,
+    /// The first still, if it is decoded already.
+    decoded: Option<RgbImage>,
     /// The first readable still.
     substitute: Option<PathBuf>,
     unreadable: u64,
@@ -227,7 +233,7 @@ impl Reader for StillsReader {
             self.next += 1;
             if wanted(index, time) {
                 let file = self.files[self.next - 1].clone();
-                let image = match decode(&file) {
+                let image = match self.decoded.take().map_or_else(|| decode(&file), Ok) {
                     Ok(image) => image,
                     Err(why) => self.replacement(&file, &why)?,
                 };

@@ -155,7 +155,7 @@ impl Reader for AnimationReader {
         &self.warnings
     }
 
-    fn doubt(&self) -> Option<String> {
-        self.warnings.last().cloned()
+    fn doubt(&self) -> Option<&str> {
+        self.warnings.last().map(String::as_str)
     }
 }

@@ -139,7 +139,9 @@ impl Ffmpeg {
                 (protocols, OsString::from(url))
             }
         };
-        arguments.extend(["-protocol_whitelist".into(), protocols.into(), "-i".into(), source]);
+        // Without `unaligned`, ffmpeg shows columns that the video crops on the left, to keep rows aligned in memory.
+        arguments.extend(["-flags", "+unaligned", "-protocol_whitelist", protocols, "-i"].map(OsString::from));
+        arguments.push(source);
         Ok(arguments)
     }
 }
@@ -170,7 +172,8 @@ mod tests {
     #[test]
     fn a_file_name_is_never_an_option_or_a_url() {
         let line = arguments(FfmpegInput::File("-y".into())).expect("a line");
-        assert_eq!(line, ["-format_whitelist", "avi,mov", "-protocol_whitelist", "file", "-i", "file:-y"]);
+        assert_eq!(line[..2], ["-format_whitelist", "avi,mov"]);
+        assert_eq!(line[line.len() - 4..], ["-protocol_whitelist", "file", "-i", "file:-y"]);
         let line = arguments(FfmpegInput::File("http://x".into())).expect("a line");
         assert_eq!(line.last().map(String::as_str), Some("file:http://x"));
         let line = arguments(FfmpegInput::File("a\n[info] x.mp4".into())).expect("a line");

@@ -285,7 +285,7 @@ impl Reader for Mp4Reader {
         &self.warnings
     }
 
-    fn doubt(&self) -> Option<String> {
-        self.long_term.get().then(|| LONG_TERM.to_owned()).or_else(|| self.warnings.last().cloned())
+    fn doubt(&self) -> Option<&str> {
+        self.long_term.get().then_some(LONG_TERM).or_else(|| self.warnings.last().map(String::as_str))
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::sps::{Bits, Sps, unescape};
 
 /// Why the built-in decoder is not trusted with a stream.
-pub(super) const LONG_TERM: &str = "it has long-term reference pictures, which the built-in decoder decodes wrongly";
+pub(super) const LONG_TERM: &str = "it has long-term reference pictures, which the built-in decoder may decode wrongly";
 
 /// Largest number of entries of a list in a slice header: 16 reference frames, 32 fields.
 const MAX_ENTRIES: u32 = 66;
