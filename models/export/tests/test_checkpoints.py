@@ -203,6 +203,16 @@ def test_archives_with_wrong_tensor_sizes_are_refused(samples, tmp_path: Path):
         load(tmp_path / "cut.pt")
 
 
+def test_archives_that_grow_when_they_are_read_are_refused(samples, tmp_path: Path):
+    for form in ("bike", "archive"):
+        path = tmp_path / f"{form}.pt"
+        with zipfile.ZipFile(samples[form]) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+            for item in source.infolist():
+                out.writestr(item.filename, bytes(len(source.read(item))))
+        with pytest.raises(Problem, match="a compressed archive, which PyTorch does not write"):
+            load(path)
+
+
 @pytest.mark.parametrize("form", ["bike", "archive"])
 def test_incomplete_files_are_refused(samples, tmp_path: Path, form: str):
     data = samples[form].read_bytes()

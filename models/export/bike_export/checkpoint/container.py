@@ -43,12 +43,23 @@ def read(path: Path) -> tuple[str, Any]:
 
 def _read_zip(path: Path) -> tuple[str, Any]:
     with naming(path), zipfile.ZipFile(path) as archive:
+        check_stored(archive, path)
         names = archive.namelist()
         if torchscript.is_archive(names):
             return TORCHSCRIPT, torchscript.read(archive, path)
     if not any(n.endswith("/data.pkl") for n in names):
         raise Problem(f"{path}: a zip file, but not one of torch.save (it has no data.pkl); unpack it first")
     return "torch.save", _read_torch(path)
+
+
+def check_stored(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuses an archive that would take more memory than its file: PyTorch compresses nothing."""
+    members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        problem = "a compressed archive, which PyTorch does not write"
+        raise Problem(f"{path}: {problem}; use the checkpoint as it was published")
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise Problem(f"{path}: an archive whose members overlap; use the checkpoint as it was published")
 
 
 def _read_torch(path: Path) -> Any:
