@@ -94,6 +94,10 @@ check-cli: build ## Run the main commands of the binary
 fuzz: setup      ## Fuzz the parsers of outside files: make fuzz MINUTES=5 (for each target), TARGETS="mp4 gif"
 	fuzz/run.sh $$(( $(or $(MINUTES),1) * 60 )) $(TARGETS)
 
+chaos: setup     ## Run the service among failing programs, disks, clocks and a real RTSP server (under ten minutes)
+	board/install-packages.sh ffmpeg python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly
+	BIKE_EDGE_CHAOS=1 $(CARGO) test --release --locked --test integration chaos:: -- --nocapture --test-threads 2
+
 test-camera: setup ## Test the ARM binary with virtual V4L2 cameras, in an emulator with Debian's kernel
 	board/toolchain.sh setup aarch64
 	board/toolchain.sh cargo aarch64 build --release --locked --bin bike-edge

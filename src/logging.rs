@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
-use bike_edge::io::printable;
+use bike_edge::io::{printable, redact};
 use log::{Level, LevelFilter};
 
 /// Whether -q or -v was given, which overrides any configuration.
@@ -51,8 +51,9 @@ pub fn start(options: &LogOptions) {
             Level::Info => ("info", Style::new()),
             Level::Debug | Level::Trace => ("debug", Style::new().dimmed()),
         };
-        // Names of files and streams may contain any character: print one line without control characters.
-        let line = printable(&record.args().to_string());
+        // Names of files and streams may contain any character: print one line without control characters. Errors are
+        // printed here too, so that no secret passes.
+        let line = printable(&redact(&record.args().to_string()));
         if journal {
             return writeln!(std::io::stderr(), "<{}>{line}", priority(record.level()));
         }

@@ -47,7 +47,7 @@ case "$architecture" in arm64) strip='aarch64-linux-gnu-strip' ;; *) strip='stri
 if command -v "$strip" >/dev/null 2>&1; then "$strip" --strip-unneeded "$root/usr/bin/bike-edge"; fi
 install -Dm644 board/bike-edge.toml "$root/etc/bike-edge/bike-edge.toml"
 install -Dm644 board/systemd/bike-edge.service "$root/lib/systemd/system/bike-edge.service"
-install -Dm644 board/udev/60-bike-edge.rules "$root/lib/udev/rules.d/60-bike-edge.rules"
+install -Dm644 board/udev/49-bike-edge.rules "$root/lib/udev/rules.d/49-bike-edge.rules"
 install -d "$root/usr/share/bike-edge/models" "$root/usr/share/bike-edge/profiles"
 "$host" bundle unpack embedded "$root/usr/share/bike-edge/models/demo" >/dev/null
 install -m644 board/profiles/*.toml "$root/usr/share/bike-edge/profiles/"

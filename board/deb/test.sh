@@ -29,7 +29,7 @@ in_debian bike-edge check-config >/dev/null || fail "the shipped configuration i
 cp tests/data/clip.mp4 "$root/tmp/"
 in_debian bike-edge classify /tmp/clip.mp4 || fail "classify does not recognise a clip"
 in_debian bike-edge bundle verify /usr/share/bike-edge/models/demo >/dev/null || fail "the installed bundle does not verify"
-for file in lib/systemd/system/bike-edge.service lib/udev/rules.d/60-bike-edge.rules usr/share/man/man1/bike-edge-run.1.gz \
+for file in lib/systemd/system/bike-edge.service lib/udev/rules.d/49-bike-edge.rules usr/share/man/man1/bike-edge-run.1.gz \
     usr/share/bash-completion/completions/bike-edge usr/share/zsh/vendor-completions/_bike-edge \
     usr/share/fish/vendor_completions.d/bike-edge.fish; do
     [ -s "$root/$file" ] || fail "/$file is missing or empty"

@@ -18,3 +18,5 @@ pub use manifest::Manifest;
 pub use open::Bundle;
 pub use pack::{pack, unpack};
 pub use report::{describe, verify};
+#[cfg(fuzzing)]
+pub use tables::fuzz_tables;

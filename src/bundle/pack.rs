@@ -37,15 +37,17 @@ pub fn pack(from: &BundleRef, to: &Path, if_exists: IfExists) -> Result<()> {
     }
 }
 
-/// Unpacks a bundle's files into the folder `to`. [`IfExists::Replace`] replaces a bundle or an empty folder, but no
-/// other folder.
+/// Unpacks a bundle's files into the folder `to`, which must not exist yet, or be empty.
 ///
 /// # Errors
 /// Returns an error as [`pack`] does.
-pub fn unpack(from: &BundleRef, to: &Path, if_exists: IfExists) -> Result<()> {
+pub fn unpack(from: &BundleRef, to: &Path) -> Result<()> {
     let bundle = Bundle::open(from)?;
     let failed = |e: io::Error| Error::Output(format!("{}: it cannot be written ({e})", to.display()));
-    check_replaceable(to, if_exists)?;
+    let empty = || fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_none());
+    if to.symlink_metadata().is_ok_and(|meta| !(meta.is_dir() && empty())) {
+        return Err(already_exists(to));
+    }
     let staging = tempfile::Builder::new().prefix(".bundle-").tempdir_in(folder_of(to)).map_err(failed)?;
     let unpacked = staging.path().join("new");
     fs::create_dir(&unpacked).map_err(failed)?;
@@ -53,28 +55,8 @@ pub fn unpack(from: &BundleRef, to: &Path, if_exists: IfExists) -> Result<()> {
         fs::write(unpacked.join(name), bytes).map_err(failed)?;
     }
     set_mode(&unpacked, 0o755).map_err(failed)?;
-    // The old folder is moved into the staging folder, which is removed at the end, so that `to` never has parts of
-    // both.
-    if to.symlink_metadata().is_ok() {
-        fs::rename(to, staging.path().join("old")).map_err(failed)?;
-    }
+    // This replaces an empty folder, and fails if something was put into it meanwhile.
     fs::rename(&unpacked, to).map_err(failed)
-}
-
-/// Checks that `to` does not exist or may be replaced.
-fn check_replaceable(to: &Path, if_exists: IfExists) -> Result<()> {
-    let Ok(kind) = to.symlink_metadata() else { return Ok(()) };
-    if if_exists == IfExists::Fail {
-        return Err(already_exists(to));
-    }
-    let empty = || fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_none());
-    if kind.is_dir() && (to.join("bundle.toml").is_file() || empty()) {
-        return Ok(());
-    }
-    Err(Error::Output(format!(
-        "{}: it exists and is not a bundle, so it is not replaced; give another folder",
-        to.display()
-    )))
 }
 
 fn already_exists(to: &Path) -> Error {

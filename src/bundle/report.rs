@@ -7,6 +7,7 @@ use super::manifest::{AttributeEncoder, AttributeSource, HeaderKind};
 use super::open::{Bundle, check_background, read_categories, read_lexicon, read_manifest};
 use crate::encoder::FrameEncoder;
 use crate::error::Error;
+use crate::io::printable;
 use crate::recognition::{Interaction, SentenceMethod};
 use crate::table::{Dtype, Table};
 
@@ -74,7 +75,7 @@ pub fn describe(bundle: &Bundle, out: &mut dyn Write) -> io::Result<()> {
     };
     line("text", text)?;
     for (name, value) in &manifest.quality {
-        line("quality", format!("{name} {value}"))?;
+        line("quality", printable(&format!("{name} {value}")))?;
     }
     for (name, bytes) in bundle.file_sizes() {
         line("file", format!("{name:<28} {:>10.1} kB", bytes as f64 / 1e3))?;

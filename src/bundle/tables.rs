@@ -239,3 +239,21 @@ fn sum_squares_f16(row: &[f16]) -> f32 {
 fn sum_squares_i8(row: &[i8]) -> i32 {
     row.iter().map(|x| i32::from(*x) * i32::from(*x)).sum()
 }
+
+/// Reads bytes as a file of tables. Only for fuzzing.
+#[cfg(fuzzing)]
+pub fn fuzz_tables(bytes: &[u8]) {
+    let bytes = Bytes::copy_of(bytes);
+    let names = ["category", "words", "weights", "phrases"];
+    let tables = match Tables::open(&bytes, &names) {
+        Ok(tables) => tables,
+        Err(problem) => return assert!(!problem.contains('\n'), "several lines: {problem}"),
+    };
+    for name in names {
+        let Ok(shape) = tables.shape(name) else { continue };
+        let length = shape.iter().try_fold(1usize, |n, dim| n.checked_mul(*dim)).unwrap_or(0);
+        let _ = (tables.embeddings(name, &shape).is_ok(), tables.bounded(name, &shape, 2.0).is_ok());
+        let _ = (tables.counts(name, length).is_ok(), tables.numbers(name, &shape).is_ok());
+        let _ = tables.list(name, length).is_ok();
+    }
+}

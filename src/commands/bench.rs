@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use bike_edge::health::peak_rss_bytes;
-use bike_edge::io::redact_input;
+use bike_edge::io::shown_input;
 use bike_edge::output::{JsonLines, output_error};
 use bike_edge::pipeline::{Embedding, Engine};
 use bike_edge::preprocess::CropAt;
@@ -180,7 +180,7 @@ impl<'a> Clip<'a> {
 
     fn name(&self) -> String {
         match self {
-            Self::Named(name) => redact_input(name),
+            Self::Named(name) => shown_input(name),
             Self::Embedded(_) => "the clip inside this program".to_owned(),
         }
     }

@@ -30,7 +30,7 @@ pub fn run(command: &BundleCommand) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         BundleCommand::Unpack { file, dir } => {
-            bundle::unpack(&BundleRef::from(file.as_os_str()), dir, IfExists::Fail)?;
+            bundle::unpack(&BundleRef::from(file.as_os_str()), dir)?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use bike_edge::io::redact_input;
+use bike_edge::io::shown_input;
 use bike_edge::output::{
     Answer, AttributeAnswer, BundleName, JsonLines, RankedCategory, Raw, SaliencyPoint, Terminal, Timing,
 };
@@ -84,7 +84,7 @@ fn classify(
     let scores = classifier.classify(input, &mut |done, all| bar.set(done, all));
     drop(bar);
     let scores = scores?;
-    let input = redact_input(input);
+    let input = shown_input(input);
     for warning in &scores.encoded.clip.warnings {
         log::warn!("{input}: {warning}");
     }

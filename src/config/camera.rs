@@ -96,6 +96,12 @@ impl CameraSettings {
         Ok(Self { address, ..camera })
     }
 
+    /// Returns whether the source of `other` is the same and is opened in the same way.
+    pub fn has_same_source(&self, other: &Self) -> bool {
+        (&self.address, &self.capture, &self.transform, &self.read)
+            == (&other.address, &other.capture, &other.transform, &other.read)
+    }
+
     /// Returns how its source is opened. If a camera is missing when the service starts, the
     /// service waits for it.
     pub fn live_options(&self) -> LiveOptions {

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use bike_edge::io::{read_text, redact};
+use bike_edge::io::{has_credentials, read_text, remember_address, shown_address};
 use bike_edge::{Error, Result};
 
 /// Largest file that an address is read from, in bytes.
@@ -20,7 +20,9 @@ pub struct Address(OsString);
 impl Address {
     /// Creates an address from the text of a setting.
     pub fn new(text: impl Into<OsString>) -> Self {
-        Self(text.into())
+        let text = text.into();
+        remember_address(&text.to_string_lossy());
+        Self(text)
     }
 
     /// Returns the address with its credentials, to open it.
@@ -30,13 +32,18 @@ impl Address {
 
     /// Returns whether the address contains credentials.
     pub fn has_secrets(&self) -> bool {
-        self.to_string() != self.0.to_string_lossy()
+        has_credentials(&self.0.to_string_lossy())
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&redact(&self.0.to_string_lossy()))
+        let address = self.0.to_string_lossy();
+        match address.contains('@') && !address.contains("://") {
+            // A URL without its scheme, which may have a password.
+            true => f.write_str("..."),
+            false => f.write_str(&shown_address(&address)),
+        }
     }
 }
 
@@ -119,7 +126,7 @@ mod tests {
         assert!(address.has_secrets() && !Address::new("/dev/video0").has_secrets());
         assert_eq!(
             (address.to_string(), format!("{address:?}")),
-            ("rtsp://cam/1?...".into(), "\"rtsp://cam/1?...\"".into())
+            ("rtsp://cam/...".into(), "\"rtsp://cam/...\"".into())
         );
         assert_eq!(address.reveal(), "rtsp://me:hush@cam/1?key=hush");
     }

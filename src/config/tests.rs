@@ -228,7 +228,7 @@ fn no_secret_is_printed() {
         let settings = parse(&format!("[[camera]]\nname = \"a\"\n{source}\n")).unwrap();
         assert_eq!(settings.cameras[0].address.reveal(), secret);
         let printed = format!("{:?}", settings.cameras);
-        assert!(printed.contains("rtsp://cam/1") && !printed.contains("hush"), "{printed}");
+        assert!(printed.contains("rtsp://cam/...") && !printed.contains("hush"), "{printed}");
     }
     // Nor if the mistake is in the line itself.
     for line in [format!("sources = \"{secret}\""), format!("source = \"/dev/video0\"\nroi = \"{secret}\"")] {

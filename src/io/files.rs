@@ -28,7 +28,7 @@ pub enum IfExists {
 pub enum Durability {
     /// Power cuts: waits for the disk.
     PowerCuts,
-    /// Only readers that open it while it is written.
+    /// Only readers that open it while it is written. Every user of the machine may read the file, whatever the umask.
     Readers,
 }
 
@@ -54,7 +54,7 @@ impl AtomicFile {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".new");
         let mut builder = tempfile::Builder::new();
-        let temporary = builder.prefix(&name).rand_bytes(0).make_in(folder_of(path), |place| File::create(place))?;
+        let temporary = builder.prefix(&name).rand_bytes(0).make_in(folder_of(path), create_new)?;
         let (file, place) = temporary.into_parts();
         Ok(Self { path: path.to_owned(), temporary: tempfile::NamedTempFile::from_parts(file, place) })
     }
@@ -89,6 +89,14 @@ impl Write for AtomicFile {
     }
 }
 
+/// Creates a file in the place of what may have been left there, without following a link.
+fn create_new(place: &Path) -> io::Result<File> {
+    match std::fs::remove_file(place) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => File::create_new(place),
+    }
+}
+
 /// Replaces a file that has a single writer.
 ///
 /// # Errors
@@ -96,6 +104,10 @@ impl Write for AtomicFile {
 pub fn write_atomic(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     let mut file = AtomicFile::create_beside(path)?;
     file.write_all(bytes)?;
+    #[cfg(unix)]
+    if durability == Durability::Readers {
+        file.temporary.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    }
     file.commit(IfExists::Replace, durability)
 }
 
@@ -160,6 +172,15 @@ mod tests {
         fs::write(folder.path().join("state.json.new"), b"half").unwrap();
         write_atomic(&path, b"three", Durability::PowerCuts).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        // A link there is not followed.
+        #[cfg(unix)]
+        {
+            let (other, link) = (folder.path().join("other"), folder.path().join("state.json.new"));
+            fs::write(&other, b"other").unwrap();
+            std::os::unix::fs::symlink(&other, &link).unwrap();
+            write_atomic(&path, b"three", Durability::Readers).unwrap();
+            assert_eq!((fs::read(&path).unwrap(), fs::read(&other).unwrap()), (b"three".to_vec(), b"other".to_vec()));
+        }
         fs::create_dir(folder.path().join("state.json.new")).unwrap();
         assert!(write_atomic(&path, b"four", Durability::PowerCuts).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"three");

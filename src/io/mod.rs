@@ -1,9 +1,11 @@
 //! Reading and writing for every part of the crate: bounded reads, atomic writes, text without secrets or control
 //! characters.
 
+mod address;
 mod files;
 mod text;
 
+pub use address::{has_credentials, redact, remember_address, shown_address};
+pub(crate) use address::{is_url, percent_decoded, redact_text_of, url_of_address};
 pub use files::{AtomicFile, Durability, IfExists, describe, folder_of, read_bytes, read_text, write_atomic};
-pub(crate) use text::is_url;
-pub use text::{printable, redact, redact_input};
+pub use text::{printable, shown_input};

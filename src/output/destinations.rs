@@ -113,15 +113,15 @@ impl Destination {
         }
     }
 
-    /// Writes a line.
+    /// Writes a line of JSON.
     ///
     /// # Errors
-    /// Only if stdout is closed: nobody could read later lines. Other destinations count lost lines.
-    pub fn write(&mut self, line: &impl Serialize) -> Result<()> {
+    /// Only if stdout cannot be written: nobody could read later lines. Other destinations count lost lines.
+    pub fn write(&mut self, line: &str) -> Result<()> {
         match self {
-            Self::Stdout(lines) => lines.write(line),
+            Self::Stdout(lines) => lines.write_line(line),
             Self::File(file) => {
-                file.write(line);
+                file.write_line(line);
                 Ok(())
             }
         }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::answer::{AttributeAnswer, SaliencyPoint};
 use crate::events::{EventId, EventKind, EventReport};
+use crate::health::{clock_is_synchronised, rfc3339};
 use crate::units::Seconds;
 use crate::units::{rounded_score, rounded_time};
 
@@ -48,7 +49,7 @@ pub struct EventLine<'a> {
     /// The number of the line, which increases by 1 from line to line. Reserved: not written yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
-    /// Whether the clock of `wall` is synchronised. Reserved: not written yet.
+    /// Only for live sources, and only while the clock of `wall` is known to be wrong or not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<ClockState>,
     /// Times of day by the clock of this machine. Between a live run and its replay, only these and `input` differ.
@@ -143,7 +144,7 @@ impl<'a> EventLine<'a> {
             attributes: attributes.collect(),
             region: None,
             seq: None,
-            clock: None,
+            clock: captured.and_then(|_| clock_is_synchronised()).filter(|ok| !ok).map(|_| ClockState::Unsynchronised),
             wall: Wall {
                 written: rfc3339(SystemTime::now()),
                 start: time_of_day(event.start),
@@ -151,8 +152,4 @@ impl<'a> EventLine<'a> {
             },
         }
     }
-}
-
-fn rfc3339(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
 }

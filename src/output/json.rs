@@ -26,6 +26,20 @@ impl<W: Write> JsonLines<W> {
     pub fn write(&mut self, object: &impl Serialize) -> Result<()> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, object).map_err(|e| Error::Internal(format!("JSON: {e}")))?;
+        self.write_buffer()
+    }
+
+    /// Writes an object that is JSON already.
+    ///
+    /// # Errors
+    /// As [`JsonLines::write`].
+    pub fn write_line(&mut self, json: &str) -> Result<()> {
+        self.line.clear();
+        self.line.extend_from_slice(json.as_bytes());
+        self.write_buffer()
+    }
+
+    fn write_buffer(&mut self) -> Result<()> {
         self.line.push(b'\n');
         self.out.write_all(&self.line).and_then(|()| self.out.flush()).map_err(output_error)?;
         self.written += 1;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::clip_views::{ClipSampling, ClipView};
 use super::engine::{Embedding, Engine};
 use crate::error::{Error, Result};
-use crate::io::redact_input;
+use crate::io::shown_input;
 use crate::preprocess::Preprocessor;
 use crate::recognition::FrameStamp;
 use crate::source::{Frame, SourceOptions, VisitOutcome, open_clip};
@@ -113,7 +113,7 @@ fn read(input: &OsStr, source: &SourceOptions, window: usize, mut sender: CropSe
     loop {
         let frames = clip.frame_count()?;
         if frames == 0 {
-            return Err(Error::input(redact_input(input), "no frame can be decoded"));
+            return Err(Error::input(shown_input(input), "no frame can be decoded"));
         }
         let views = sender.sampling.clip_views(frames, window);
         let mut indices: Vec<u64> = views.iter().flat_map(|view| view.frames.iter().copied()).collect();
@@ -128,7 +128,7 @@ fn read(input: &OsStr, source: &SourceOptions, window: usize, mut sender: CropSe
                 return Ok(ClipReport { frames, duration_s, warnings, views, decode, preprocess });
             }
             VisitOutcome::CountChanged => {
-                log::debug!("{}: sampling again over the frames that can be decoded", redact_input(input));
+                log::debug!("{}: sampling again over the frames that can be decoded", shown_input(input));
             }
         }
     }

@@ -170,6 +170,12 @@ impl<'a> StreamRunner<'a> {
         on_update(Update::EventsEnded { events: self.session.finish(), captured })
     }
 
+    /// Replaces the session, whose open events must have been ended ([`Self::finish`]), and returns the old one. The
+    /// source stays open, and stream time continues.
+    pub fn replace_session(&mut self, session: Session) -> Session {
+        std::mem::replace(&mut self.session, session)
+    }
+
     /// The session.
     pub fn session(&self) -> &Session {
         &self.session

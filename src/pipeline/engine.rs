@@ -1,6 +1,6 @@
 //! A loaded bundle with its encoders and its text tower, shared by any number of sessions.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::model::{Model, ModelSpec};
@@ -12,7 +12,7 @@ use crate::health::thread_cpu;
 use crate::picture::Picture;
 use crate::preprocess::{CropAt, PreprocessSpec, Preprocessor, RegionSpec};
 use crate::recognition::{CategorySet, Lexicon, SentenceCache, WordTable};
-use crate::recognition::{Header, Recognizer, SentenceEncoder, SentenceMethod, Vocabulary};
+use crate::recognition::{Header, Phrases, Recognizer, SentenceEncoder, SentenceMethod, Vocabulary};
 use crate::table::Table;
 use crate::text::TextEncoder;
 
@@ -29,7 +29,19 @@ pub struct Engine {
     attribute_visual: Option<FrameEncoder>,
     vocabulary: Vocabulary,
     with_attributes: bool,
+    shared: Mutex<SharedNetworks>,
     pixels: Vec<f32>,
+}
+
+/// A network that all recognizers of an engine use in turns.
+type Shared<T> = Arc<Mutex<Box<T>>>;
+
+/// Networks that are loaded once, for the first recognizer that needs them. The inner `None` means that the bundle has
+/// none.
+#[derive(Default)]
+struct SharedNetworks {
+    header: Option<Option<Shared<dyn Header>>>,
+    sentences: Option<Option<Shared<dyn SentenceEncoder>>>,
 }
 
 /// Time spent per stage.
@@ -95,7 +107,17 @@ impl Engine {
         let (visual, attribute_visual, with_attributes) = encoders;
         let pixels = vec![0.0; 3 * visual.size() * visual.size()];
         let timings = StageTimings { load: started.elapsed(), ..StageTimings::default() };
-        Ok(Self { bundle, model, timings, visual, attribute_visual, vocabulary, with_attributes, pixels })
+        Ok(Self {
+            bundle,
+            model,
+            timings,
+            visual,
+            attribute_visual,
+            vocabulary,
+            with_attributes,
+            shared: Mutex::default(),
+            pixels,
+        })
     }
 
     /// Names of the categories, in the order of all scores.
@@ -182,28 +204,68 @@ impl Engine {
     }
 
     fn build_recognizer(&self, with_attributes: bool) -> Result<Recognizer> {
-        let (bundle, threads) = (&self.bundle, self.model.threads);
+        let bundle = &self.bundle;
         let mut spec = self.model.recognition.clone();
         if !with_attributes {
             spec.lambda = 1.0;
         }
-        let header = bundle.load_temporal(spec.window, threads)?.map(|mut header| {
-            Box::new(move |frames: &[f32], out: &mut [f32]| header.apply(frames, out)) as Box<dyn Header>
+        let header = self.header()?.map(|header| {
+            let apply = move |frames: &[f32], out: &mut [f32]| lock(&header).apply(frames, out);
+            Box::new(apply) as Box<dyn Header>
         });
         let lexicon = bundle.lexicon().filter(|_| with_attributes).cloned();
-        let sentence_encoder: Option<Box<dyn SentenceEncoder>> = match (spec.sentence_method, &lexicon) {
-            _ if spec.lambda == 1.0 => None,
-            (SentenceMethod::Tower, Some(lexicon)) => {
+        let sentences = match &lexicon {
+            Some(lexicon) if spec.lambda < 1.0 => self.sentence_encoder(lexicon)?,
+            _ => None,
+        };
+        let sentences = sentences.map(|encoder| Box::new(SharedSentences(encoder)) as Box<dyn SentenceEncoder>);
+        Recognizer::new(spec, self.vocabulary.clone(), lexicon, header, sentences)
+    }
+
+    fn header(&self) -> Result<Option<Shared<dyn Header>>> {
+        let mut shared = lock(&self.shared);
+        if let Some(header) = &shared.header {
+            return Ok(header.clone());
+        }
+        let loaded = self.bundle.load_temporal(self.model.recognition.window, self.model.threads)?;
+        let header = loaded.map(|mut header| {
+            let apply = move |frames: &[f32], out: &mut [f32]| header.apply(frames, out);
+            Arc::new(Mutex::new(Box::new(apply) as Box<dyn Header>))
+        });
+        Ok(shared.header.insert(header).clone())
+    }
+
+    fn sentence_encoder(&self, lexicon: &Arc<Lexicon>) -> Result<Option<Shared<dyn SentenceEncoder>>> {
+        let mut shared = lock(&self.shared);
+        if let Some(encoder) = &shared.sentences {
+            return Ok(encoder.clone());
+        }
+        let (bundle, threads) = (&self.bundle, self.model.threads);
+        let encoder: Option<Box<dyn SentenceEncoder>> = match self.model.recognition.sentence_method {
+            SentenceMethod::Tower => {
                 Some(Box::new(LazyTextEncoder::new(bundle, threads).sentences(Arc::clone(lexicon))?))
             }
-            (SentenceMethod::Composer, _) => bundle.load_composer(threads)?.map(|mut composer| {
+            SentenceMethod::Composer => bundle.load_composer(threads)?.map(|mut composer| {
                 Box::new(move |phrases: &[f32], out: &mut [f32]| composer.compose(phrases, out))
                     as Box<dyn SentenceEncoder>
             }),
-            _ => None,
+            SentenceMethod::Mean => None,
         };
-        Recognizer::new(spec, self.vocabulary.clone(), lexicon, header, sentence_encoder)
+        Ok(shared.sentences.insert(encoder.map(|encoder| Arc::new(Mutex::new(encoder)))).clone())
     }
+}
+
+/// A sentence encoder that several recognizers use.
+struct SharedSentences(Shared<dyn SentenceEncoder>);
+
+impl SentenceEncoder for SharedSentences {
+    fn encode_sentence(&mut self, phrases: Phrases<'_>, out: &mut [f32]) -> Result<()> {
+        lock(&self.0).encode_sentence(phrases, out)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the categories to choose from: any text if the bundle has a text tower, else only those of its tables.

@@ -231,6 +231,11 @@ impl Session {
         self.tracker.open_events()
     }
 
+    /// How often an event was not opened because [`MAX_OPEN`](crate::events::MAX_OPEN) events were open.
+    pub fn not_opened(&self) -> u64 {
+        self.tracker.not_opened()
+    }
+
     fn decide(&mut self, frame: &Frame<'_>, stamp: FrameStamp) -> Result<GateOutput> {
         if self.gate.enabled() {
             self.preprocessor.luma(&frame.picture, &mut self.grid)?;

@@ -23,7 +23,7 @@ pub struct Phrases<'a> {
 }
 
 /// Embeds attribute sentences: a composer from the embeddings of the phrases, a text tower from their text.
-pub trait SentenceEncoder {
+pub trait SentenceEncoder: Send {
     /// Writes the embedding of a sentence to `out`, `[D]`, of any length.
     ///
     /// # Errors
@@ -32,7 +32,7 @@ pub trait SentenceEncoder {
 }
 
 /// A composer uses only the embeddings of the phrases.
-impl<F: FnMut(&[f32], &mut [f32]) -> Result<()>> SentenceEncoder for F {
+impl<F: FnMut(&[f32], &mut [f32]) -> Result<()> + Send> SentenceEncoder for F {
     fn encode_sentence(&mut self, phrases: Phrases<'_>, out: &mut [f32]) -> Result<()> {
         self(phrases.rows, out)
     }
@@ -241,7 +241,7 @@ const MAX_CACHED: usize = 256;
 type SentenceKey = heapless::Vec<u32, MAX_ATTRIBUTES>;
 
 /// Embeds a sentence of phrases, nearest first, to `out`, `[D]`.
-type EmbedSentence = Box<dyn FnMut(&[&str], &mut [f32]) -> Result<()>>;
+type EmbedSentence = Box<dyn FnMut(&[&str], &mut [f32]) -> Result<()> + Send>;
 
 /// Embeds sentences of a lexicon's phrases with a text tower, and caches the most recently used ones.
 pub struct SentenceCache {

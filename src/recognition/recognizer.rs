@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::table::normalise;
 
 /// A temporal header, which mixes the embeddings of a window.
-pub trait Header {
+pub trait Header: Send {
     /// Mixes frames `[T, D]`, oldest first and not normalised, into `out`, `[T, D]`.
     ///
     /// # Errors
@@ -23,7 +23,7 @@ pub trait Header {
     fn apply(&mut self, frames: &[f32], out: &mut [f32]) -> Result<()>;
 }
 
-impl<F: FnMut(&[f32], &mut [f32]) -> Result<()>> Header for F {
+impl<F: FnMut(&[f32], &mut [f32]) -> Result<()> + Send> Header for F {
     fn apply(&mut self, frames: &[f32], out: &mut [f32]) -> Result<()> {
         self(frames, out)
     }

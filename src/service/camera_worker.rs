@@ -118,7 +118,7 @@ impl CameraWorker {
     /// Waits at most `wait` for a frame, processes it and writes its events. A camera that fails is opened again later.
     ///
     /// # Errors
-    /// If stdout is closed.
+    /// An internal error.
     pub fn poll(
         &mut self,
         engine: &mut Engine,
@@ -182,15 +182,52 @@ impl CameraWorker {
     /// Ends the open events and closes the camera.
     ///
     /// # Errors
-    /// If stdout is closed.
+    /// An internal error.
     pub fn close(&mut self, streams: &StreamSettings, event_log: &mut EventLog) -> Result<()> {
-        let Some(mut runner) = self.runner.take() else { return Ok(()) };
-        self.counted.add(&runner);
+        self.end_events(streams, event_log)?;
+        if let Some(runner) = self.runner.take() {
+            self.counted.add(&runner);
+        }
+        Ok(())
+    }
+
+    fn end_events(&mut self, streams: &StreamSettings, event_log: &mut EventLog) -> Result<()> {
+        let Some(runner) = &mut self.runner else { return Ok(()) };
         let source = event_source(&self.settings, &self.input, streams);
         runner.finish(&mut |update| match update {
             Update::EventsEnded { events, captured } => event_log.write(events, source, captured),
             Update::Step { .. } | Update::ConnectionLost(_) => Ok(()),
         })
+    }
+
+    /// Applies the settings of `new`, a worker of a camera of the same name that was not opened. The source stays open
+    /// unless its own settings differ; counts continue. `same_streams`: what all cameras share has not changed. Returns
+    /// whether nothing has changed.
+    ///
+    /// # Errors
+    /// An internal error.
+    pub fn reconfigure(
+        &mut self,
+        new: Self,
+        same_streams: bool,
+        old_streams: &StreamSettings,
+        event_log: &mut EventLog,
+    ) -> Result<bool> {
+        if same_streams && self.settings == new.settings {
+            return Ok(true);
+        }
+        if self.settings.has_same_source(&new.settings) {
+            self.end_events(old_streams, event_log)?;
+            match (&mut self.runner, new.unused_session) {
+                (Some(runner), Some(session)) => self.counted.add_session(&runner.replace_session(session)),
+                (_, session) => self.unused_session = session,
+            }
+        } else {
+            self.close(old_streams, event_log)?;
+            (self.unused_session, self.retry) = (new.unused_session, new.retry);
+        }
+        (self.settings, self.input) = (new.settings, new.input);
+        Ok(false)
     }
 
     /// Counts since the start of the service.
@@ -300,6 +337,8 @@ pub(super) struct Totals {
     pub losses: u64,
     /// Events started.
     pub events: u64,
+    /// Events that were not opened because too many were open.
+    pub not_opened: u64,
 }
 
 impl Totals {
@@ -315,6 +354,11 @@ impl Totals {
 
     fn add(&mut self, runner: &StreamRunner<'_>) {
         self.source += runner.counts().unwrap_or_default();
-        self.gate += runner.session().gate_counts();
+        self.add_session(runner.session());
+    }
+
+    fn add_session(&mut self, session: &Session) {
+        self.gate += session.gate_counts();
+        self.not_opened += session.not_opened();
     }
 }

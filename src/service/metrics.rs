@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 use std::path::Path;
 
 use bike_edge::health::current_rss_bytes;
-use bike_edge::io::{Durability, redact, write_atomic};
+use bike_edge::io::{Durability, write_atomic};
 
 use super::camera_worker::{CameraWorker, Totals};
 use super::turn::Service;
@@ -75,9 +75,9 @@ impl Service {
             [("version", env!("CARGO_PKG_VERSION")), ("bundle", &bundle.name), ("bundle_version", &bundle.version)];
         m.add(Gauge, "info", "The versions that run.", &versions, 1);
         m.add(Gauge, "up_seconds", "Time since the start.", &[], self.started.elapsed().as_secs());
-        let (starts, ended) = self.event_log.lifetime();
-        m.add(Counter, "starts_total", "Starts since the state was created.", &[], starts);
-        m.add(Counter, "lifetime_events_total", "Events ended since the state was created.", &[], ended);
+        let written = self.event_log.status();
+        m.add(Counter, "starts_total", "Starts since the state was created.", &[], written.starts);
+        m.add(Counter, "lifetime_events_total", "Events ended since the state was created.", &[], written.ended);
         m.add(Gauge, "resident_bytes", "Resident memory.", &[], current_rss_bytes().unwrap_or(0));
         m.add(Gauge, "stride_seconds", "Time between sampled frames.", &[], self.stride());
         m.add(Gauge, "stride_factor", "Factor by which the governor stretches the stride.", &[], self.rate.factor());
@@ -86,7 +86,7 @@ impl Service {
         if let Some(celsius) = self.rate.temperature_c {
             m.add(Gauge, "temperature_celsius", "The hottest thermal zone.", &[], celsius);
         }
-        let lines = self.event_log.counts();
+        let lines = written.counts;
         m.add(Counter, "lines_total", "Event lines.", &[("result", "written")], lines.written);
         m.add(Counter, "lines_total", "Event lines.", &[("result", "lost")], lines.lost);
         m.add(Counter, "reloads_total", "Reloads of the configuration.", &[("result", "taken")], self.reloads.applied);
@@ -97,7 +97,7 @@ impl Service {
             &[("result", "refused")],
             self.reloads.refused,
         );
-        m.add(Gauge, "open_events", "Open events.", &[], self.event_log.open_events());
+        m.add(Gauge, "open_events", "Open events.", &[], written.open_events);
         self.camera_metrics(&mut m);
         m
     }
@@ -105,12 +105,10 @@ impl Service {
     fn camera_metrics(&self, m: &mut Metrics) {
         use MetricKind::{Counter, Gauge};
         let all: Vec<(&CameraWorker, Totals)> = self.cameras.iter().map(|camera| (camera, camera.totals())).collect();
-        // A name should hold no secret; if it does, the secret does not appear here.
-        let names: Vec<String> = all.iter().map(|(camera, _)| redact(&camera.settings.name)).collect();
         let mut each =
             |kind, name, help, label: Option<(&str, &str)>, value: &dyn Fn(&CameraWorker, &Totals) -> f64| {
-                for ((camera, totals), shown) in all.iter().zip(&names) {
-                    let labels = [("camera", shown.as_str()), label.unwrap_or_default()];
+                for (camera, totals) in &all {
+                    let labels = [("camera", camera.settings.name.as_str()), label.unwrap_or_default()];
                     let labels = if label.is_some() { &labels[..] } else { &labels[..1] };
                     m.add(kind, name, help, labels, value(camera, totals));
                 }
@@ -144,6 +142,8 @@ impl Service {
         });
         each(Counter, "work_seconds_total", "Time spent on all stages.", None, &|_, t| t.processing_time.as_secs_f64());
         each(Counter, "events_total", "Events started.", None, &|_, t| t.events as f64);
+        let not_opened = "Events not opened because 16 were open.";
+        each(Counter, "events_not_opened_total", not_opened, None, &|_, t| t.not_opened as f64);
     }
 }
 

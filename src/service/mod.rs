@@ -1,11 +1,14 @@
 //! The long-running service: reports the events of many cameras (docs/service.md).
 //!
 //! [`run`] starts the service and contains its loop. [`turn`] is one turn of the loop: [`camera_worker`] polls a
-//! camera, [`event_log`] writes its events and records which are open, [`rate`] measures heat and load for the
+//! camera, [`event_log`] passes its events to [`event_writer`], which writes them and records which are open, [`rate`] measures heat and load for the
 //! governor, and [`metrics`] and [`systemd`] report the state. [`reload`] applies a changed configuration.
 
 mod camera_worker;
 mod event_log;
+mod event_queue;
+mod event_writer;
+mod loading;
 mod metrics;
 mod rate;
 mod reload;
@@ -17,14 +20,15 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use bike_edge::Result;
 use bike_edge::pipeline::Engine;
-use bike_edge::{Error, Result};
 
 use crate::config::{Credentials, ServiceSettings, read_service_settings};
 use crate::logging;
 use crate::signals::{Request, ServiceSignals};
 use camera_worker::{CameraWorker, StreamSettings};
 use event_log::EventLog;
+use loading::load_engine;
 use rate::RateControl;
 use systemd::Systemd;
 use turn::{Schedule, Service, TurnOutcome};
@@ -34,7 +38,7 @@ use turn::{Schedule, Service, TurnOutcome};
 /// # Errors
 /// The error with which the service would fail to start.
 pub fn dry_run(settings: &ServiceSettings) -> Result<Engine> {
-    let (engine, streams) = load(settings)?;
+    let (engine, streams) = load(settings, &mut |_, _| {})?;
     settings.cameras.iter().try_for_each(|camera| CameraWorker::new(settings, camera, &streams, &engine).map(drop))?;
     Ok(engine)
 }
@@ -50,7 +54,8 @@ pub fn run(path: &Path) -> Result<ExitCode> {
     logging::set_level(settings.log.filter());
     let signals = ServiceSignals::register()?;
     let systemd = Systemd::from_environment();
-    let (engine, streams) = load(&settings)?;
+    // Encoding many category texts may take longer than systemd waits for a start.
+    let (engine, streams) = load(&settings, &mut |_, _| systemd.extend_start())?;
     let cameras = settings.cameras.iter().map(|camera| CameraWorker::new(&settings, camera, &streams, &engine));
     let cameras = cameras.collect::<Result<_>>()?;
     let event_log = EventLog::open(&settings)?;
@@ -66,6 +71,7 @@ pub fn run(path: &Path) -> Result<ExitCode> {
         event_log,
         rate,
         reloads: turn::ReloadCounts::default(),
+        pending_reload: None,
         last_frame: started,
         schedule: Schedule::new(started),
     };
@@ -73,7 +79,7 @@ pub fn run(path: &Path) -> Result<ExitCode> {
     loop {
         match signals.take() {
             Some(Request::Stop) => return service.stop(),
-            Some(Request::Reload) => service.reload()?,
+            Some(Request::Reload) => service.start_reload(),
             None => {}
         }
         if service.turn()? == TurnOutcome::Silent {
@@ -83,19 +89,8 @@ pub fn run(path: &Path) -> Result<ExitCode> {
 }
 
 /// Loads the model and derives the settings that all cameras share.
-fn load(settings: &ServiceSettings) -> Result<(Engine, StreamSettings)> {
-    let engine = load_engine(settings)?;
+fn load(settings: &ServiceSettings, progress: &mut dyn FnMut(usize, usize)) -> Result<(Engine, StreamSettings)> {
+    let engine = load_engine(settings, progress)?;
     let streams = StreamSettings::new(settings, &engine);
     Ok((engine, streams))
-}
-
-/// Loads the model. An error names the line of the setting that caused it.
-fn load_engine(settings: &ServiceSettings) -> Result<Engine> {
-    Engine::load(&settings.model).map_err(|error| match error {
-        Error::Bundle { bundle, problem } => match settings.layers.origin("model.bundle") {
-            Some(place) => Error::Bundle { bundle, problem: format!("{problem} ({place}: model.bundle)") },
-            None => Error::Bundle { bundle, problem },
-        },
-        other => settings.layers.locate(other.within("model")),
-    })
 }

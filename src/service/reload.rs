@@ -1,51 +1,62 @@
-//! Applies a changed configuration, completely or not at all.
+//! Applies a changed configuration, completely or not at all, while the service runs.
+//!
+//! A thread reads the configuration and loads a changed model ([`super::loading`]). The loop then swaps it in.
 
-use bike_edge::Result;
 use bike_edge::pipeline::Engine;
+use bike_edge::{Error, Result};
 
 use super::camera_worker::{CameraWorker, StreamSettings};
-use super::load_engine;
+use super::loading::{Loaded, PendingReload};
 use super::rate::RateControl;
 use super::turn::Service;
-use crate::config::{Credentials, ServiceSettings, read_service_settings};
+use crate::config::ServiceSettings;
 use crate::logging;
 
-/// Everything that a new configuration needs.
-struct Prepared {
-    settings: ServiceSettings,
-    /// `None` if the model is the same.
-    engine: Option<Engine>,
-    streams: StreamSettings,
-    cameras: Vec<CameraWorker>,
-}
-
 impl Service {
-    /// Reads the configuration again. An invalid configuration is refused with an error in the log, and the current one
-    /// stays active. Cameras whose settings are unchanged are not interrupted.
-    ///
-    /// # Errors
-    /// If stdout is closed.
-    pub fn reload(&mut self) -> Result<()> {
+    /// Starts reading the configuration again. [`Service::finish_reload`] applies it.
+    pub fn start_reload(&mut self) {
+        if let Some(pending) = &mut self.pending_reload {
+            pending.again = true;
+            return;
+        }
         self.systemd.reloading();
-        let result = match self.prepare() {
-            Ok(prepared) => {
-                self.reloads.applied += 1;
-                self.apply(prepared)
-            }
-            Err(e) => {
-                self.reloads.refused += 1;
-                log::error!("the new configuration is refused and the current one stays active: {e}");
-                Ok(())
-            }
-        };
-        self.systemd.ready();
-        result
+        match PendingReload::start(self.path.clone(), self.settings.model.clone()) {
+            Ok(pending) => self.pending_reload = Some(pending),
+            Err(e) => self.refuse(&e),
+        }
     }
 
-    /// Prepares everything that can fail because of the configuration, before anything that runs is changed.
-    fn prepare(&self) -> Result<Prepared> {
-        let settings = read_service_settings(&self.path, &Credentials::of_service())?;
-        let engine = if settings.model == self.settings.model { None } else { Some(load_engine(&settings)?) };
+    /// Applies the new configuration if it is ready. An invalid one is refused with an error in the log, and the current
+    /// one stays active. Sources whose own settings are unchanged stay open.
+    ///
+    /// # Errors
+    /// An internal error.
+    pub fn finish_reload(&mut self) -> Result<()> {
+        let Some(pending) = &self.pending_reload else { return Ok(()) };
+        let Some(loaded) = pending.take() else { return Ok(()) };
+        let again = self.pending_reload.take().is_some_and(|pending| pending.again);
+        match loaded.and_then(|loaded| self.prepare(loaded)) {
+            Ok(prepared) => {
+                self.reloads.applied += 1;
+                self.apply(prepared)?;
+                self.systemd.ready();
+            }
+            Err(e) => self.refuse(&e),
+        }
+        if again {
+            self.start_reload();
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, e: &Error) {
+        self.reloads.refused += 1;
+        log::error!("the new configuration is refused and the current one stays active: {e}");
+        self.systemd.ready();
+    }
+
+    /// Creates the workers, which can fail because of the configuration, before anything that runs is changed.
+    fn prepare(&self, Loaded { settings, engine }: Loaded) -> Result<Prepared> {
         let used = engine.as_ref().unwrap_or(&self.engine);
         let streams = StreamSettings::new(&settings, used);
         let cameras = settings.cameras.iter().map(|camera| CameraWorker::new(&settings, camera, &streams, used));
@@ -55,15 +66,18 @@ impl Service {
 
     fn apply(&mut self, new: Prepared) -> Result<()> {
         let Prepared { settings, engine, streams, cameras } = new;
-        let same_model = engine.is_none() && streams == self.streams;
+        let same_streams = engine.is_none() && streams == self.streams;
         let mut old = std::mem::take(&mut self.cameras);
         let mut unchanged = 0;
+        let mut workers = Vec::with_capacity(cameras.len());
         for camera in cameras {
-            let same = old.iter().position(|before| same_model && before.settings == camera.settings);
-            self.cameras.push(match same {
+            let same = old.iter().position(|before| before.settings.name == camera.settings.name);
+            workers.push(match same {
                 Some(at) => {
-                    unchanged += 1;
-                    old.remove(at)
+                    let mut worker = old.remove(at);
+                    let same = worker.reconfigure(camera, same_streams, &self.streams, &mut self.event_log)?;
+                    unchanged += usize::from(same);
+                    worker
                 }
                 None => camera,
             });
@@ -72,6 +86,7 @@ impl Service {
         for mut camera in old {
             camera.close(&self.streams, &mut self.event_log)?;
         }
+        self.cameras = workers;
         self.event_log.reconfigure(&settings);
         if settings.governor != self.settings.governor {
             self.rate = RateControl::new(&settings.governor);
@@ -87,4 +102,13 @@ impl Service {
         log::info!("configuration reloaded; {unchanged} of {} cameras are unchanged", self.cameras.len());
         Ok(())
     }
+}
+
+/// Everything that a new configuration needs.
+struct Prepared {
+    settings: ServiceSettings,
+    /// `None` if the model is the same.
+    engine: Option<Engine>,
+    streams: StreamSettings,
+    cameras: Vec<CameraWorker>,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use bike_edge::health::rfc3339;
 use bike_edge::io::{Durability, read_bytes, write_atomic};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -132,7 +133,7 @@ fn end_line(mut line: Value, now: SystemTime) -> Value {
         fields.insert("interrupted".into(), true.into());
         if let Some(wall) = fields.get_mut("wall").and_then(Value::as_object_mut) {
             wall.insert("end".into(), written);
-            wall.insert("written".into(), humantime::format_rfc3339_millis(now).to_string().into());
+            wall.insert("written".into(), rfc3339(now).into());
         }
     }
     line

@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
+/// How much longer a start may take after each sign of progress, in microseconds.
+const START_STEP_USEC: u32 = 60_000_000;
+
 /// Sends notifications if systemd has set `$NOTIFY_SOCKET`.
 pub(super) struct Systemd {
     /// The watchdog's timeout.
@@ -20,6 +23,11 @@ impl Systemd {
     /// The service has started, or has finished reloading.
     pub fn ready(&self) {
         notify(&[NotifyState::Ready]);
+    }
+
+    /// The start makes progress, and may take another minute.
+    pub fn extend_start(&self) {
+        notify(&[NotifyState::ExtendTimeoutUsec(START_STEP_USEC)]);
     }
 
     /// The configuration is being read again; [`Systemd::ready`] follows.

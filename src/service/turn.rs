@@ -10,6 +10,7 @@ use bike_edge::{Error, Result};
 
 use super::camera_worker::{CameraWorker, StreamSettings, Totals};
 use super::event_log::EventLog;
+use super::loading::PendingReload;
 use super::rate::{RateControl, describe};
 use super::systemd::Systemd;
 use crate::config::ServiceSettings;
@@ -35,6 +36,7 @@ pub(super) struct Service {
     pub event_log: EventLog,
     pub rate: RateControl,
     pub reloads: ReloadCounts,
+    pub pending_reload: Option<PendingReload>,
     /// When a frame of any camera was last sampled.
     pub last_frame: Instant,
     pub schedule: Schedule,
@@ -95,9 +97,14 @@ impl Service {
             0 | 1 => POLL_BUDGET_SINGLE,
             several => POLL_BUDGET_SHARED / several as u32,
         };
+        self.finish_reload()?;
         let stride = self.stride();
         for camera in &mut self.cameras {
             camera.poll(&mut self.engine, &self.streams, &mut self.event_log, stride, wait)?;
+        }
+        if self.event_log.status().stdout_closed {
+            self.event_log.end();
+            return Err(Error::Output("stdout was closed, and events can no longer be written to it".into()));
         }
         self.adapt_rate(stride);
         self.report();
@@ -119,6 +126,7 @@ impl Service {
         for camera in &mut self.cameras {
             camera.close(&self.streams, &mut self.event_log)?;
         }
+        self.event_log.end();
         self.write_metrics();
         log::info!("stopped within {:.1} s", started.elapsed().as_secs_f64());
         Ok(ExitCode::SUCCESS)
@@ -174,7 +182,7 @@ impl Service {
             "{up} of {} cameras, a frame every {:.2} s{slowed}, {} open events",
             self.cameras.len(),
             self.stride(),
-            self.event_log.open_events()
+            self.event_log.status().open_events
         )
     }
 

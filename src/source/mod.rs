@@ -12,6 +12,7 @@ mod open;
 mod recorded;
 mod timeline;
 mod transform;
+mod wait;
 
 use std::path::PathBuf;
 

@@ -274,7 +274,7 @@ fn packed_files_with_false_headers_are_refused() {
     let refused = |bytes: &[u8]| {
         fs::write(&path, bytes).expect("written");
         let target = folder.path("out");
-        let problem = unpack(&BundleRef::Path(path.clone()), &target, IfExists::Fail).expect_err("refused");
+        let problem = unpack(&BundleRef::Path(path.clone()), &target).expect_err("refused");
         assert!(!target.exists());
         problem.to_string()
     };
@@ -376,6 +376,6 @@ proptest! {
         apply(&mut bytes, &changes);
         bytes.truncate((cut * bytes.len() as f64) as usize);
         fs::write(&path, bytes).expect("written");
-        drop(unpack(&BundleRef::Path(path), &folder.path("out"), IfExists::Fail));
+        drop(unpack(&BundleRef::Path(path), &folder.path("out")));
     }
 }

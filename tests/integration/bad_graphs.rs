@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value;
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, OperatorSetIdProto, SparseTensorProto, StringStringEntryProto, TensorProto, type_proto,
+    AttributeProto, GraphProto, NodeProto, OperatorSetIdProto, SparseTensorProto, StringStringEntryProto, TensorProto,
+    type_proto,
 };
 
 use crate::support::onnx::{Onnx, f32_tensor, i64_tensor, int, node, tensor, value};
@@ -209,6 +210,58 @@ fn graphs_that_would_use_all_memory_are_refused() {
     many.append(&mut graph);
     let problem = FrameEncoder::load(&many, options()).err().expect("refused").to_string();
     assert!(problem.contains("besides its tensors"), "{problem}");
+}
+
+/// Returns the good graph, whose output is multiplied by the sum of `big`, which `nodes` compute from `constants`.
+fn with_constants(constants: Vec<TensorProto>, nodes: Vec<NodeProto>) -> Onnx {
+    changed(|g| {
+        g.initializer.extend(constants);
+        let last = g.node.len() - 1;
+        g.node[last].output[0] = "unscaled".into();
+        let mut sum = node("ReduceSum", &["big"], &["sum"]);
+        sum.attribute.push(int("keepdims", 0));
+        g.node.extend(nodes);
+        g.node.push(sum);
+        g.node.push(node("Mul", &["unscaled", "sum"], &["y"]));
+    })
+}
+
+#[test]
+fn constants_are_computed_only_within_a_budget() {
+    let ones = |name: &str, dims: &[i64]| f32_tensor(name, dims, &vec![1.0; dims.iter().product::<i64>() as usize]);
+    let small = with_constants(
+        vec![ones("c", &[4, 4]), i64_tensor("times", &[2, 3])],
+        vec![node("Tile", &["c", "times"], &["big"])],
+    );
+    load(&small).expect("small constants are computed");
+    let started = std::time::Instant::now();
+    // 17 GB from 6 kB, with repeats that are themselves computed.
+    let tile = with_constants(
+        vec![ones("c", &[32, 32]), i64_tensor("a", &[64, 64]), i64_tensor("b", &[32, 32])],
+        vec![node("Mul", &["a", "b"], &["times"]), node("Tile", &["c", "times"], &["big"])],
+    );
+    refused(&tile, &["node `big`", "Tile", "too large"]);
+    let outer = with_constants(
+        vec![ones("c", &[20_000, 1]), ones("d", &[1, 20_000])],
+        vec![node("Add", &["c", "d"], &["big"])],
+    );
+    refused(&outer, &["node `big`", "too large"]);
+    // Each doubles the one before.
+    let mut doubled = vec![node("Concat", &["c", "c"], &["v0"])];
+    for i in 1..26 {
+        let (from, to) = (format!("v{}", i - 1), if i == 25 { "big".into() } else { format!("v{i}") });
+        doubled.push(node("Concat", &[&from, &from], &[&to]));
+    }
+    doubled.iter_mut().for_each(|node| node.attribute.push(int("axis", 0)));
+    refused(&with_constants(vec![ones("c", &[64])], doubled), &["use a smaller model"]);
+    // Little memory, but much work.
+    let mut products = vec![node("MatMul", &["c", "c"], &["p0"])];
+    for i in 1..20 {
+        let (from, to) = (format!("p{}", i - 1), if i == 19 { "big".into() } else { format!("p{i}") });
+        products.push(node("MatMul", &["c", &from], &[&to]));
+    }
+    refused(&with_constants(vec![ones("c", &[1000, 1000])], products), &["too much to compute"]);
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }
 
 #[test]

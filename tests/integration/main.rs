@@ -8,6 +8,8 @@ mod bad_bundles;
 mod bad_embeddings;
 mod bad_graphs;
 mod bundles;
+#[cfg(target_os = "linux")]
+mod chaos;
 mod check_config;
 mod command_line;
 mod crop_matches_full_resize;

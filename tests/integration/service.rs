@@ -1,223 +1,14 @@
 //! The service: its messages to systemd, events on disk, kills, secrets.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-use crate::support::program::{PROGRAM, refused, send_signal};
-
-/// The longest wait for anything; a busy machine may be slow.
-const TIMEOUT: Duration = Duration::from_secs(90);
-
-/// A folder with a configuration, and a named pipe in the place of a camera.
-struct ServiceFixture {
-    folder: tempfile::TempDir,
-    writing: Arc<AtomicBool>,
-    writer: Option<JoinHandle<()>>,
-}
-
-impl ServiceFixture {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("camera.y4m");
-        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        let writing = Arc::new(AtomicBool::new(true));
-        let keep_writing = writing.clone();
-        let writer = Some(std::thread::spawn(move || write_to_each_reader(&pipe, &keep_writing)));
-        let fixture = Self { folder, writing, writer };
-        fixture.configure("");
-        fixture
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn path_text(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
-
-    /// Writes the configuration, with `more` at its end.
-    fn configure(&self, more: &str) {
-        let mut text = String::from("[model]\ncategories = [\"a cat\", \"a dog\"]\nthreads = 1\nstride_s = 0.1\n");
-        let _ = writeln!(
-            text,
-            "[events]\non = 0.5\noff = 0.0\nmin_length_s = 0.0\nupdate_s = 1.0\n[gate]\nenabled = false"
-        );
-        let _ = writeln!(text, "[[camera]]\nname = \"pipe\"\nsource = \"{}\"", self.path_text("camera.y4m"));
-        let _ = writeln!(text, "[[output]]\nkind = \"file\"\npath = \"{}\"", self.path_text("events.jsonl"));
-        let _ = writeln!(text, "[metrics]\npath = \"{}\"\ninterval_s = 1.0", self.path_text("metrics.prom"));
-        let _ = writeln!(text, "[health]\nstate = \"{}\"\n{more}", self.path_text("state.json"));
-        fs::write(self.path("service.toml"), text).unwrap();
-    }
-
-    fn start(&self) -> Running {
-        let log = File::create(self.path("log")).unwrap();
-        let notifications = UnixDatagram::bind(self.path("notify")).unwrap();
-        notifications.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-        let child = Command::new(PROGRAM)
-            .args(["run", "--config", &self.path_text("service.toml")])
-            .env("NOTIFY_SOCKET", self.path("notify"))
-            .env("WATCHDOG_USEC", "2000000")
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Running { child, notifications, messages: Vec::new(), log: self.path("log") }
-    }
-
-    /// Returns the lines of the event file, each of which must be complete.
-    fn events(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.path("events.jsonl")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
-    }
-
-    fn count_events(&self, kind: &str) -> usize {
-        self.events().iter().filter(|event| event["event"] == kind).count()
-    }
-
-    fn state(&self) -> Value {
-        serde_json::from_slice(&fs::read(self.path("state.json")).unwrap()).unwrap()
-    }
-
-    /// Checks that each event starts at most once in the file, and ends.
-    fn check_that_every_event_ends(&self) {
-        let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for event in self.events() {
-            let text = |field: &str| event[field].as_str().unwrap().to_owned();
-            lines.entry(text("id")).or_default().push(text("event"));
-        }
-        assert!(!lines.is_empty());
-        for (id, kinds) in lines {
-            let count = |kind: &str| kinds.iter().filter(|other| *other == kind).count();
-            assert!(count("new") <= 1 && count("end") >= 1 && kinds.last().unwrap() == "end", "{id}: {kinds:?}");
-        }
-    }
-}
-
-impl Drop for ServiceFixture {
-    fn drop(&mut self) {
-        self.writing.store(false, Ordering::Relaxed);
-        // A writer that waits for a reader of the pipe gets one.
-        let _ = fs::OpenOptions::new().read(true).write(true).open(self.path("camera.y4m"));
-        // The writer may still wait for a reader, so that it is not joined.
-        drop(self.writer.take());
-    }
-}
-
-/// Writes a changing picture into the pipe, for one reader after another.
-fn write_to_each_reader(pipe: &Path, keep_writing: &AtomicBool) {
-    while keep_writing.load(Ordering::Relaxed) {
-        write_frames(pipe, keep_writing);
-    }
-}
-
-/// Writes a changing picture into the pipe until its reader closes it.
-fn write_frames(pipe: &Path, keep_writing: &AtomicBool) {
-    let Ok(mut out) = File::options().write(true).open(pipe) else { return };
-    let mut level = 0_u8;
-    let mut written = out.write_all(b"YUV4MPEG2 W64 H48 F25:1 C420jpeg\n");
-    while written.is_ok() && keep_writing.load(Ordering::Relaxed) {
-        level = level.wrapping_add(1);
-        let pixels: Vec<u8> = (0..64 * 48 * 3 / 2).map(|i| (i as u8).wrapping_mul(7) ^ level).collect();
-        written = out.write_all(b"FRAME\n").and_then(|()| out.write_all(&pixels));
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-struct Running {
-    child: Child,
-    notifications: UnixDatagram,
-    /// The messages to systemd.
-    messages: Vec<String>,
-    log: PathBuf,
-}
-
-impl Running {
-    /// Waits until a condition holds; receives messages to systemd meanwhile.
-    fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
-        let started = Instant::now();
-        loop {
-            let mut buffer = [0; 4096];
-            while let Ok(length) = self.notifications.recv(&mut buffer) {
-                self.messages.extend(String::from_utf8_lossy(&buffer[..length]).lines().map(str::to_owned));
-                if started.elapsed() > TIMEOUT {
-                    break;
-                }
-                if holds(self) {
-                    return;
-                }
-            }
-            if holds(self) {
-                return;
-            }
-            let ended = self.child.try_wait().unwrap();
-            assert!(
-                ended.is_none() && started.elapsed() < TIMEOUT,
-                "no {what}; {ended:?}; messages {:?}; log: {}",
-                self.messages,
-                self.log()
-            );
-        }
-    }
-
-    fn count_messages(&self, message: &str) -> usize {
-        self.messages.iter().filter(|other| other.as_str() == message).count()
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-
-    fn signal(&self, name: &str) {
-        send_signal(&self.child, name);
-    }
-
-    /// Stops the service; returns its exit code and log.
-    fn stop(mut self) -> (Option<i32>, String) {
-        self.signal("TERM");
-        let started = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(started.elapsed() < TIMEOUT, "the service does not stop: {}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        self.unbind();
-        (status.code(), self.log())
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        self.unbind();
-    }
-
-    fn unbind(&self) {
-        let address = self.notifications.local_addr().unwrap();
-        fs::remove_file(address.as_pathname().unwrap()).unwrap();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::support::program::{PROGRAM, refused};
+use crate::support::service::{ServiceFixture, TIMEOUT, write_to_each_reader};
 
 #[test]
 fn the_service_starts_reports_events_reloads_and_stops() {
@@ -305,7 +96,7 @@ fn a_password_appears_nowhere() {
     let printed = String::from_utf8_lossy(&checked.stdout).into_owned() + &String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success() && !printed.contains("hush"), "{printed}");
     let settings: Vec<&str> = printed.lines().filter(|line| line.starts_with("camera[1].")).collect();
-    assert!(settings.iter().any(|line| line.contains("rtsp://127.0.0.1:9/door?...")), "{printed}");
+    assert!(settings.iter().any(|line| line.contains("rtsp://127.0.0.1:9/...")), "{printed}");
 
     let mut service = fixture.start();
     service.until("metrics of both cameras", |_| {
@@ -320,12 +111,6 @@ fn a_password_appears_nowhere() {
         assert!(!fs::read_to_string(fixture.path(name)).unwrap().contains("hush"), "{name}");
     }
     assert!(!log.contains("hush") && !messages.contains("hush"), "{log}");
-}
-
-/// Returns whether the command line of any process contains this text.
-fn is_in_a_command_line(text: &str) -> bool {
-    let all = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path().join("cmdline")));
-    all.filter_map(|path| fs::read(path).ok()).any(|line| String::from_utf8_lossy(&line).contains(text))
 }
 
 /// The cameras are silent from the start: one is a pipe without a writer, the other a URL that accepts a
@@ -350,14 +135,14 @@ fn silent_cameras_delay_neither_the_others_nor_the_stop() {
             .iter()
             .all(|up| metrics.contains(&format!("bike_edge_camera_up{{camera=\"{up}")))
     });
-    let started = Instant::now();
+    let (started, children) = (Instant::now(), service.children());
     let (code, log) = service.stop();
     assert_eq!(code, Some(0), "{log}");
     // This is much less than the timeout of either; a busy machine may be slow.
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}: {log}", started.elapsed());
     // No process still waits for the URL.
     let started = Instant::now();
-    while is_in_a_command_line(&format!("127.0.0.1:{port}")) {
+    while children.iter().any(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
         assert!(started.elapsed() < TIMEOUT, "an ffmpeg process is left");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -372,7 +157,7 @@ fn silent_cameras_delay_neither_the_others_nor_the_stop() {
         let keep_writing = writing.clone();
         // The writer opens the pipe again if the reader is still at the end of the last stream, like a restarted
         // writer.
-        let writer = std::thread::spawn(move || write_to_each_reader(&pipe, &keep_writing));
+        let writer = std::thread::spawn(move || write_to_each_reader(&pipe, &keep_writing, &AtomicUsize::default()));
         service.until("frames", |_| {
             let metrics = fs::read_to_string(fixture.path("metrics.prom")).unwrap_or_default();
             let steps = metrics.lines().find_map(|line| line.strip_prefix("bike_edge_steps_total{camera=\"unfed\"} "));

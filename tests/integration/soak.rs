@@ -73,7 +73,8 @@ impl Soak {
             let source = EventSource { camera: "soak", input: "drawn", categories, phrases: &[] };
             for event in new {
                 *events += 1;
-                file.write(&EventLine::new(event, source, None));
+                let line = EventLine::new(event, source, None);
+                file.write_line(&serde_json::to_string(&line).expect("JSON"));
             }
             Ok(())
         })

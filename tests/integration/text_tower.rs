@@ -1,10 +1,8 @@
 //! With a text tower, any text can be a category, and attribute sentences are encoded.
 
-use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::path::Path;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bike_edge::recognition::{
     FrameStamp, Phrases, RecognitionSpec, Recognizer, SentenceCache, SentenceEncoder, SentenceMethod, Vocabulary,
@@ -136,10 +134,10 @@ fn texts_are_limited_in_number_length_and_characters() {
 
 #[test]
 fn a_cached_sentence_is_encoded_only_once() {
-    let encoded = Rc::new(RefCell::new(Vec::new()));
-    let counted = Rc::clone(&encoded);
+    let encoded = Arc::new(Mutex::new(Vec::new()));
+    let counted = Arc::clone(&encoded);
     let encode = move |phrases: &[&str], out: &mut [f32]| {
-        counted.borrow_mut().push(phrases.join(","));
+        counted.lock().expect("not poisoned").push(phrases.join(","));
         out.fill(phrases.len() as f32);
         Ok(())
     };
@@ -151,13 +149,14 @@ fn a_cached_sentence_is_encoded_only_once() {
         out[0]
     };
     assert_eq!([sentence(&[3, 1]), sentence(&[1, 3]), sentence(&[3, 1])], [2.0; 3]);
-    assert_eq!(*encoded.borrow(), ["phrase 3,phrase 1", "phrase 1,phrase 3"], "the order matters");
+    let encoded = || encoded.lock().expect("not poisoned").clone();
+    assert_eq!(encoded(), ["phrase 3,phrase 1", "phrase 1,phrase 3"], "the order matters");
     let others: f32 = (0..255).map(|place| sentence(&[place])).sum();
     assert_eq!(others, 255.0);
     sentence(&[3, 1]);
-    assert_eq!(encoded.borrow().len(), 257, "the last 256 sentences are cached");
+    assert_eq!(encoded().len(), 257, "the last 256 sentences are cached");
     sentence(&[1, 3]);
-    assert_eq!(encoded.borrow().len(), 258, "no more are cached");
+    assert_eq!(encoded().len(), 258, "no more are cached");
 }
 
 /// Runs `classify` on the test clip with this bundle.

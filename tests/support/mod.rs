@@ -10,6 +10,8 @@ pub mod pictures;
 pub mod program;
 pub mod recordings;
 pub mod schema;
+#[cfg(target_os = "linux")]
+pub mod service;
 pub mod skip;
 pub mod spec;
 pub mod tables;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use bike_edge::Result;
-use bike_edge::io::{IfExists, redact_input};
+use bike_edge::io::{IfExists, shown_input};
 use bike_edge::output::{JsonLines, output_error};
 use bike_edge::source::{CameraInfo, LiveCounts, LiveUpdate, SizeInfo, list_cameras, open_live};
 use bike_edge::units::{check_range, rounded};
@@ -133,7 +133,7 @@ fn test(camera: &OsStr, seconds: f64, json: bool, settings: &CommandSettings) ->
     let (info, counts) = (live.info().clone(), live.counts());
     let outcome = Outcome {
         schema: 1,
-        camera: redact_input(camera),
+        camera: shown_input(camera),
         format: info.format,
         width: info.width,
         height: info.height,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use bike_edge::io::{AtomicFile, Durability, IfExists, redact_input};
+use bike_edge::io::{AtomicFile, Durability, IfExists, shown_input};
 use bike_edge::picture::OwnedPicture;
 use bike_edge::preprocess::upright;
 use bike_edge::source::{LiveUpdate, open_live};
@@ -38,7 +38,7 @@ pub fn run(
     loop {
         let left = timeout_s - started.elapsed().as_secs_f64();
         if left <= 0.0 {
-            return Err(Error::input(redact_input(camera), format!("no picture arrived within {timeout_s:.0} s")));
+            return Err(Error::input(shown_input(camera), format!("no picture arrived within {timeout_s:.0} s")));
         }
         match live.newest(after_s, Duration::from_secs_f64(left))? {
             LiveUpdate::Frame(frame) => {
@@ -46,7 +46,7 @@ pub fn run(
                 return Ok(ExitCode::SUCCESS);
             }
             LiveUpdate::NoFrame | LiveUpdate::Lost(_) => {}
-            LiveUpdate::Ended => return Err(Error::input(redact_input(camera), "it ended before its first picture")),
+            LiveUpdate::Ended => return Err(Error::input(shown_input(camera), "it ended before its first picture")),
         }
     }
 }

@@ -6,7 +6,8 @@ mod step_line;
 use std::path::Path;
 use std::process::ExitCode;
 
-use bike_edge::io::redact_input;
+use bike_edge::events::MAX_OPEN;
+use bike_edge::io::shown_input;
 use bike_edge::pipeline::{FrameSelection, Observer, Session, SessionSpec, StreamRunner, StreamSource, drive};
 use bike_edge::source::{is_camera, open_live, open_stream};
 use bike_edge::units::check_range;
@@ -29,7 +30,7 @@ pub fn run(args: &WatchArgs, verbosity: Verbosity) -> Result<ExitCode> {
     let selection = args.replay_trace.clone().map_or(FrameSelection::Stride, FrameSelection::Trace);
     let spec = SessionSpec { selection, ..settings.session_spec(&args.camera) };
     let session = Session::new(&engine, &spec).map_err(|e| settings.layers.locate(e))?;
-    let input = redact_input(&args.input);
+    let input = shown_input(&args.input);
     if args.live && Path::new(&args.input).is_file() {
         let problem = "is a file, which cannot be read live; remove --live, or give a camera, a pipe or a URL";
         return Err(Error::input(input, problem));
@@ -51,6 +52,10 @@ pub fn run(args: &WatchArgs, verbosity: Verbosity) -> Result<ExitCode> {
     runner.finish(&mut |update| reporter.update(update))?;
     for warning in runner.warnings() {
         log::warn!("{input}: {warning}");
+    }
+    let not_opened = runner.session().not_opened();
+    if not_opened > 0 {
+        log::warn!("{input}: {not_opened} times an event was not opened, because {MAX_OPEN} were open; raise `on`");
     }
     if !stop.is_requested() {
         outcome?;

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use bike_edge::health::rfc3339;
 use bike_edge::output::{AttributeAnswer, SaliencyPoint};
 use bike_edge::pipeline::{GateDecision, Step};
 use bike_edge::recognition::top_n;
@@ -61,7 +62,7 @@ impl<'a> StepLine<'a> {
         Self {
             schema: 1,
             input,
-            wall: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            wall: rfc3339(SystemTime::now()),
             t: rounded_time(step.stamp.time),
             frame: step.stamp.index,
             full: scores.full,

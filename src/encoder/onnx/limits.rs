@@ -18,5 +18,11 @@ pub(super) const VOLUME: f64 = (1u64 << 28) as f64;
 pub(super) const FACTOR: f64 = (1u64 << 16) as f64;
 /// Bytes of all constants as f32.
 pub(super) const CONSTANT_BYTES: u64 = 4 << 30;
+/// Bytes of a constant that may be computed from smaller ones.
+pub(super) const SMALL_CONSTANT_BYTES: f64 = (64u64 << 20) as f64;
+/// A larger one may have this many times the bytes that it is computed from.
+pub(super) const CONSTANT_GROWTH: f64 = 2.0;
+/// Operations to compute all constants: some seconds on a board.
+pub(super) const CONSTANT_OPERATIONS: f64 = 2e10;
 /// Bytes of one value between two operators.
 pub(super) const VALUE_BYTES: usize = 1 << 30;

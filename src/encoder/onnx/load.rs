@@ -12,7 +12,7 @@ use tract_onnx::prelude::{Datum, Framework, InferenceModel, InferenceModelExt, R
 use super::limits::VALUE_BYTES;
 use super::panic_guard::one_line;
 use super::shapes::{self, Signature};
-use super::{constants, guard, large_tensors, refused_graphs};
+use super::{constant_budget, constants, guard, large_tensors, refused_graphs};
 use crate::encoder::cpu::choice::{CpuContext, Precision};
 use crate::encoder::cpu::threads::{MAX_THREADS, WORKER_NAME};
 use crate::encoder::ops::{self, InFileWeights, Pruning};
@@ -54,8 +54,9 @@ pub(crate) fn load(onnx: &[u8], signature: &Signature<'_>, target: Target, file:
         Target::Cpu { .. } => ops::parser(),
         Target::Gpu { .. } => tract_onnx::onnx(),
     };
-    let model = inference_model(&parser, &decoded.model)?;
+    let mut model = inference_model(&parser, &decoded.model)?;
     drop(decoded.model);
+    constant_budget::analyse(&mut model)?;
     let model = typed_model(model)?;
     let output_shape = check_facts(&model, signature)?;
     timer.log("typed");

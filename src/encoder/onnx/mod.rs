@@ -1,5 +1,6 @@
 //! ONNX graphs: reading, checks, limits, and the passes that lead to a network that is ready to run.
 
+mod constant_budget;
 mod constants;
 mod guard;
 mod large_tensors;

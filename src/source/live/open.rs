@@ -12,6 +12,7 @@ use super::reconnect::{Capture, Device, DeviceError, FrameMeta, OpenDevice, Reco
 use super::v4l2::{self, CaptureRequest};
 use crate::picture::{PictureTransform, PictureTransformer};
 use crate::source::open::{Location, location_of, name_of, untransformed_stream};
+use crate::source::wait::CancelFlag;
 use crate::source::{ClipInfo, SourceOptions, Stream};
 use crate::{Error, Result};
 
@@ -97,15 +98,16 @@ fn pipe_or_url(input: &OsStr, name: String, options: &LiveOptions) -> Result<(Re
     // `options` have been checked, so that the conversion cannot fail.
     let timeout = Duration::try_from_secs_f64(source.read.timeout_s).unwrap_or(Duration::MAX);
     let input = input.to_owned();
+    let cancel = CancelFlag::default();
+    let reader_cancel = cancel.clone();
     let open: OpenDevice = Box::new(move || {
-        let opened = untransformed_stream(&input, &source).map(|stream| LiveStream { stream, reopen });
+        let opened = untransformed_stream(&input, &source, &reader_cancel).map(|stream| LiveStream { stream, reopen });
         match opened {
             Ok(stream) => Ok(Box::new(stream) as Box<dyn Device>),
             Err(e) => Err(device_error(e, reopen)),
         }
     });
-    // A waiting read cannot be interrupted, so dropping the source does not wait for its thread.
-    Ok((ReconnectSpec { join_on_drop: false, ..ReconnectSpec::new(name, timeout) }, open))
+    Ok((ReconnectSpec { cancel, ..ReconnectSpec::new(name, timeout) }, open))
 }
 
 /// Classifies an error: a source that is reopened may work again, any other source has failed.

@@ -19,8 +19,9 @@ use super::recorded::{
     mjpeg_stream, open_ffmpeg_stream,
 };
 use super::transform::{transformed_clip, transformed_stream};
+use super::wait::{CancelFlag, WaitLimit};
 use super::{Clip, ClipInfo, SourceOptions, Stream};
-use crate::io::{is_url, redact};
+use crate::io::{is_url, percent_decoded, shown_input};
 use crate::picture::Picture;
 use crate::units::Seconds;
 use crate::{Error, Result};
@@ -49,12 +50,12 @@ fn untransformed_clip(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn 
             "is a URL, which only `watch` reads; to classify its contents, pipe them in: curl -s URL | bike-edge classify -",
         )),
         Location::Stdin => {
-            let mut from = stdin(&name, options.read.timeout_s)?;
+            let mut from = stdin(&name, uncancelled(options))?;
             spooled_clip(name, &mut from, options)
         }
         Location::Path(path) => match Format::of_path(&name, &path)? {
             Format::NamedPipe => {
-                let mut from = TimedReader::new(open_named_pipe(&name, &path)?, options.read.timeout_s);
+                let mut from = TimedReader::new(open_named_pipe(&name, &path)?, uncancelled(options));
                 spooled_clip(name, &mut from, options)
             }
             format => Ok(Box::new(RecordedClip::new(name.clone(), recording(&name, path, format, options)?))),
@@ -70,19 +71,29 @@ fn untransformed_clip(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn 
 /// As for [`open_clip`].
 pub fn open_stream(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Stream>> {
     options.check()?;
-    Ok(transformed_stream(untransformed_stream(input, options)?, &options.transform))
+    Ok(transformed_stream(untransformed_stream(input, options, &CancelFlag::default())?, &options.transform))
 }
 
-/// Opens a stream without masks and rotation.
-pub(super) fn untransformed_stream(input: &OsStr, options: &SourceOptions) -> Result<Box<dyn Stream>> {
+/// How long reads wait that nothing cancels.
+fn uncancelled(options: &SourceOptions) -> WaitLimit {
+    WaitLimit::new(options.read.timeout_s, &CancelFlag::default())
+}
+
+/// Opens a stream without masks and rotation. `cancel` stops reads of URLs and pipes that wait.
+pub(super) fn untransformed_stream(
+    input: &OsStr,
+    options: &SourceOptions,
+    cancel: &CancelFlag,
+) -> Result<Box<dyn Stream>> {
     let name = name_of(input);
+    let limit = WaitLimit::new(options.read.timeout_s, cancel);
     match location_of(input) {
-        Location::Url(url) => ffmpeg_stream(&name, FfmpegInput::Url(url), options),
-        Location::Stdin => piped_stream(&name, Box::new(stdin(&name, options.read.timeout_s)?), options),
+        Location::Url(url) => ffmpeg_stream(&name, FfmpegInput::Url(url), options, cancel),
+        Location::Stdin => piped_stream(&name, Box::new(stdin(&name, limit)?), options, cancel),
         Location::Path(path) => match Format::of_path(&name, &path)? {
             Format::NamedPipe => {
-                let from = TimedReader::new(open_named_pipe(&name, &path)?, options.read.timeout_s);
-                piped_stream(&name, Box::new(from), options)
+                let from = TimedReader::new(open_named_pipe(&name, &path)?, limit);
+                piped_stream(&name, Box::new(from), options, cancel)
             }
             format => {
                 let mut recording = recording(&name, path, format, options)?;
@@ -115,21 +126,9 @@ fn path_of_file_url(address: &str) -> PathBuf {
     let path = path.strip_prefix("localhost").filter(|rest| rest.starts_with('/')).unwrap_or(path);
     // A file may have a name that looks encoded and is not.
     if path.as_bytes().contains(&b'%') && !std::path::Path::new(path).exists() {
-        return percent_decoded(path);
+        return path_of_bytes(percent_decoded(path));
     }
     path.into()
-}
-
-fn percent_decoded(text: &str) -> PathBuf {
-    let hex = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let mut rest = text.as_bytes();
-    let mut bytes = Vec::with_capacity(rest.len());
-    while let [first, after @ ..] = rest {
-        let decoded = after.get(..2).filter(|_| *first == b'%').and_then(hex);
-        bytes.push(decoded.unwrap_or(*first));
-        rest = if decoded.is_some() { &after[2..] } else { after };
-    }
-    path_of_bytes(bytes)
 }
 
 #[cfg(unix)]
@@ -147,8 +146,7 @@ fn path_of_bytes(bytes: Vec<u8>) -> PathBuf {
 pub(super) fn name_of(input: &OsStr) -> String {
     match input.to_str() {
         Some("-") => "standard input".into(),
-        Some(text) if is_url(text) => redact(text),
-        _ => input.to_string_lossy().into_owned(),
+        _ => shown_input(input),
     }
 }
 
@@ -226,22 +224,32 @@ fn spooled_clip(name: String, from: &mut dyn Read, options: &SourceOptions) -> R
     Ok(Box::new(RecordedClip::new(name, Box::new(recording))))
 }
 
-fn piped_stream(name: &str, mut from: Box<dyn Read + Send>, options: &SourceOptions) -> Result<Box<dyn Stream>> {
+fn piped_stream(
+    name: &str,
+    mut from: Box<dyn Read + Send>,
+    options: &SourceOptions,
+    cancel: &CancelFlag,
+) -> Result<Box<dyn Stream>> {
     let head = read_head(name, &mut from, HEAD_BYTES)?;
     match Format::of_bytes(&head).ok_or_else(|| detect::text_error(name, &head))? {
-        Format::Y4m => piped_y4m(name, head, from, options),
-        Format::Mp4 => piped_mp4(name, head, from, options),
+        Format::Y4m => piped_y4m(name, head, from, options, cancel),
+        Format::Mp4 => piped_mp4(name, head, from, options, cancel),
         Format::Still if head.starts_with(b"\xff\xd8") => piped_jpeg(name, head, from, options),
         Format::Gif | Format::Still | Format::Apng | Format::Mjpeg => spooled_stream(name, &head, &mut from, options),
         Format::Folder | Format::NamedPipe | Format::Other => {
-            ffmpeg_stream(name, FfmpegInput::Pipe(head, from), options)
+            ffmpeg_stream(name, FfmpegInput::Pipe(head, from), options, cancel)
         }
     }
 }
 
 /// Reads a URL or a pipe by `ffmpeg`, as data arrive.
-fn ffmpeg_stream(name: &str, input: FfmpegInput, options: &SourceOptions) -> Result<Box<dyn Stream>> {
-    let (info, reader) = open_ffmpeg_stream(name, input, options)?;
+fn ffmpeg_stream(
+    name: &str,
+    input: FfmpegInput,
+    options: &SourceOptions,
+    cancel: &CancelFlag,
+) -> Result<Box<dyn Stream>> {
+    let (info, reader) = open_ffmpeg_stream(name, input, options, cancel)?;
     Ok(Box::new(ReaderStream::new(info, reader)))
 }
 
@@ -258,11 +266,12 @@ fn piped_y4m(
     head: Vec<u8>,
     from: Box<dyn Read + Send>,
     options: &SourceOptions,
+    cancel: &CancelFlag,
 ) -> Result<Box<dyn Stream>> {
     let supported = Y4mReader::new(name, Pipe(&head[..]), None, options.read.matrix);
     // Only if the whole header is in the head; a longer one is not that of a known format.
     if supported.is_err() && head.contains(&b'\n') && find_ffmpeg(options).is_some() {
-        return ffmpeg_stream(name, FfmpegInput::Pipe(head, from), options);
+        return ffmpeg_stream(name, FfmpegInput::Pipe(head, from), options, cancel);
     }
     let whole = BufReader::with_capacity(1 << 16, Cursor::new(head).chain(from));
     let unknown_length = None;
@@ -276,6 +285,7 @@ fn piped_mp4(
     head: Vec<u8>,
     mut from: Box<dyn Read + Send>,
     options: &SourceOptions,
+    cancel: &CancelFlag,
 ) -> Result<Box<dyn Stream>> {
     let failed = |e: std::io::Error| Error::input(name, format!("cannot be read: {e}"));
     if find_ffmpeg(options).is_none() {
@@ -285,7 +295,7 @@ fn piped_mp4(
     if !fragmented {
         return spooled_stream(name, &start, &mut from, options);
     }
-    ffmpeg_stream(name, FfmpegInput::Pipe(start, from), options)
+    ffmpeg_stream(name, FfmpegInput::Pipe(start, from), options, cancel)
 }
 
 /// Reads JPEG images one after another as they arrive; a single one through a temporary file.

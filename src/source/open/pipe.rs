@@ -7,38 +7,37 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::detect::cannot_open;
+use crate::source::wait::WaitLimit;
+#[cfg(unix)]
+use crate::source::wait::{WaitEnd, wait_readable};
 use crate::{Error, Result};
 
-/// Reads from a pipe; fails if no data arrive for a while.
+/// Reads from a pipe; fails if no data arrive for a while, or if reading is cancelled.
 pub(super) struct TimedReader<R> {
     from: R,
-    timeout_s: f64,
+    limit: WaitLimit,
 }
 
 impl<R> TimedReader<R> {
-    /// `timeout_s`: seconds to wait for the next byte.
-    pub(super) fn new(from: R, timeout_s: f64) -> Self {
-        Self { from, timeout_s }
+    /// `limit`: how long to wait for the next byte.
+    pub(super) fn new(from: R, limit: WaitLimit) -> Self {
+        Self { from, limit }
     }
 }
 
 #[cfg(unix)]
 impl<R: Read + std::os::fd::AsRawFd> Read for TimedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut poll = libc::pollfd { fd: self.from.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        let millis = (self.timeout_s * 1e3).clamp(1.0, f64::from(i32::MAX)) as i32;
-        // SAFETY: one valid pollfd, of a descriptor that `from` keeps open.
-        match unsafe { libc::poll(&mut poll, 1, millis) } {
-            0 => Err(io::Error::new(
+        match self.limit.wait(|| 0, |wait| wait_readable(&self.from, wait))? {
+            WaitEnd::Ready(()) => self.from.read(buffer),
+            WaitEnd::Cancelled => Err(io::Error::other("reading was stopped")),
+            WaitEnd::TimedOut => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 format!(
                     "no data arrived for {} s; check the program that writes to the pipe, or raise `timeout_s`",
-                    self.timeout_s
+                    self.limit.timeout.as_secs_f64()
                 ),
             )),
-            1.. => self.from.read(buffer),
-            // After an interruption by a signal the caller tries again.
-            _ => Err(io::Error::last_os_error()),
         }
     }
 }
@@ -52,17 +51,17 @@ impl<R: Read> Read for TimedReader<R> {
 
 /// Opens standard input unbuffered, because a buffer would hide waiting data from `poll`.
 #[cfg(unix)]
-pub(super) fn stdin(name: &str, timeout_s: f64) -> Result<TimedReader<File>> {
+pub(super) fn stdin(name: &str, limit: WaitLimit) -> Result<TimedReader<File>> {
     use std::os::fd::AsFd;
     let owned = io::stdin().as_fd().try_clone_to_owned();
     let from = owned.map(File::from).map_err(|e| Error::input(name, format!("cannot be read: {e}")))?;
-    Ok(TimedReader::new(from, timeout_s))
+    Ok(TimedReader::new(from, limit))
 }
 
 /// Opens standard input.
 #[cfg(not(unix))]
-pub(super) fn stdin(_: &str, timeout_s: f64) -> Result<TimedReader<io::Stdin>> {
-    Ok(TimedReader::new(io::stdin(), timeout_s))
+pub(super) fn stdin(_: &str, limit: WaitLimit) -> Result<TimedReader<io::Stdin>> {
+    Ok(TimedReader::new(io::stdin(), limit))
 }
 
 /// Opens a named pipe without waiting for a writer: reads wait, with a timeout.
@@ -202,6 +201,7 @@ fn fill(bytes: &mut Vec<u8>, from: &mut dyn Read, length: u64) -> io::Result<boo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::wait::CancelFlag;
 
     #[test]
     fn a_pipe_is_spooled_whole_or_refused() {
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn a_silent_pipe_times_out_and_a_closed_one_ends() {
         let (reader, mut writer) = io::pipe().expect("a pipe");
-        let mut timed = TimedReader::new(reader, 0.02);
+        let mut timed = TimedReader::new(reader, WaitLimit::new(0.02, &CancelFlag::default()));
         writer.write_all(b"ab").expect("written");
         let mut two = [0; 2];
         timed.read_exact(&mut two).expect("read");

@@ -11,12 +11,13 @@ use super::raw_frame::{FrameDecoder, FrameLayout, RawFrame};
 use super::{Live, LiveCounts, LiveUpdate, Loss};
 use crate::picture::PictureTransformer;
 use crate::source::transform::rotated_info;
+use crate::source::wait::{CancelFlag, WAIT_SLICE};
 use crate::source::{ClipInfo, Frame};
 use crate::units::Seconds;
 use crate::{Error, Result};
 
-/// Maximum time of one wait for a frame, so that a request to stop takes effect soon.
-const WAIT_SLICE: Duration = Duration::from_millis(200);
+/// How long dropping a source waits for its thread. A thread that is held up longer, as by a driver, ends on its own.
+const STOP_TIME: Duration = Duration::from_secs(2);
 /// A device that delivers frames for this long has recovered; a shorter time counts as another failure.
 const RECOVERY_TIME: Duration = Duration::from_secs(10);
 /// A loss for the same reason is logged again only after this time.
@@ -111,16 +112,16 @@ pub(super) struct ReconnectSpec {
     pub(super) timeout: Duration,
     /// Wait times between attempts.
     pub(super) backoff: Backoff,
-    /// Whether dropping the source waits for its thread, so that the device is free afterwards.
-    pub(super) join_on_drop: bool,
+    /// Ends reads of the device that wait, when the source is dropped.
+    pub(super) cancel: CancelFlag,
     /// Whether to wait for a device that is not available at first.
     pub(super) wait_for_source: bool,
 }
 
 impl ReconnectSpec {
-    /// Creates a spec with the default back-off that joins its thread on drop and does not wait for a device.
+    /// Creates a spec with the default back-off that does not wait for a device.
     pub(super) fn new(name: String, timeout: Duration) -> Self {
-        Self { name, timeout, backoff: Backoff::default(), join_on_drop: true, wait_for_source: false }
+        Self { name, timeout, backoff: Backoff::default(), cancel: CancelFlag::default(), wait_for_source: false }
     }
 }
 
@@ -202,6 +203,10 @@ impl Live for ReconnectingSource {
                     log::debug!("{}: frame {} skipped: {problem}", self.spec.name, frame.index);
                     self.slot.count(|counts| counts.corrupt += 1);
                     self.slot.give_back(frame.data);
+                    // Damaged frames may come as fast as they are skipped.
+                    if Instant::now() >= until {
+                        return Ok(LiveUpdate::NoFrame);
+                    }
                 }
             }
         }
@@ -215,9 +220,15 @@ impl Live for ReconnectingSource {
 impl Drop for ReconnectingSource {
     fn drop(&mut self) {
         self.slot.stop();
-        if let Some(thread) = self.thread.take().filter(|_| self.spec.join_on_drop) {
-            // The thread ends within a wait slice; a panic in it is ignored.
-            let _ = thread.join();
+        self.spec.cancel.cancel();
+        // The device is free once the thread has ended.
+        if let Some(thread) = self.thread.take() {
+            if self.slot.wait_closed(STOP_TIME) {
+                // A panic in it is ignored.
+                let _ = thread.join();
+            } else {
+                log::debug!("{}: its reader is held up; it will end on its own", self.spec.name);
+            }
         }
     }
 }
@@ -240,6 +251,7 @@ struct EndGuard(Arc<FrameSlot>);
 impl Drop for EndGuard {
     fn drop(&mut self) {
         self.0.end(Err(Error::Internal("the thread that reads a live source ended".into())));
+        self.0.close();
     }
 }
 
@@ -258,6 +270,9 @@ impl ReaderThread {
                 }
                 Err(error) => error,
             };
+            if self.slot.stopped() {
+                break;
+            }
             match error {
                 DeviceError::Ended => return self.slot.end(Ok(())),
                 DeviceError::Fatal(e) => return self.slot.end(Err(e)),

@@ -32,6 +32,8 @@ struct State {
     outcome: Option<Result<(), Error>>,
     /// There will be no more frames.
     ended: bool,
+    /// The reader has ended, and its device is closed.
+    closed: bool,
     info: Option<ClipInfo>,
     counts: LiveCounts,
     stop: bool,
@@ -134,6 +136,26 @@ impl FrameSlot {
             state.outcome = Some(outcome);
         }
         self.available.notify_all();
+    }
+
+    /// Reports that the reader has ended.
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+        self.available.notify_all();
+    }
+
+    /// Waits at most `time` until the reader has ended; returns whether it has.
+    pub(super) fn wait_closed(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        let mut state = self.state();
+        while !state.closed {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.available.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
     }
 
     /// Asks the reader to stop.

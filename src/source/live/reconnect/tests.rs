@@ -100,7 +100,7 @@ fn source(script: &[Action], transform: PictureTransform, wait_for_source: bool)
     });
     let backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(20));
     let timeout = Duration::from_millis(250);
-    let spec = ReconnectSpec { name: "cam".into(), timeout, backoff, join_on_drop: true, wait_for_source };
+    let spec = ReconnectSpec { name: "cam".into(), timeout, backoff, cancel: CancelFlag::default(), wait_for_source };
     ReconnectingSource::start(spec, open, PictureTransformer::new(transform))
 }
 

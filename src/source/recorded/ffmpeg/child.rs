@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use super::showinfo::{FrameInfo, LogLine, LogParser};
 use crate::source::timeline::Timeline;
+use crate::source::wait::{WaitEnd, WaitLimit};
 use crate::{Error, Result};
 
 /// Maximum length in bytes of a line on standard error; the rest of the line is skipped.
@@ -21,13 +21,13 @@ pub(super) struct Process {
     pub(super) frames: FrameInfos,
     stdout: Option<ChildStdout>,
     log: Arc<Mutex<LogParser>>,
-    timeout: Duration,
+    limit: WaitLimit,
 }
 
 /// Makes the kernel kill the child when the thread that starts it (and reads its output) ends. A process that is killed
 /// drops nothing, and without this `ffmpeg` would keep waiting for a silent URL.
 #[cfg(target_os = "linux")]
-fn kill_with_parent(command: &mut Command) {
+pub(super) fn kill_with_parent(command: &mut Command) {
     use std::os::unix::process::CommandExt;
     // SAFETY: only one system call is made between fork and exec.
     unsafe {
@@ -40,17 +40,17 @@ fn kill_with_parent(command: &mut Command) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn kill_with_parent(_: &mut Command) {}
+pub(super) fn kill_with_parent(_: &mut Command) {}
 
 impl Process {
-    /// Starts `command`, whose outputs are both pipes; `feed` is copied to its standard input. Frames are delivered
-    /// through the `showinfo` filter with the number `filter`.
+    /// Starts `command`, whose outputs are both pipes; `feed` is copied to its standard input. `log` parses its standard
+    /// error.
     pub(super) fn start(
         mut command: Command,
         input: &str,
         feed: Option<(Vec<u8>, Box<dyn Read + Send>)>,
-        timeout_s: f64,
-        filter: usize,
+        limit: &WaitLimit,
+        log: LogParser,
     ) -> Result<Self> {
         let failed = |e: &dyn std::fmt::Display| Error::input(input, format!("ffmpeg could not be started: {e}"));
         kill_with_parent(&mut command);
@@ -58,7 +58,7 @@ impl Process {
         let (stdin, stdout, stderr) = (child.0.stdin.take(), child.0.stdout.take(), child.0.stderr.take());
         let stderr = stderr.ok_or_else(|| failed(&"it has no standard error"))?;
         let (sender, receiver) = channel();
-        let (activity, log) = (Arc::<AtomicU64>::default(), Arc::new(Mutex::new(LogParser::new(filter))));
+        let (activity, log) = (Arc::<AtomicU64>::default(), Arc::new(Mutex::new(log)));
         {
             let (activity, log) = (activity.clone(), log.clone());
             thread::Builder::new()
@@ -73,15 +73,14 @@ impl Process {
                 .spawn(move || to.write_all(&head).and_then(|()| io::copy(&mut from, &mut to)).ok())
                 .map_err(|e| failed(&e))?;
         }
-        let timeout = Duration::try_from_secs_f64(timeout_s).unwrap_or(Duration::from_secs(3600));
-        let frames = FrameInfos { input: input.into(), receiver, peeked: None, timeout, activity };
-        Ok(Self { child, frames, stdout, log, timeout })
+        let frames = FrameInfos { input: input.into(), receiver, peeked: None, limit: limit.clone(), activity };
+        Ok(Self { child, frames, stdout, log, limit: limit.clone() })
     }
 
     /// Takes standard output; may be called once.
     pub(super) fn output(&mut self) -> Result<TimedOutput> {
         let stdout = self.stdout.take().ok_or_else(|| Error::Internal("ffmpeg's output was taken twice".into()))?;
-        Ok(TimedOutput { stdout, activity: self.frames.activity.clone(), timeout: self.timeout })
+        Ok(TimedOutput { stdout, activity: self.frames.activity.clone(), limit: self.limit.clone() })
     }
 
     /// Waits until the process has ended; to be called after the last frame.
@@ -143,7 +142,7 @@ pub(super) struct FrameInfos {
     receiver: Receiver<FrameInfo>,
     /// Received but not returned yet.
     peeked: Option<FrameInfo>,
-    timeout: Duration,
+    limit: WaitLimit,
     /// Counts decoded frames: as long as it grows, the process is alive.
     activity: Arc<AtomicU64>,
 }
@@ -163,25 +162,33 @@ impl FrameInfos {
     /// Returns the next one; `None` after the last.
     ///
     /// # Errors
-    /// If nothing arrives within the timeout.
+    /// If nothing arrives within the timeout, or if the wait is cancelled.
     pub(super) fn next(&mut self) -> Result<Option<FrameInfo>> {
         if let Some(frame) = self.peeked.take() {
             return Ok(Some(frame));
         }
-        loop {
-            let before = self.activity.load(Ordering::Relaxed);
-            match self.receiver.recv_timeout(self.timeout) {
-                Ok(frame) => return Ok(Some(frame)),
-                Err(RecvTimeoutError::Disconnected) => return Ok(None),
-                Err(RecvTimeoutError::Timeout) if self.activity.load(Ordering::Relaxed) != before => {}
-                Err(RecvTimeoutError::Timeout) => return Err(Error::input(&self.input, silent(self.timeout))),
-            }
-        }
+        let received = self.limit.wait(
+            || self.activity.load(Ordering::Relaxed),
+            |wait| match self.receiver.recv_timeout(wait) {
+                Ok(frame) => Ok(Some(Some(frame))),
+                Err(RecvTimeoutError::Disconnected) => Ok(Some(None)),
+                Err(RecvTimeoutError::Timeout) => Ok::<_, Error>(None),
+            },
+        );
+        ready(received?, &self.limit).map_err(|problem| Error::input(&self.input, problem))
     }
 }
 
-fn silent(timeout: Duration) -> String {
-    format!("ffmpeg delivered nothing for {:.0} s; check that the other end is sending", timeout.as_secs_f64())
+/// The result of a wait, or why it failed.
+fn ready<T>(end: WaitEnd<T>, limit: &WaitLimit) -> Result<T, String> {
+    match end {
+        WaitEnd::Ready(ready) => Ok(ready),
+        WaitEnd::Cancelled => Err("reading was stopped".into()),
+        WaitEnd::TimedOut => {
+            let seconds = limit.timeout.as_secs_f64();
+            Err(format!("ffmpeg delivered nothing for {seconds:.0} s; check that the other end is sending"))
+        }
+    }
 }
 
 /// Standard output, read with a timeout.
@@ -189,31 +196,17 @@ pub(super) struct TimedOutput {
     stdout: ChildStdout,
     /// Counts decoded frames: as long as it grows, the process is alive.
     activity: Arc<AtomicU64>,
-    timeout: Duration,
+    limit: WaitLimit,
 }
 
 impl TimedOutput {
-    /// Waits until data can be read; fails after the timeout without any activity.
+    /// Waits until data can be read; fails after the timeout without any activity, or if the wait is cancelled.
     #[cfg(unix)]
     fn wait(&self) -> io::Result<()> {
-        use std::os::fd::AsRawFd;
-        let mut poll = libc::pollfd { fd: self.stdout.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        let timeout = i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX);
-        loop {
-            let before = self.activity.load(Ordering::Relaxed);
-            // SAFETY: `poll` is one valid, exclusively borrowed entry, and its descriptor is open as long as `self`.
-            match unsafe { libc::poll(&raw mut poll, 1, timeout) } {
-                0 if self.activity.load(Ordering::Relaxed) == before => {
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, silent(self.timeout)));
-                }
-                0 => {}
-                1.. => return Ok(()),
-                _ => match io::Error::last_os_error() {
-                    e if e.kind() == io::ErrorKind::Interrupted => {}
-                    e => return Err(e),
-                },
-            }
-        }
+        use crate::source::wait::wait_readable;
+        let activity = || self.activity.load(Ordering::Relaxed);
+        let end = self.limit.wait(activity, |wait| wait_readable(&self.stdout, wait))?;
+        ready(end, &self.limit).map_err(|problem| io::Error::new(io::ErrorKind::TimedOut, problem))
     }
 
     #[cfg(not(unix))]

@@ -8,8 +8,11 @@ use std::process::{Command, Stdio};
 
 use super::child::Process;
 use super::program::{Abilities, find_able_ffmpeg};
+use super::showinfo::LogParser;
+use crate::io::url_of_address;
 use crate::picture::Matrix;
 use crate::source::SourceOptions;
+use crate::source::wait::{CancelFlag, WaitLimit};
 use crate::{Error, Result};
 
 /// An installed `ffmpeg` and its options.
@@ -17,7 +20,7 @@ use crate::{Error, Result};
 pub(super) struct Ffmpeg {
     pub(super) program: PathBuf,
     pub(super) abilities: Abilities,
-    pub(super) timeout_s: f64,
+    pub(super) limit: WaitLimit,
     /// The matrix, instead of the one that the input specifies.
     pub(super) matrix: Option<Matrix>,
 }
@@ -52,10 +55,11 @@ pub(super) struct Job {
 const PIXELS: &str = "format=pix_fmts=yuv420p|yuvj420p|yuv422p|yuvj422p|yuv444p|yuvj444p|gray";
 
 impl Ffmpeg {
-    /// Finds the program. `what` is the kind of input, for the error if there is none.
-    pub(super) fn find(input: &str, what: &str, options: &SourceOptions) -> Result<Self> {
+    /// Finds the program. `what` is the kind of input, for the error if there is none. `cancel` stops its reads.
+    pub(super) fn find(input: &str, what: &str, options: &SourceOptions, cancel: &CancelFlag) -> Result<Self> {
         let (program, abilities) = find_able_ffmpeg(input, what, options)?;
-        Ok(Self { program, abilities, timeout_s: options.read.timeout_s, matrix: options.read.matrix })
+        let limit = WaitLimit::new(options.read.timeout_s, cancel);
+        Ok(Self { program, abilities, limit, matrix: options.read.matrix })
     }
 
     /// Starts `job`.
@@ -81,16 +85,22 @@ impl Ffmpeg {
         };
         command.env("AV_LOG_FORCE_NOCOLOR", "1").env("LC_ALL", "C");
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let (stdin, feed) = match job.source {
+        let mut log = LogParser::new(filter);
+        let (stdin, feed): (_, Option<(_, Box<dyn Read + Send>)>) = match job.source {
             FfmpegInput::Pipe(head, from) => (Stdio::piped(), Some((head, from))),
             FfmpegInput::File(path) if !is_printable(&path) => {
                 let file = File::open(&path).map_err(|e| Error::input(&job.input, format!("cannot be read: {e}")))?;
                 (file.into(), None)
             }
-            FfmpegInput::File(_) | FfmpegInput::Url(_) => (Stdio::null(), None),
+            FfmpegInput::File(_) => (Stdio::null(), None),
+            FfmpegInput::Url(address) => {
+                let list = list_of(&job.input, &address)?;
+                log = log.for_address(address);
+                (Stdio::piped(), Some((list.into_bytes(), Box::new(std::io::empty()))))
+            }
         };
         command.stdin(stdin);
-        Process::start(command, &job.input, feed, self.timeout_s, filter)
+        Process::start(command, &job.input, feed, &self.limit, log)
     }
 
     /// Returns the chain of filters, and the number in it of the `showinfo` filter that describes delivered frames.
@@ -122,13 +132,10 @@ impl Ffmpeg {
             FfmpegInput::Url(url) => {
                 let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
                 let protocols = match scheme.as_str() {
-                    "rtsp" | "rtsps" => {
-                        arguments.extend(["-rtsp_transport".into(), "tcp".into()]);
-                        "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto"
-                    }
+                    "rtsp" | "rtsps" => "pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto",
                     "http" | "https" => "http,https,httpproxy,tcp,tls,crypto,data",
-                    "rtmp" | "rtmps" | "rtmpt" => "rtmp,rtmps,rtmpt,http,https,tcp,tls,crypto",
-                    "udp" | "rtp" | "srtp" | "tcp" | "srt" => "udp,rtp,srtp,tcp,srt,crypto",
+                    "rtmp" | "rtmps" | "rtmpt" => "pipe,rtmp,rtmps,rtmpt,http,https,tcp,tls,crypto",
+                    "udp" | "rtp" | "srtp" | "tcp" | "srt" => "pipe,udp,rtp,srtp,tcp,srt,crypto",
                     _ => {
                         return Err(Error::input(
                             &job.input,
@@ -136,7 +143,8 @@ impl Ffmpeg {
                         ));
                     }
                 };
-                (protocols, OsString::from(url))
+                arguments.extend(["-f", "concat", "-safe", "0"].map(OsString::from));
+                (protocols, OsString::from("pipe:0"))
             }
         };
         // Without `unaligned`, ffmpeg shows columns that the video crops on the left, to keep rows aligned in memory.
@@ -154,6 +162,20 @@ fn is_printable(path: &Path) -> bool {
     !path.as_os_str().as_encoded_bytes().iter().any(|byte| byte.is_ascii_control())
 }
 
+/// A list of files for `ffmpeg` that has one address. It is written to standard input, because other users of the machine
+/// can read the arguments of a process.
+fn list_of(input: &str, address: &str) -> Result<String> {
+    if address.contains(char::is_control) {
+        return Err(Error::input(input, "its address contains control characters; remove them"));
+    }
+    let mut url = url_of_address(address);
+    if url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("rtsp")) {
+        // Pictures over UDP lack parts. ffmpeg takes this option from the address and does not send it.
+        url.push_str(if url.contains('?') { "&tcp" } else { "?tcp" });
+    }
+    Ok(format!("ffconcat version 1.0\nfile '{}'\n", url.replace('\'', "'\\''")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,7 +183,7 @@ mod tests {
     fn ffmpeg() -> Ffmpeg {
         let abilities =
             Abilities { every_frame: "-vsync", showinfo: "showinfo", own_sizes: true, demuxers: "avi,mov".into() };
-        Ffmpeg { program: "ffmpeg".into(), abilities, timeout_s: 1.0, matrix: None }
+        Ffmpeg { program: "ffmpeg".into(), abilities, limit: WaitLimit::new(1.0, &CancelFlag::default()), matrix: None }
     }
 
     fn arguments(source: FfmpegInput) -> Result<Vec<String>> {
@@ -182,9 +204,23 @@ mod tests {
 
     #[test]
     fn only_listed_schemes_are_opened() {
-        assert!(arguments(FfmpegInput::Url("rtsp://h/x".into())).expect("a line").contains(&"tcp".to_string()));
+        assert!(arguments(FfmpegInput::Url("rtsp://h/x".into())).is_ok());
         assert!(arguments(FfmpegInput::Url("concat://a|b".into())).is_err());
         assert!(arguments(FfmpegInput::Url("ftp://a".into())).is_err());
+    }
+
+    #[test]
+    fn an_address_is_in_the_list_and_not_in_the_arguments() {
+        let line = arguments(FfmpegInput::Url("rtsp://u:secret@h/x".into())).expect("a line").join(" ");
+        assert!(!line.contains("secret") && line.ends_with("-i pipe:0"), "{line}");
+        for (address, file) in [
+            ("rtsp://u:it's@h/x", "file 'rtsp://u:it%27s@h/x?tcp'\n"),
+            ("rtsp://h/it's?a=b", "file 'rtsp://h/it'\\''s?a=b&tcp'\n"),
+            ("http://h/x?a=b", "file 'http://h/x?a=b'\n"),
+        ] {
+            assert_eq!(list_of("x", address).expect("a list"), format!("ffconcat version 1.0\n{file}"));
+        }
+        assert!(list_of("x", "rtsp://h/x'\noption a b").is_err());
     }
 
     #[test]

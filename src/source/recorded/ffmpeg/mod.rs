@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use self::command::{Ffmpeg, Job, Output};
 use self::reader::{CountedFrames, FfmpegReader};
 use super::{Reader, Recording};
-use crate::io::redact;
+use crate::source::wait::CancelFlag;
 use crate::source::{ClipInfo, SourceOptions};
 use crate::{Error, Result};
 pub(in crate::source) use command::FfmpegInput;
@@ -41,7 +41,7 @@ pub(in crate::source) struct FfmpegFile {
 impl FfmpegFile {
     /// Opens a file. `what` is the kind of input, for the error if there is no `ffmpeg`.
     pub(in crate::source) fn open(input: &str, path: PathBuf, what: &str, options: &SourceOptions) -> Result<Self> {
-        let ffmpeg = Ffmpeg::find(input, what, options)?;
+        let ffmpeg = Ffmpeg::find(input, what, options, &CancelFlag::default())?;
         Ok(Self {
             input: input.into(),
             path,
@@ -111,19 +111,19 @@ impl Recording for FfmpegFile {
     }
 }
 
-/// Opens a URL (rtsp, http, ...) or a pipe for reading forward.
+/// Opens a URL (rtsp, http, ...) or a pipe for reading forward. `cancel` stops reads that wait.
 pub(in crate::source) fn open_ffmpeg_stream(
     input: &str,
     source: FfmpegInput,
     options: &SourceOptions,
+    cancel: &CancelFlag,
 ) -> Result<(ClipInfo, Box<dyn Reader>)> {
-    let input = redact(input);
-    let ffmpeg = Ffmpeg::find(&input, "reading this", options)?;
+    let ffmpeg = Ffmpeg::find(input, "reading this", options, cancel)?;
     let format = match &source {
         FfmpegInput::Url(url) => url.split_once("://").map_or("ffmpeg", |(scheme, _)| scheme).to_string(),
         _ => "ffmpeg".to_string(),
     };
-    let job = Job { input, source, output: Output::All };
+    let job = Job { input: input.into(), source, output: Output::All };
     Ok((unknown(&format), Box::new(FfmpegReader::all(ffmpeg, job)?)))
 }
 
@@ -255,7 +255,8 @@ mod tests {
         let bytes = std::fs::read(fixture("fragmented.mp4")).expect("read");
         let (head, rest) = bytes.split_at(512);
         let source = FfmpegInput::Pipe(head.to_vec(), Box::new(std::io::Cursor::new(rest.to_vec())));
-        let (_, mut reader) = open_ffmpeg_stream("standard input", source, &options).expect("opens");
+        let (_, mut reader) =
+            open_ffmpeg_stream("standard input", source, &options, &CancelFlag::default()).expect("opens");
         let mut frames = 0;
         while reader.advance(&|_, _| true).expect("advances").is_some() {
             frames += 1;

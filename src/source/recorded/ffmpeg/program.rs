@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use super::child::kill_with_parent;
 use crate::source::SourceOptions;
 use crate::{Error, Result};
 
@@ -134,6 +135,7 @@ fn printed(program: &Path, arguments: &[&str]) -> Result<String, String> {
     let failed = |e: &dyn std::fmt::Display| format!("does not start: {e}");
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    kill_with_parent(&mut command);
     let mut child = command.spawn().map_err(|e| failed(&e))?;
     let stdout = child.stdout.take();
     let (sender, receiver) = mpsc::channel();

@@ -2,7 +2,7 @@
 //!
 //! A line counts as one of `showinfo` only by its beginning, because other lines quote texts of the input.
 
-use crate::io::redact;
+use crate::io::{redact, redact_text_of};
 use crate::picture::{Matrix, PixelAspect, Subsampling};
 use crate::source::timeline::Timeline;
 use crate::units::Seconds;
@@ -62,6 +62,8 @@ pub(super) struct LogParser {
     pub(super) first_errors: Vec<String>,
     /// Number of errors.
     pub(super) errors: u64,
+    /// The address that is read, which errors may quote.
+    address: Option<String>,
 }
 
 impl LogParser {
@@ -75,7 +77,13 @@ impl LogParser {
             incomplete: None,
             first_errors: Vec::new(),
             errors: 0,
+            address: None,
         }
+    }
+
+    /// Removes every part of the address from errors.
+    pub(super) fn for_address(self, address: String) -> Self {
+        Self { address: Some(address), ..self }
     }
 
     /// Parses one line.
@@ -173,7 +181,8 @@ impl LogParser {
         if let Some(error) = error {
             self.errors += 1;
             let error = if error.contains(NOT_ALLOWED) { "its format may name other files" } else { error };
-            let error: String = redact(error).chars().take(MAX_ERROR).collect();
+            let error = self.address.as_ref().map_or_else(|| redact(error), |address| redact_text_of(address, error));
+            let error: String = error.chars().take(MAX_ERROR).collect();
             // An error of a decoder comes before what it entails in ffmpeg itself.
             let entailed = !self.first_errors.is_empty() && line.starts_with("[error]");
             if self.first_errors.len() < MAX_ERRORS && !self.first_errors.contains(&error) && !entailed {
@@ -285,7 +294,7 @@ mod tests {
         let (_, parser) = parse(
             "[warning] no\n[rtsp @ 0x1] [error] rtsp://me:secret@h/x: Unauthorized\n[error] Error marking filters as finished\n",
         );
-        assert_eq!(parser.first_errors, ["rtsp://h/x: Unauthorized"]);
+        assert_eq!(parser.first_errors, ["rtsp://h/...: Unauthorized"]);
         assert_eq!(parser.errors, 2);
     }
 }

@@ -148,7 +148,7 @@ impl Movie {
         let Some(rotation) = track.rotation else {
             return Parsed::Unsupported("mirrored or tilted video".into());
         };
-        if let Some(what) = config.sps.first().and_then(|(_, sps)| sps.unsupported()) {
+        if let Some(what) = config.sps.iter().find_map(|(_, sps)| sps.unsupported()) {
             return Parsed::Unsupported(what.into());
         }
         let (full_range, matrix) = container_colours(inner);

@@ -22,7 +22,7 @@ pub(super) struct AvcConfig {
 }
 
 impl AvcConfig {
-    /// `None` if the box is truncated or a sequence parameter set is invalid.
+    /// `None` if the box is truncated or a parameter set is invalid.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut f = Fields::new(bytes);
         f.bytes(4)?;
@@ -31,11 +31,14 @@ impl AvcConfig {
         let mut config = Self { length_bytes, parameter_sets, sps, known_sets };
         for _ in 0..f.u8()? & 31 {
             let nal = config.parameter_set(&mut f)?;
-            let sps = Sps::parse(nal)?;
-            config.sps.push((nal.to_vec(), sps));
+            config.sps.push((nal.to_vec(), Sps::parse(nal)?));
         }
         for _ in 0..f.u8().unwrap_or(0) {
-            config.parameter_set(&mut f)?;
+            let nal = config.parameter_set(&mut f)?;
+            // A decoder goes by the type, not by the list in which a parameter set stands.
+            if nal.first().is_some_and(|header| header & 31 == 7) {
+                config.sps.push((nal.to_vec(), Sps::parse(nal)?));
+            }
         }
         Some(config)
     }
@@ -43,7 +46,7 @@ impl AvcConfig {
     /// Reads one parameter set and appends it with a start code.
     fn parameter_set<'a>(&mut self, f: &mut Fields<'a>) -> Option<&'a [u8]> {
         let size = f.u16()?;
-        let nal = f.bytes(size.into())?;
+        let nal = f.bytes(size.into()).filter(|nal| !has_start_code(nal))?;
         self.parameter_sets.extend_from_slice(&START_CODE);
         self.parameter_sets.extend_from_slice(nal);
         self.known_sets.store(nal);
@@ -60,7 +63,8 @@ pub(super) struct CodedPicture {
     pub(super) disposable: bool,
     /// Its NAL units fill it exactly, and there are slices among them.
     pub(super) complete: bool,
-    /// It contains a sequence parameter set that is not supported, or too many slices.
+    /// It contains a sequence parameter set that is not supported, too many slices, or a NAL unit that is several to the
+    /// decoder.
     pub(super) unsupported: bool,
     /// It is a long-term reference, or refers to one.
     pub(super) long_term: bool,
@@ -101,12 +105,18 @@ pub(super) fn to_annex_b(
             // Messages, delimiters, and extensions that this decoder does not support.
             _ => continue,
         }
+        picture.unsupported |= has_start_code(nal);
         out.extend_from_slice(&START_CODE);
         out.extend_from_slice(nal);
     }
     picture.complete = slices > 0 && header_is_valid(out);
     picture.unsupported |= slices > MAX_SLICES;
     picture
+}
+
+/// Returns whether a decoder would find another NAL unit within this one. Encoders prevent that (ITU-T H.264, 7.4.1).
+fn has_start_code(nal: &[u8]) -> bool {
+    nal.windows(3).any(|bytes| bytes == [0, 0, 1])
 }
 
 /// Returns whether the first bit of the first NAL unit is 0, as it must be.
@@ -146,6 +156,26 @@ mod tests {
             let picture = to_annex_b(&sample, &config(), &mut ParameterSets::default(), &mut out);
             assert!(picture.complete && picture.unsupported == unsupported);
         }
+    }
+
+    #[test]
+    fn parameter_sets_cannot_avoid_their_check() {
+        let mut out = Vec::new();
+        // A slice with a start code and a sequence parameter set within.
+        let sample = [0, 8, 0x65, 1, 0, 0, 1, 0x67, 1, 2];
+        assert!(to_annex_b(&sample, &config(), &mut ParameterSets::default(), &mut out).unsupported);
+        let avcc = |sps: &[&[u8]], pps: &[&[u8]]| {
+            let list = |sets: &[&[u8]]| sets.iter().flat_map(|set| [&[0, set.len() as u8], *set].concat()).collect();
+            let lists: [Vec<u8>; 2] = [list(sps), list(pps)];
+            let bytes = [&[1, 66, 0, 10, 0xff, 0xe0 | sps.len() as u8][..], &lists[0], &[pps.len() as u8], &lists[1]];
+            AvcConfig::parse(&bytes.concat())
+        };
+        // Baseline profile, level 1: id 0, frame numbers of 4 bits, order type 2, one reference, 1 x 1 macroblocks.
+        let sps = [0x67, 66, 0, 10, 0b1101_1010, 0b0111_0001];
+        let pps = [0x68, 0xce, 0x38, 0x80];
+        let two = avcc(&[&sps], &[&pps, &sps]).expect("a configuration");
+        assert_eq!(two.sps.len(), 2, "a sequence parameter set in the other list is checked as well");
+        assert!(avcc(&[&sps], &[&[0x68, 0, 0, 1, 0x67]]).is_none());
     }
 
     #[test]
