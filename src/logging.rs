@@ -2,7 +2,11 @@
 //! its own form.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use bike_edge::io::{printable, redact};
@@ -44,6 +48,8 @@ pub fn start(options: &LogOptions) {
         // Everything that a configuration may request later; the maximum below decides.
         builder.filter_module("bike_edge", LevelFilter::Debug);
     }
+    // The lines are printed below. env_logger would wait for a stderr that stalls, even with nothing to print.
+    builder.target(env_logger::Target::Pipe(Box::new(std::io::sink())));
     builder.format(move |_, record| {
         let (name, style) = match record.level() {
             Level::Error => ("error", AnsiColor::Red.on_default().bold()),
@@ -54,14 +60,86 @@ pub fn start(options: &LogOptions) {
         // Names of files and streams may contain any character: print one line without control characters. Errors are
         // printed here too, so that no secret passes.
         let line = printable(&redact(&record.args().to_string()));
-        if journal {
-            return writeln!(std::io::stderr(), "<{}>{line}", priority(record.level()));
+        let line = match journal {
+            true => format!("<{}>{line}", priority(record.level())),
+            false => format!("{style}{name}:{style:#} {line}"),
+        };
+        match QUEUE.get() {
+            Some(queue) => queue.push(line),
+            None => print(&line)?,
         }
-        writeln!(anstream::stderr(), "{style}{name}:{style:#} {line}")
+        Ok(())
     });
     builder.init();
     if !from_environment {
         log::set_max_level(options.given.unwrap_or(options.default));
+    }
+}
+
+fn print(line: &str) -> std::io::Result<()> {
+    writeln!(anstream::stderr(), "{line}")
+}
+
+/// Lines that wait for stderr, at most.
+const MAX_WAITING: usize = 1024;
+/// How long the end of the program waits for them.
+const FLUSH_TIME: Duration = Duration::from_secs(1);
+
+/// Passes lines to a thread, so that nothing waits for a reader of stderr that stalls.
+struct LineQueue {
+    sender: SyncSender<String>,
+    waiting: AtomicUsize,
+    lost: AtomicU64,
+}
+
+static QUEUE: OnceLock<LineQueue> = OnceLock::new();
+
+impl LineQueue {
+    fn push(&self, line: String) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if self.sender.try_send(line).is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn print(&self, line: &str) {
+        // Nobody is left to report a closed stderr to.
+        let _ = print(line);
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let _ = print(&format!("warning: {lost} log lines were lost, because stderr was not read"));
+        }
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Lets a thread print from now on, as the service needs.
+pub fn print_on_thread() {
+    let (sender, receiver) = sync_channel::<String>(MAX_WAITING);
+    let queue = LineQueue { sender, waiting: AtomicUsize::new(0), lost: AtomicU64::new(0) };
+    if QUEUE.set(queue).is_err() {
+        return;
+    }
+    let work = move || {
+        for line in receiver {
+            if let Some(queue) = QUEUE.get() {
+                queue.print(&line);
+            }
+        }
+    };
+    if let Err(e) = thread::Builder::new().name("log-writer".into()).spawn(work) {
+        // Without the thread all lines would be lost.
+        let _ = print(&format!("error: the thread that prints log lines cannot be started: {e}"));
+    }
+}
+
+/// Waits until all lines are printed, for a limited time.
+pub fn flush() {
+    let Some(queue) = QUEUE.get() else { return };
+    let started = Instant::now();
+    while queue.waiting.load(Ordering::Relaxed) > 0 && started.elapsed() < FLUSH_TIME {
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

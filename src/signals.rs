@@ -75,6 +75,11 @@ impl ServiceSignals {
         Ok(signals)
     }
 
+    /// Returns whether a signal has asked the service to stop.
+    pub fn stop_is_requested(&self) -> bool {
+        self.stop.is_requested()
+    }
+
     /// Returns the request since the last call, if there is one.
     pub fn take(&self) -> Option<Request> {
         if self.stop.is_requested() {

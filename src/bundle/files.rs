@@ -143,7 +143,16 @@ pub(super) fn listed_files(container: &Container, manifest: &Manifest) -> Result
 }
 
 /// Compares a file's size and hash with its entry in the manifest. Messages start with `name`.
-fn check_entry(name: &str, entry: &FileEntry, bytes: &[u8]) -> Result<(), String> {
+/// Compares the sizes of all listed files with the manifest, which takes no time.
+pub(super) fn check_sizes(manifest: &Manifest, files: &BTreeMap<String, Bytes>) -> Result<(), String> {
+    let entry = |(name, bytes)| manifest.files.get(name).map(|entry| (name, entry, bytes));
+    files
+        .iter()
+        .filter_map(entry)
+        .try_for_each(|(name, entry, bytes): (&String, _, &Bytes)| check_listed_size(name, entry, bytes))
+}
+
+fn check_listed_size(name: &str, entry: &FileEntry, bytes: &[u8]) -> Result<(), String> {
     if bytes.len() as u64 != entry.bytes {
         return Err(format!(
             "{name} has {} bytes, but bundle.toml lists {}; copy or download the bundle again",
@@ -151,6 +160,11 @@ fn check_entry(name: &str, entry: &FileEntry, bytes: &[u8]) -> Result<(), String
             entry.bytes
         ));
     }
+    Ok(())
+}
+
+fn check_entry(name: &str, entry: &FileEntry, bytes: &[u8]) -> Result<(), String> {
+    check_listed_size(name, entry, bytes)?;
     let found = Sha256::digest(bytes);
     let same = found.iter().enumerate().all(|(i, byte)| {
         entry.sha256.get(2 * i..2 * i + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) == Some(*byte)

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use super::files::{BundleRef, Container, check_hashes, listed_files};
+use super::files::{BundleRef, Container, check_hashes, check_sizes, listed_files};
 use super::manifest::Manifest;
 use super::{category_tables, limits};
 use crate::encoder::{AttributeHead, Composer, Compute, EncoderOptions, FrameEncoder, TemporalHeader, TextTower};
@@ -45,6 +45,7 @@ impl Bundle {
     pub fn open_with<T>(location: &BundleRef, load: impl FnOnce(&Self) -> Result<T>) -> Result<(Self, T)> {
         let refuse = |problem| Error::bundle(location.to_string(), problem);
         let Parts { manifest, manifest_text, files, readme } = Parts::read(location).map_err(refuse)?;
+        check_sizes(&manifest, &files).map_err(refuse)?;
         let check = || check_hashes(&manifest, &files).into_iter().collect::<Result<(), String>>();
         thread::scope(|scope| {
             let hashing = thread::Builder::new().spawn_scoped(scope, check);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bike_edge::io::{is_url, problem_of_address};
 use bike_edge::picture::PictureTransform;
 use bike_edge::preprocess::RegionSpec;
 use bike_edge::source::{CaptureRequest, LiveOptions, ReadSpec, SourceOptions, is_camera};
@@ -151,7 +152,17 @@ fn check_address(key: &str, address: Address) -> Result<Address> {
                   named pipe; recorded clips are for `bike-edge watch`";
     let refuse = |problem: &str| Err(Error::setting(key, format!("`{address}` {problem}"), remedy));
     let path = Path::new(address.reveal());
-    if is_camera(address.reveal()) || address.reveal().to_string_lossy().contains("://") {
+    let text = address.reveal().to_string_lossy();
+    if is_url(&text) {
+        return match problem_of_address(&text) {
+            Some(problem) => Err(Error::setting(key, problem, remedy)),
+            None => Ok(address),
+        };
+    }
+    if text.contains("://") || text.starts_with("//") || (text.starts_with("camera:") && text.contains(['@', '='])) {
+        return refuse("is not a camera, a URL or an absolute path");
+    }
+    if is_camera(address.reveal()) {
         return Ok(address);
     }
     if path.is_file() || path.is_dir() {
@@ -171,6 +182,12 @@ mod tests {
     fn clips_and_numbers_are_not_cameras() {
         for source in ["clip.mp4", "0", "", " ", "/etc/hostname", "/tmp"] {
             assert!(check_address("source", Address::new(source)).is_err(), "{source}");
+        }
+        for source in
+            [" rtsp://me:hush@cam/1", "1rtsp://me:hush@c", "//me:hush@cam", "camera:me:hush@cam/1", "me:hush@c/1"]
+        {
+            let problem = check_address("source", Address::new(source)).expect_err("refused").to_string();
+            assert!(!problem.contains("hush"), "{problem}");
         }
         for source in ["/dev/video0", "camera:046d", "rtsp://cam/1", "/run/no/pipe/yet"] {
             assert!(check_address("source", Address::new(source)).is_ok(), "{source}");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use bike_edge::events::EventSpec;
-use bike_edge::io::{read_text, redact};
+use bike_edge::io::{read_text, redact, remember_suspicious_text};
 use bike_edge::{Error, Result};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -75,6 +75,7 @@ impl Layers {
                 redact(&format!("{}; check the TOML syntax of this line", e.message().replace('\n', " "))),
             )
         })?;
+        table.iter().for_each(|(key, value)| remember_addresses(key, value));
         let table = match section {
             Some(section) => Table::from_iter([(section.to_owned(), Value::Table(table))]),
             None => table,
@@ -176,6 +177,17 @@ fn value_at<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
         PathPart::Key(key) => value.get(key),
         PathPart::Index(index) => value.get(*index),
     })
+}
+
+/// Lets messages hide the texts that may be addresses, in whatever key they stand.
+fn remember_addresses(key: &str, value: &Value) {
+    remember_suspicious_text(key);
+    match value {
+        Value::String(text) => remember_suspicious_text(text),
+        Value::Array(values) => values.iter().for_each(|value| remember_addresses("", value)),
+        Value::Table(table) => table.iter().for_each(|(key, value)| remember_addresses(key, value)),
+        _ => {}
+    }
 }
 
 /// Returns the line, from 1, of the value at a path such as `camera[0].rate`, or of the closest part of the path that

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use bike_edge::io::{has_credentials, read_text, remember_address, shown_address};
+use bike_edge::io::{HIDDEN, has_credentials, is_url, read_text, remember_suspicious_text, shown_address};
 use bike_edge::{Error, Result};
 
 /// Largest file that an address is read from, in bytes.
@@ -21,7 +21,7 @@ impl Address {
     /// Creates an address from the text of a setting.
     pub fn new(text: impl Into<OsString>) -> Self {
         let text = text.into();
-        remember_address(&text.to_string_lossy());
+        remember_suspicious_text(&text.to_string_lossy());
         Self(text)
     }
 
@@ -39,9 +39,10 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = self.0.to_string_lossy();
-        match address.contains('@') && !address.contains("://") {
-            // A URL without its scheme, which may have a password.
-            true => f.write_str("..."),
+        // A URL without its scheme may have a password.
+        let suspicious = |text: &str| text.starts_with("//") || text.contains("://") || text.contains(['@', '=']);
+        match !is_url(&address) && suspicious(&address) {
+            true => f.write_str(HIDDEN),
             false => f.write_str(&shown_address(&address)),
         }
     }
@@ -108,9 +109,13 @@ pub(super) fn read_credential(name: &str, credentials: &Credentials) -> Result<A
 }
 
 fn address_in(path: &Path) -> Result<Address, String> {
-    let text = read_text(path, MAX_SECRET, "it is too long for a URL").map_err(|e| format!("cannot be read: {e}"))?;
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let text = read_text(path, MAX_SECRET, "it is no file with a URL").map_err(|e| format!("cannot be read: {e}"))?;
+    // Editors of other systems put a mark at the start.
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty());
     match (lines.next(), lines.next()) {
+        (Some(address), None) if address.starts_with(['"', '\'']) => {
+            Err(format!("{} has quotes around its text; remove them", path.display()))
+        }
         (Some(address), None) => Ok(Address::new(address)),
         _ => Err(format!("{} does not contain exactly one line", path.display())),
     }

@@ -1,6 +1,7 @@
 //! Reads specs from TOML tables. Errors name the key.
 
 use bike_edge::events::{CategorySpec, EventSpec};
+use bike_edge::io::HIDDEN;
 use bike_edge::{Error, Result};
 use serde::de::value::Error as PlainError;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
@@ -85,7 +86,10 @@ pub(super) fn read_spec_of_shared_section<T: DeserializeOwned>(section: &str, ta
 /// [`Error::Setting`] with the unknown key and the most similar valid key.
 pub(super) fn check_keys(section: &str, table: &Table, known: &[&str]) -> Result<()> {
     let Some(unknown) = table.keys().find(|key| !known.contains(&key.as_str())) else { return Ok(()) };
-    let path = if section.is_empty() { unknown.clone() } else { format!("{section}.{unknown}") };
+    // Only a bare key is quoted; anything else may be a text in the wrong place, such as an address.
+    let bare = unknown.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    let shown = if bare { unknown.as_str() } else { HIDDEN };
+    let path = if section.is_empty() { shown.to_owned() } else { format!("{section}.{shown}") };
     let similar = known.iter().map(|key| (strsim::normalized_damerau_levenshtein(key, unknown), key));
     let remedy = match similar.max_by(|a, b| a.0.total_cmp(&b.0)) {
         _ if !section.is_empty() && TOP_KEYS.contains(&unknown.as_str()) => {

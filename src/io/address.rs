@@ -9,13 +9,15 @@ use std::sync::{PoisonError, RwLock};
 
 /// Parts of a secret of this many characters may not appear in text.
 const SECRET_PART: usize = 4;
+/// Shown in place of text that may be an address.
+pub const HIDDEN: &str = "...";
 /// Replaces a secret in text.
 const MASK: &str = "***";
 /// Number of addresses whose secrets are remembered; the oldest is forgotten first.
 const MAX_ADDRESSES: usize = 256;
 
 /// Returns whether `input` is a URL (`scheme://...`) rather than a path.
-pub(crate) fn is_url(input: &str) -> bool {
+pub fn is_url(input: &str) -> bool {
     split_scheme(input).is_some()
 }
 
@@ -103,34 +105,50 @@ pub fn has_credentials(address: &str) -> bool {
     split_address(rest).is_none_or(|parts| parts.user_info.is_some() || !parts.certain || parts.tail.contains('='))
 }
 
-/// Returns an address in the grammar of URLs, for programs that follow it: user and password are percent-encoded.
+/// Returns an address in the grammar of URLs, for ffmpeg: the scheme in small letters, and user and password
+/// percent-encoded where ffmpeg decodes them.
 pub(crate) fn url_of_address(address: &str) -> String {
     let Some((scheme, rest)) = split_scheme(address) else { return address.to_owned() };
+    let scheme = scheme.to_ascii_lowercase();
     match split_address(rest) {
-        Some(Parts { user_info: Some(user_info), host, tail, .. }) => {
-            let encoded = match user_info.split_once(':') {
-                Some((user, password)) => format!("{}:{}", percent_encoded(user), percent_encoded(password)),
-                None => percent_encoded(user_info),
-            };
-            format!("{scheme}://{encoded}@{host}{tail}")
+        Some(Parts { user_info: Some(user_info), host, tail, .. }) if DECODED.contains(&&*scheme) => {
+            format!("{scheme}://{}@{host}{tail}", percent_encoded(user_info))
         }
-        _ => address.to_owned(),
+        _ => format!("{scheme}://{rest}"),
     }
 }
 
-/// Encodes what may not stand in user and password. What is encoded already stays.
+/// Schemes whose user and password ffmpeg decodes.
+const DECODED: [&str; 4] = ["rtsp", "rtsps", "http", "https"];
+/// Longest user and password that ffmpeg reads, in bytes after encoding.
+const MAX_USER_INFO: usize = 127;
+
+/// Returns why an address cannot be read, with the remedy; the address is not quoted.
+pub fn problem_of_address(address: &str) -> Option<&'static str> {
+    let Some((_, rest)) = split_scheme(address) else {
+        return Some("its address is not a URL; begin it with a scheme, such as rtsp://");
+    };
+    if address.contains(char::is_control) {
+        return Some("its address contains control characters; remove them");
+    }
+    let user_info = split_address(rest).and_then(|parts| parts.user_info).map(percent_encoded);
+    (user_info.is_some_and(|user_info| user_info.len() > MAX_USER_INFO))
+        .then_some("its user and password are too long for ffmpeg, which reads 127 bytes of them; use a shorter one")
+}
+
+/// Encodes what would end user and password, or be decoded. What is encoded already stays.
 fn percent_encoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let is_hex = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
-    let mut out = String::with_capacity(text.len());
+    let mut encoded = Vec::with_capacity(text.len());
     for (at, byte) in bytes.iter().enumerate() {
         match byte {
-            b'%' if is_hex(at + 1) && is_hex(at + 2) => out.push('%'),
-            b if b.is_ascii_alphanumeric() || b"-._~!$&*+,;=".contains(b) => out.push(char::from(*b)),
-            b => out.push_str(&format!("%{b:02X}")),
+            b'%' if is_hex(at + 1) && is_hex(at + 2) => encoded.push(b'%'),
+            b if b"%/?#\"'\\<> ".contains(b) => encoded.extend_from_slice(format!("%{b:02X}").as_bytes()),
+            b => encoded.push(*b),
         }
     }
-    out
+    String::from_utf8_lossy(&encoded).into_owned()
 }
 
 /// Decodes `%20` and the like.
@@ -149,20 +167,26 @@ pub(crate) fn percent_decoded(text: &str) -> Vec<u8> {
 /// The parts of an address that are not shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Secrets {
-    address: String,
+    /// The address as it was given, as ffmpeg gets it, and as messages quote it; the longest first.
+    forms: Vec<String>,
     shown: String,
     /// User, password, path and query, as they are and decoded; the longest first.
     parts: Vec<String>,
 }
 
 impl Secrets {
+    /// Of text that may be an address without its scheme, or in the wrong place: it is hidden as a whole.
+    fn of_text(text: &str) -> Self {
+        Self { forms: forms(&[text]), shown: HIDDEN.to_owned(), parts: vec![text.to_owned()] }
+    }
+
     /// `None` if nothing of the address is hidden.
     fn of(address: &str) -> Option<Self> {
         let shown = shown_address(address);
         if shown == address {
             return None;
         }
-        let (_, rest) = split_scheme(address)?;
+        let (scheme, rest) = split_scheme(address)?;
         let mut parts = Vec::new();
         match split_address(rest) {
             Some(Parts { user_info, tail, certain: true, .. }) => {
@@ -179,27 +203,18 @@ impl Secrets {
         let decoded: Vec<String> =
             parts.iter().map(|part| String::from_utf8_lossy(&percent_decoded(part)).into_owned()).collect();
         parts.extend(encoded.into_iter().chain(decoded));
-        parts.retain(|part| part.chars().count() >= SECRET_PART);
+        // A user name such as `rtsp` would hide the schemes of all URLs.
+        parts.retain(|part| part.chars().count() >= SECRET_PART && part != scheme);
         parts.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         parts.dedup();
-        Some(Self { address: address.to_owned(), shown, parts })
+        Some(Self { forms: forms(&[address, &url_of_address(address)]), shown, parts })
     }
 
     /// Replaces the address by what may be shown of it.
     fn replace_address(&self, mut text: String) -> String {
-        for address in [&self.address, &url_of_address(&self.address)] {
-            if text.contains(address.as_str()) {
-                text = text.replace(address.as_str(), &self.shown);
-            }
-        }
-        text
-    }
-
-    /// Replaces each whole secret.
-    fn replace_whole_parts(&self, mut text: String) -> String {
-        for part in &self.parts {
-            if text.contains(part.as_str()) {
-                text = text.replace(part.as_str(), MASK);
+        for form in &self.forms {
+            if text.contains(form.as_str()) {
+                text = text.replace(form.as_str(), &self.shown);
             }
         }
         text
@@ -211,12 +226,12 @@ impl Secrets {
             .parts
             .iter()
             .flat_map(|part| {
-                let characters: Vec<char> = part.chars().flat_map(char::to_lowercase).collect();
+                let characters: Vec<char> = part.chars().map(lower).collect();
                 characters.windows(SECRET_PART).map(<[char]>::to_vec).collect::<Vec<_>>()
             })
             .collect();
         let characters: Vec<char> = text.chars().collect();
-        let lower: Vec<char> = characters.iter().map(|c| c.to_lowercase().next().unwrap_or(*c)).collect();
+        let lower: Vec<char> = characters.iter().copied().map(lower).collect();
         let mut secret = vec![false; characters.len()];
         for (at, window) in lower.windows(SECRET_PART).enumerate() {
             if windows.contains(window) {
@@ -235,16 +250,43 @@ impl Secrets {
     }
 }
 
+/// Returns texts and their escaped forms, the longest first.
+fn forms(texts: &[&str]) -> Vec<String> {
+    let mut forms: Vec<String> =
+        texts.iter().flat_map(|text| [(*text).to_owned(), text.escape_debug().to_string()]).collect();
+    forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    forms.dedup();
+    forms
+}
+
+/// One small letter for each letter.
+fn lower(character: char) -> char {
+    character.to_lowercase().next().unwrap_or(character)
+}
+
 /// The secrets of this process, which [`redact`] removes from text.
 static KNOWN: RwLock<Vec<Secrets>> = RwLock::new(Vec::new());
 
 /// Makes [`redact`] remove the secrets of an address from now on.
 pub fn remember_address(address: &str) {
-    let Some(secrets) = Secrets::of(address) else { return };
-    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    if known.contains(&secrets) {
-        return;
+    if let Some(secrets) = Secrets::of(address) {
+        remember(secrets);
     }
+}
+
+/// Makes [`redact`] hide text from now on that may be an address without its scheme, or in the wrong place.
+pub fn remember_suspicious_text(text: &str) {
+    if is_url(text) {
+        remember_address(text);
+    } else if text.chars().count() >= SECRET_PART && (text.contains("://") || text.contains('@')) {
+        remember(Secrets::of_text(text));
+    }
+}
+
+fn remember(secrets: Secrets) {
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    // The addresses in use are the last ones.
+    known.retain(|other| *other != secrets);
     if known.len() == MAX_ADDRESSES {
         known.remove(0);
     }
@@ -264,9 +306,14 @@ pub fn redact(text: &str) -> String {
     let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
     // Whole addresses come first, because a part of one may be in another.
     let text = known.iter().fold(text.to_owned(), |text, secrets| secrets.replace_address(text));
-    let text = known.iter().fold(text, |text, secrets| secrets.replace_whole_parts(text));
-    drop(known);
-    redact_urls(&text)
+    let text = redact_urls(&text);
+    let mut parts: Vec<&String> = known.iter().flat_map(|secrets| &secrets.parts).collect();
+    // A part may contain another one.
+    parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
+    parts.into_iter().fold(text, |text, part| match text.contains(part.as_str()) {
+        true => text.replace(part.as_str(), MASK),
+        false => text,
+    })
 }
 
 /// Replaces every URL by what may be shown of it.
@@ -278,11 +325,12 @@ fn redact_urls(text: &str) -> String {
         let start = scheme.map_or(0, |before| before + rest[before..].chars().next().map_or(1, char::len_utf8));
         out.push_str(&rest[..start]);
         let (url, after) = rest[start..].split_at(end_of_url(&rest[start..]));
-        // Punctuation of the sentence may follow the URL.
-        let end = url.trim_end_matches([':', ',', ';', '.', ')']).len();
+        // Punctuation of the sentence may follow the URL. Three dots are the end of an address that was reduced already.
+        let end = url.trim_end_matches([':', ',', ';', ')']).len();
+        let end = if url[..end].ends_with("...") { end } else { url[..end].trim_end_matches('.').len() };
         match split_scheme(&url[..end]) {
             Some(_) => out.push_str(&(shown_address(&url[..end]) + &url[end..])),
-            None => out.push_str(url),
+            None => out.push_str(HIDDEN),
         }
         rest = after;
     }
@@ -342,6 +390,8 @@ mod tests {
             ("rtsp://a:p@s/w?d@h:554/x?y#z", "rtsp://a:p@s/w?d@h:554/x?y#z"),
             ("rtsp://a:w/d@h:554/x?y#z", "rtsp://a:w%2Fd@h:554/x?y#z"),
             ("rtsp://a:100%25%@h/", "rtsp://a:100%25%25@h/"),
+            ("RTSP://a:b^\u{e9}@h/", "rtsp://a:b^\u{e9}@h/"),
+            ("rtmp://a:p s@h/app", "rtmp://a:p s@h/app"),
             ("rtsp://h/a@b", "rtsp://h/a@b"),
         ] {
             assert_eq!(url_of_address(address), url, "{address}");
@@ -354,6 +404,36 @@ mod tests {
         assert_eq!(redact("http://h/a?key=1 and 'http://k@h/b'"), "http://h/... and 'http://h/...'");
         assert_eq!(redact("cannot open \"rtsp://u:it's@h/x\""), "cannot open \"rtsp://h/...\"");
         assert_eq!(redact("a@b.mp4"), "a@b.mp4");
+        for once in ["a URL such as rtsp://...", "rtsp://h/...: refused", "rtsp://h/...."] {
+            assert_eq!(redact(once), redact(&redact(once)));
+        }
+        assert_eq!(redact("a URL such as rtsp://..."), "a URL such as rtsp://...");
+    }
+
+    #[test]
+    fn texts_that_may_be_addresses_are_hidden_as_a_whole() {
+        remember_suspicious_text("operator:two parts@cam.local/1");
+        remember_suspicious_text("1rtsp://x:\"hush hush\"@cam/1");
+        assert_eq!(redact("`operator:two parts@cam.local/1` is not a number"), "`...` is not a number");
+        assert_eq!(redact("not \"1rtsp://x:\\\"hush hush\\\"@cam/1\""), "not \"...\"");
+    }
+
+    #[test]
+    fn a_user_with_the_name_of_a_scheme_hides_no_other_address() {
+        remember_address("rtsp://rtsp:abcdefg@h/x");
+        assert_eq!(redact("rtsp://me:hidden@cam/live refused"), "rtsp://cam/... refused");
+    }
+
+    #[test]
+    fn addresses_that_ffmpeg_cannot_read_are_refused() {
+        assert_eq!(problem_of_address("rtsp://u:p@h/x"), None);
+        for (address, words) in [
+            ("rtsp//u:p@h".to_owned(), "not a URL"),
+            ("rtsp://u:\u{7}@h".to_owned(), "control characters"),
+            (format!("rtsp://u:{}@h", "#".repeat(43)), "too long"),
+        ] {
+            assert!(problem_of_address(&address).is_some_and(|problem| problem.contains(words)), "{address}");
+        }
     }
 
     #[test]

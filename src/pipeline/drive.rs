@@ -176,6 +176,13 @@ impl<'a> StreamRunner<'a> {
         std::mem::replace(&mut self.session, session)
     }
 
+    /// Asks a live source to stop, without waiting for it ([`Live::cancel`]).
+    pub fn cancel(&self) {
+        if let StreamSource::Live(source) = &self.source {
+            source.cancel();
+        }
+    }
+
     /// The session.
     pub fn session(&self) -> &Session {
         &self.session

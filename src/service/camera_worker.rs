@@ -179,6 +179,19 @@ impl CameraWorker {
         }
     }
 
+    /// Ends the open events and asks the source to stop, without waiting for it. [`Self::close`] follows, after this was
+    /// called for every camera that is to be closed.
+    ///
+    /// # Errors
+    /// An internal error.
+    pub fn start_closing(&mut self, streams: &StreamSettings, event_log: &mut EventLog) -> Result<()> {
+        self.end_events(streams, event_log)?;
+        if let Some(runner) = &self.runner {
+            runner.cancel();
+        }
+        Ok(())
+    }
+
     /// Ends the open events and closes the camera.
     ///
     /// # Errors
@@ -224,8 +237,10 @@ impl CameraWorker {
             }
         } else {
             self.close(old_streams, event_log)?;
-            (self.unused_session, self.retry) = (new.unused_session, new.retry);
+            self.unused_session = new.unused_session;
         }
+        // What failed before may work with the new settings.
+        self.retry = new.retry;
         (self.settings, self.input) = (new.settings, new.input);
         Ok(false)
     }

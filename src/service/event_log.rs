@@ -46,6 +46,20 @@ impl EventLog {
         Ok(())
     }
 
+    /// Checks that events can still be written.
+    ///
+    /// # Errors
+    /// [`Error::Output`] if stdout was closed; an internal error if the writing thread has failed.
+    pub fn check(&self) -> Result<()> {
+        match self.writer.status() {
+            status if status.stdout_closed => {
+                Err(Error::Output("stdout was closed, and events can no longer be written to it".into()))
+            }
+            status if status.failed => Err(Error::Internal("the thread that writes events has failed".into())),
+            _ => Ok(()),
+        }
+    }
+
     /// What was written so far.
     pub fn status(&self) -> WriterStatus {
         self.writer.status()

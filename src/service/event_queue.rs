@@ -13,6 +13,8 @@ use bike_edge::events::EventKind;
 const MAX_WAITING: usize = 1024;
 /// Updates are lost from this number of waiting lines on, so that starts and ends have room.
 const MAX_BEFORE_UPDATE: usize = MAX_WAITING / 2;
+/// Ends are lost only from this number on: there are no more than open events, 16 of each of 32 cameras.
+const MAX_BEFORE_END: usize = 2 * MAX_WAITING;
 
 /// A line to write.
 #[derive(Clone, Debug)]
@@ -73,7 +75,11 @@ impl<C> EventQueue<C> {
     /// Adds a line, if there is room.
     pub fn push(&self, entry: Entry) -> Pushed {
         let mut state = self.state();
-        let room = if entry.kind == EventKind::Update { MAX_BEFORE_UPDATE } else { MAX_WAITING };
+        let room = match entry.kind {
+            EventKind::Update => MAX_BEFORE_UPDATE,
+            EventKind::New => MAX_WAITING,
+            EventKind::End => MAX_BEFORE_END,
+        };
         if state.ended || state.jobs.len() >= room {
             state.lost += 1;
             return if std::mem::replace(&mut state.losing, true) { Pushed::Lost } else { Pushed::FirstLost };
@@ -129,6 +135,11 @@ impl<C> EventQueue<C> {
         self.changed.notify_all();
     }
 
+    /// Returns whether the writer has ended.
+    pub fn has_ended(&self) -> bool {
+        self.state().ended
+    }
+
     /// Number of lines lost so far.
     pub fn lost(&self) -> u64 {
         self.state().lost
@@ -151,11 +162,15 @@ mod tests {
         }
         assert_eq!(queue.push(entry(EventKind::Update)), Pushed::FirstLost);
         assert_eq!(queue.push(entry(EventKind::Update)), Pushed::Lost);
-        for _ in MAX_BEFORE_UPDATE..MAX_WAITING {
-            assert_eq!(queue.push(entry(EventKind::End)), Pushed::Waiting);
+        for (kind, from, to) in
+            [(EventKind::New, MAX_BEFORE_UPDATE, MAX_WAITING), (EventKind::End, MAX_WAITING, MAX_BEFORE_END)]
+        {
+            for _ in from..to {
+                assert_eq!(queue.push(entry(kind)), Pushed::Waiting);
+            }
+            assert_eq!(queue.push(entry(kind)), Pushed::FirstLost);
         }
-        assert_eq!(queue.push(entry(EventKind::End)), Pushed::FirstLost);
-        assert_eq!(queue.lost(), 3);
+        assert_eq!(queue.lost(), 4);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::event_queue::{Entry, EventQueue, Job, Pushed};
 use super::state::State;
 
 /// Where lines are written and what is recorded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) struct WriterSpec {
     pub outputs: Vec<OutputSpec>,
     /// The state file.
@@ -31,14 +31,24 @@ pub(super) struct WriterStatus {
     pub starts: u64,
     /// Events that ended, since the state was created.
     pub ended: u64,
-    /// Nobody reads stdout any more.
+    /// Stdout is an output, and nobody reads it any more.
     pub stdout_closed: bool,
+    /// The writing thread has ended although it should not.
+    pub failed: bool,
+}
+
+/// What the threads share with the loop.
+#[derive(Default)]
+struct Shared {
+    status: Mutex<WriterStatus>,
+    /// The queue of stdout, while that is an output.
+    stdout: Mutex<Option<Arc<EventQueue<()>>>>,
 }
 
 /// The writing threads, seen from the loop.
 pub(super) struct EventWriter {
     queue: Arc<EventQueue<WriterSpec>>,
-    status: Arc<Mutex<WriterStatus>>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -48,17 +58,17 @@ impl EventWriter {
     /// # Errors
     /// If no thread can be started.
     pub fn start(spec: WriterSpec) -> Result<Self> {
-        let (queue, status) = (Arc::<EventQueue<_>>::default(), Arc::<Mutex<WriterStatus>>::default());
-        let mut writer = WriterThread::new(spec, status.clone())?;
+        let (queue, shared) = (Arc::<EventQueue<_>>::default(), Arc::<Shared>::default());
+        let mut writer = WriterThread::new(spec, shared.clone())?;
         let thread = {
             let queue = queue.clone();
             spawn("event-writer", move || {
+                let _end_guard = EndGuard(&queue);
                 writer.end_interrupted();
                 writer.run(&queue);
-                queue.ended();
             })?
         };
-        Ok(Self { queue, status, thread: Some(thread) })
+        Ok(Self { queue, shared, thread: Some(thread) })
     }
 
     /// Passes a line on.
@@ -75,8 +85,10 @@ impl EventWriter {
 
     /// What was done so far.
     pub fn status(&self) -> WriterStatus {
-        let mut status = lock(&self.status).clone();
+        let mut status = lock(&self.shared.status).clone();
         status.counts.lost += self.queue.lost();
+        status.failed = self.queue.has_ended();
+        status.stdout_closed = lock(&self.shared.stdout).as_ref().is_some_and(|queue| queue.has_ended());
         status
     }
 
@@ -92,13 +104,22 @@ impl EventWriter {
     }
 }
 
+/// Reports the end of a writer, also if it panics.
+struct EndGuard<'a, C>(&'a EventQueue<C>);
+
+impl<C> Drop for EndGuard<'_, C> {
+    fn drop(&mut self) {
+        self.0.ended();
+    }
+}
+
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     let failed = |e| Error::Internal(format!("thread {name} cannot be started: {e}"));
     thread::Builder::new().name(name.into()).spawn(work).map_err(failed)
 }
 
-fn lock(status: &Mutex<WriterStatus>) -> MutexGuard<'_, WriterStatus> {
-    status.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How long lines for stdout are waited for at the end.
@@ -111,9 +132,9 @@ enum Output {
 }
 
 impl Output {
-    fn open(spec: &OutputSpec, status: &Arc<Mutex<WriterStatus>>) -> Result<Self> {
+    fn open(spec: &OutputSpec) -> Result<Self> {
         Ok(match spec {
-            OutputSpec::Stdout => Self::Stdout(StdoutThread::start(status)?),
+            OutputSpec::Stdout => Self::Stdout(StdoutThread::start()?),
             OutputSpec::File(_) => Self::File(Destination::open(spec)),
         })
     }
@@ -130,23 +151,24 @@ impl Output {
 struct StdoutThread {
     queue: Arc<EventQueue<()>>,
     counts: Arc<Mutex<LineCounts>>,
+    /// Lines that were not written at the end.
+    left: u64,
 }
 
 impl StdoutThread {
-    fn start(status: &Arc<Mutex<WriterStatus>>) -> Result<Self> {
-        let this = Self { queue: Arc::default(), counts: Arc::default() };
-        let (queue, counts, status) = (this.queue.clone(), this.counts.clone(), status.clone());
+    fn start() -> Result<Self> {
+        let this = Self { queue: Arc::default(), counts: Arc::default(), left: 0 };
+        let (queue, counts) = (this.queue.clone(), this.counts.clone());
         spawn("stdout-writer", move || {
+            let _end_guard = EndGuard(&queue);
             let mut stdout = Destination::open(&OutputSpec::Stdout);
             while let Job::Write(entry) = queue.next() {
                 if let Err(e) = stdout.write(&entry.line) {
-                    log::error!("stdout: {e}; the service ends");
-                    lock(&status).stdout_closed = true;
+                    log::debug!("stdout: {e}");
                     break;
                 }
-                *counts.lock().unwrap_or_else(PoisonError::into_inner) = stdout.counts();
+                *lock(&counts) = stdout.counts();
             }
-            queue.ended();
         })?;
         Ok(this)
     }
@@ -158,26 +180,43 @@ impl StdoutThread {
     }
 
     fn counts(&self) -> LineCounts {
-        let counts = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        LineCounts { lost: counts.lost + self.queue.lost(), ..counts }
+        let counts = *lock(&self.counts);
+        LineCounts { lost: counts.lost + self.queue.lost() + self.left, ..counts }
+    }
+
+    /// Waits at most `time` for the lines that are not written yet.
+    fn end(&mut self, time: Duration) {
+        self.left = self.queue.end(time) as u64;
+        if self.left > 0 {
+            log::error!("stdout is not read; {} event lines for it are lost", self.left);
+        }
     }
 }
 
+fn sum(a: LineCounts, b: LineCounts) -> LineCounts {
+    LineCounts { written: a.written + b.written, lost: a.lost + b.lost }
+}
+
+/// Lost ends that are kept, at most: far more than open events.
+const MAX_LOST_ENDS: usize = 1024;
+
 /// The thread that writes files and the state.
 struct WriterThread {
-    spec: WriterSpec,
-    outputs: Vec<Output>,
+    outputs: Vec<(OutputSpec, Output)>,
     state: State,
+    /// Ends that a file has lost. They are written again before the next line, so that every event ends.
+    lost_ends: Vec<Entry>,
     /// Line counts of outputs that were replaced.
     closed_counts: LineCounts,
-    status: Arc<Mutex<WriterStatus>>,
+    shared: Arc<Shared>,
 }
 
 impl WriterThread {
-    fn new(spec: WriterSpec, status: Arc<Mutex<WriterStatus>>) -> Result<Self> {
-        let outputs = spec.outputs.iter().map(|output| Output::open(output, &status)).collect::<Result<_>>()?;
-        let state = State::open(spec.state.clone());
-        let writer = Self { spec, outputs, state, closed_counts: LineCounts::default(), status };
+    fn new(spec: WriterSpec, shared: Arc<Shared>) -> Result<Self> {
+        let open = |spec: OutputSpec| Output::open(&spec).map(|output| (spec, output));
+        let outputs = spec.outputs.into_iter().map(open).collect::<Result<_>>()?;
+        let (state, closed_counts) = (State::open(spec.state), LineCounts::default());
+        let writer = Self { outputs, state, lost_ends: Vec::new(), closed_counts, shared };
         writer.report();
         Ok(writer)
     }
@@ -185,15 +224,20 @@ impl WriterThread {
     fn run(&mut self, queue: &EventQueue<WriterSpec>) {
         loop {
             match queue.next() {
-                Job::Write(entry) => self.record_and_write(&entry),
+                Job::Write(entry) => {
+                    for end in std::mem::take(&mut self.lost_ends) {
+                        self.record_and_write(&end);
+                    }
+                    self.record_and_write(&entry);
+                }
                 Job::Configure(spec) => self.configure(spec),
                 Job::End => break,
             }
             self.report();
         }
-        for output in &self.outputs {
+        for (_, output) in &mut self.outputs {
             if let Output::Stdout(thread) = output {
-                thread.queue.end(STDOUT_TIME);
+                thread.end(STDOUT_TIME);
             }
         }
         self.report();
@@ -220,48 +264,64 @@ impl WriterThread {
             EventKind::Update => self.state.updated(&entry.id, value()),
             EventKind::End => {}
         }
-        for output in &mut self.outputs {
+        let mut written = true;
+        for (_, output) in &mut self.outputs {
             match output {
-                // Files count lost lines and do not fail.
-                Output::File(file) => drop(file.write(&entry.line)),
+                // A file that loses a line counts it and does not fail.
+                Output::File(file) => {
+                    let before = file.counts().lost;
+                    drop(file.write(&entry.line));
+                    written &= file.counts().lost == before;
+                }
                 Output::Stdout(thread) => thread.write(entry),
             }
         }
-        if entry.kind == EventKind::End {
+        if entry.kind != EventKind::End {
+            return;
+        }
+        if written {
             self.state.ended(&entry.id);
+        } else if self.lost_ends.len() < MAX_LOST_ENDS {
+            // It stays open in the state: if the service stops before it is written, the next start ends it.
+            self.lost_ends.push(entry.clone());
         }
     }
 
     fn configure(&mut self, spec: WriterSpec) {
-        if self.spec.outputs != spec.outputs {
-            match spec.outputs.iter().map(|output| Output::open(output, &self.status)).collect::<Result<Vec<_>>>() {
-                Ok(outputs) => {
-                    self.closed_counts = self.counts();
-                    for old in std::mem::replace(&mut self.outputs, outputs) {
-                        if let Output::Stdout(thread) = old {
-                            thread.queue.end(Duration::ZERO);
-                        }
-                    }
-                }
-                Err(e) => log::error!("the outputs are not changed: {e}"),
+        let mut old = std::mem::take(&mut self.outputs);
+        for wanted in spec.outputs {
+            // Outputs that stay are not opened again: above all there is one stdout.
+            let output = match old.iter().position(|(spec, _)| *spec == wanted) {
+                Some(at) => Ok(old.remove(at).1),
+                None => Output::open(&wanted),
+            };
+            match output {
+                Ok(output) => self.outputs.push((wanted, output)),
+                Err(e) => log::error!("an output is left out: {e}"),
             }
         }
-        self.state.move_to(spec.state.clone());
-        self.spec = spec;
+        for (_, mut output) in old {
+            if let Output::Stdout(thread) = &mut output {
+                thread.end(STDOUT_TIME);
+            }
+            self.closed_counts = sum(self.closed_counts, output.counts());
+        }
+        self.state.move_to(spec.state);
     }
 
     fn counts(&self) -> LineCounts {
-        self.outputs.iter().map(Output::counts).fold(self.closed_counts, |sum, one| LineCounts {
-            written: sum.written + one.written,
-            lost: sum.lost + one.lost,
-        })
+        self.outputs.iter().map(|(_, output)| output.counts()).fold(self.closed_counts, sum)
     }
 
     fn report(&self) {
         let record = self.state.record();
-        let mut status = lock(&self.status);
+        let mut status = lock(&self.shared.status);
         status.counts = self.counts();
         status.open_events = record.open.len();
         (status.starts, status.ended) = (record.starts, record.ended);
+        *lock(&self.shared.stdout) = self.outputs.iter().find_map(|(_, output)| match output {
+            Output::Stdout(thread) => Some(thread.queue.clone()),
+            Output::File(_) => None,
+        });
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
+use std::time::Instant;
 
 use bike_edge::pipeline::{Engine, ModelSpec};
 use bike_edge::{Error, Result};
@@ -19,6 +20,8 @@ pub(super) struct Loaded {
 /// A reload that is being prepared.
 pub(super) struct PendingReload {
     loaded: Receiver<Result<Loaded>>,
+    /// When it was requested.
+    pub started: Instant,
     /// Whether another reload was requested meanwhile.
     pub again: bool,
 }
@@ -36,7 +39,7 @@ impl PendingReload {
             let _ = sender.send(load(&path, &model));
         };
         thread::Builder::new().name("reload".into()).spawn(work).map_err(failed)?;
-        Ok(Self { loaded, again: false })
+        Ok(Self { loaded, started: Instant::now(), again: false })
     }
 
     /// Returns what was read, once it is complete.

@@ -1,10 +1,8 @@
 //! The metrics of the service, in the text format of Prometheus.
 
 use std::fmt::{Display, Write};
-use std::path::Path;
 
 use bike_edge::health::current_rss_bytes;
-use bike_edge::io::{Durability, write_atomic};
 
 use super::camera_worker::{CameraWorker, Totals};
 use super::turn::Service;
@@ -51,17 +49,9 @@ impl Metrics {
         let _ = writeln!(self.text, "{} {value}", if labels.is_empty() { "" } else { "}" });
     }
 
-    /// Replaces the file by this text.
-    ///
-    /// # Errors
-    /// Any I/O error.
-    pub fn write(&self, path: &Path) -> std::io::Result<()> {
-        write_atomic(path, self.text.as_bytes(), Durability::Readers)
-    }
-
-    #[cfg(test)]
-    pub fn text(&self) -> &str {
-        &self.text
+    /// Returns the text.
+    pub fn into_text(self) -> String {
+        self.text
     }
 }
 
@@ -158,7 +148,7 @@ mod tests {
         metrics.add(MetricKind::Counter, "steps_total", "Frames sampled.", &[("camera", "b\"\\\n")], 4);
         metrics.add(MetricKind::Gauge, "load", "Work over time.", &[], 0.5);
         assert_eq!(
-            metrics.text(),
+            metrics.into_text(),
             "# HELP bike_edge_steps_total Frames sampled.\n# TYPE bike_edge_steps_total counter\n\
              bike_edge_steps_total{camera=\"a\"} 3\nbike_edge_steps_total{camera=\"b\\\"\\\\\\n\"} 4\n\
              # HELP bike_edge_load Work over time.\n# TYPE bike_edge_load gauge\nbike_edge_load 0.5\n"

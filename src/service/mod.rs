@@ -10,6 +10,7 @@ mod event_queue;
 mod event_writer;
 mod loading;
 mod metrics;
+mod metrics_writer;
 mod rate;
 mod reload;
 mod state;
@@ -29,6 +30,7 @@ use crate::signals::{Request, ServiceSignals};
 use camera_worker::{CameraWorker, StreamSettings};
 use event_log::EventLog;
 use loading::load_engine;
+use metrics_writer::MetricsWriter;
 use rate::RateControl;
 use systemd::Systemd;
 use turn::{Schedule, Service, TurnOutcome};
@@ -50,6 +52,7 @@ pub fn dry_run(settings: &ServiceSettings) -> Result<Engine> {
 /// closed.
 pub fn run(path: &Path) -> Result<ExitCode> {
     let started = Instant::now();
+    logging::print_on_thread();
     let settings = read_service_settings(path, &Credentials::of_service())?;
     logging::set_level(settings.log.filter());
     let signals = ServiceSignals::register()?;
@@ -69,6 +72,7 @@ pub fn run(path: &Path) -> Result<ExitCode> {
         streams,
         cameras,
         event_log,
+        metrics_writer: MetricsWriter::start()?,
         rate,
         reloads: turn::ReloadCounts::default(),
         pending_reload: None,
@@ -82,8 +86,11 @@ pub fn run(path: &Path) -> Result<ExitCode> {
             Some(Request::Reload) => service.start_reload(),
             None => {}
         }
-        if service.turn()? == TurnOutcome::Silent {
-            return service.stop_without_frames();
+        match service.turn(&|| signals.stop_is_requested()) {
+            Ok(TurnOutcome::Running) => {}
+            Ok(TurnOutcome::Silent) => return service.stop_without_frames(),
+            // Whatever happened, the open events end.
+            Err(e) => return service.stop().and(Err(e)),
         }
     }
 }

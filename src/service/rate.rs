@@ -8,6 +8,8 @@ use bike_edge::units::Seconds;
 /// Measures temperature and load, and asks the governor for the factor of the stride.
 pub(super) struct RateControl {
     governor: Governor,
+    /// Changes by governors with other settings.
+    changes_before: u64,
     zones: ThermalZones,
     started: Instant,
     /// Steps and processing time at the last measurement.
@@ -25,6 +27,7 @@ impl RateControl {
     pub fn new(spec: &GovernorSpec) -> Self {
         Self {
             governor: Governor::new(spec.clone()),
+            changes_before: 0,
             zones: ThermalZones::new(&spec.thermal),
             started: Instant::now(),
             measured: (0, Duration::ZERO),
@@ -34,6 +37,12 @@ impl RateControl {
         }
     }
 
+    /// Starts at full rate with other settings. Counts continue.
+    pub fn reconfigure(&mut self, spec: &GovernorSpec) {
+        let (changes_before, measured) = (self.changes(), self.measured);
+        *self = Self { changes_before, measured, ..Self::new(spec) };
+    }
+
     /// The factor by which the stride is stretched.
     pub fn factor(&self) -> f64 {
         self.governor.factor()
@@ -41,7 +50,7 @@ impl RateControl {
 
     /// How often the factor was changed.
     pub fn changes(&self) -> u64 {
-        self.governor.changes()
+        self.changes_before + self.governor.changes()
     }
 
     /// Measures when due. `steps` and `processing_time` are totals of all cameras since the start, `stride` is the

@@ -7,17 +7,25 @@ use bike_edge::{Error, Result};
 
 use super::camera_worker::{CameraWorker, StreamSettings};
 use super::loading::{Loaded, PendingReload};
-use super::rate::RateControl;
 use super::turn::Service;
 use crate::config::ServiceSettings;
 use crate::logging;
+
+/// A reload that is not ready after this many seconds is abandoned when another one is requested.
+const MAX_RELOAD_S: u64 = 600;
 
 impl Service {
     /// Starts reading the configuration again. [`Service::finish_reload`] applies it.
     pub fn start_reload(&mut self) {
         if let Some(pending) = &mut self.pending_reload {
-            pending.again = true;
-            return;
+            let seconds = pending.started.elapsed().as_secs();
+            if seconds < MAX_RELOAD_S {
+                log::info!("a reload is being prepared since {seconds} s; another one follows it");
+                pending.again = true;
+                return;
+            }
+            log::error!("a reload is being prepared since {seconds} s; it is abandoned for a new one");
+            self.reloads.refused += 1;
         }
         self.systemd.reloading();
         match PendingReload::start(self.path.clone(), self.settings.model.clone()) {
@@ -68,6 +76,14 @@ impl Service {
         let Prepared { settings, engine, streams, cameras } = new;
         let same_streams = engine.is_none() && streams == self.streams;
         let mut old = std::mem::take(&mut self.cameras);
+        // All sources that will be closed are asked first, so that their ends do not add up.
+        for camera in &mut old {
+            let name = &camera.settings.name;
+            let new = cameras.iter().find(|new| new.settings.name == *name);
+            if new.is_none_or(|new| !new.settings.has_same_source(&camera.settings)) {
+                camera.start_closing(&self.streams, &mut self.event_log)?;
+            }
+        }
         let mut unchanged = 0;
         let mut workers = Vec::with_capacity(cameras.len());
         for camera in cameras {
@@ -89,7 +105,7 @@ impl Service {
         self.cameras = workers;
         self.event_log.reconfigure(&settings);
         if settings.governor != self.settings.governor {
-            self.rate = RateControl::new(&settings.governor);
+            self.rate.reconfigure(&settings.governor);
         }
         self.streams = streams;
         if let Some(engine) = engine {

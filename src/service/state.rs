@@ -47,11 +47,21 @@ impl State {
         Self { path, record, saved: None, failing: false }
     }
 
-    /// Saves the state in another file from now on.
+    /// Saves the state in another file from now on. What an earlier service left open there is ended at the next start.
     pub fn move_to(&mut self, path: Option<PathBuf>) {
-        if self.path != path {
-            self.path = path;
-            self.save();
+        if self.path == path {
+            return;
+        }
+        for (id, line) in path.as_deref().map(read).unwrap_or_default().open {
+            self.record.open.entry(id).or_insert(line);
+        }
+        let old = std::mem::replace(&mut self.path, path);
+        self.save();
+        // A start with the old file would end the events again.
+        if let Some(old) = old.filter(|_| !self.failing)
+            && let Err(e) = std::fs::remove_file(&old)
+        {
+            log::warn!("{}: the state has moved, but the old file cannot be removed ({e})", old.display());
         }
     }
 

@@ -11,6 +11,7 @@ use bike_edge::{Error, Result};
 use super::camera_worker::{CameraWorker, StreamSettings, Totals};
 use super::event_log::EventLog;
 use super::loading::PendingReload;
+use super::metrics_writer::MetricsWriter;
 use super::rate::{RateControl, describe};
 use super::systemd::Systemd;
 use crate::config::ServiceSettings;
@@ -34,6 +35,7 @@ pub(super) struct Service {
     pub streams: StreamSettings,
     pub cameras: Vec<CameraWorker>,
     pub event_log: EventLog,
+    pub metrics_writer: MetricsWriter,
     pub rate: RateControl,
     pub reloads: ReloadCounts,
     pub pending_reload: Option<PendingReload>,
@@ -53,13 +55,11 @@ pub(super) struct ReloadCounts {
 pub(super) struct Schedule {
     status: Instant,
     metrics: Instant,
-    /// Whether the last write of the metrics failed.
-    metrics_failing: bool,
 }
 
 impl Schedule {
     pub fn new(now: Instant) -> Self {
-        Self { status: now, metrics: now, metrics_failing: false }
+        Self { status: now, metrics: now }
     }
 }
 
@@ -92,7 +92,7 @@ impl Service {
     ///
     /// # Errors
     /// If stdout is closed, or an internal error.
-    pub fn turn(&mut self) -> Result<TurnOutcome> {
+    pub fn turn(&mut self, stop_is_requested: &dyn Fn() -> bool) -> Result<TurnOutcome> {
         let wait = match self.cameras.len() {
             0 | 1 => POLL_BUDGET_SINGLE,
             several => POLL_BUDGET_SHARED / several as u32,
@@ -101,11 +101,13 @@ impl Service {
         let stride = self.stride();
         for camera in &mut self.cameras {
             camera.poll(&mut self.engine, &self.streams, &mut self.event_log, stride, wait)?;
+            // A step of a large model on a slow board takes seconds, and there may be many cameras.
+            self.systemd.ping();
+            if stop_is_requested() {
+                return Ok(TurnOutcome::Running);
+            }
         }
-        if self.event_log.status().stdout_closed {
-            self.event_log.end();
-            return Err(Error::Output("stdout was closed, and events can no longer be written to it".into()));
-        }
+        self.event_log.check()?;
         self.adapt_rate(stride);
         self.report();
         self.systemd.ping();
@@ -124,10 +126,14 @@ impl Service {
         let started = Instant::now();
         self.systemd.stopping();
         for camera in &mut self.cameras {
+            camera.start_closing(&self.streams, &mut self.event_log)?;
+        }
+        for camera in &mut self.cameras {
             camera.close(&self.streams, &mut self.event_log)?;
         }
         self.event_log.end();
         self.write_metrics();
+        self.metrics_writer.end();
         log::info!("stopped within {:.1} s", started.elapsed().as_secs_f64());
         Ok(ExitCode::SUCCESS)
     }
@@ -189,12 +195,6 @@ impl Service {
     fn write_metrics(&mut self) {
         let Some(path) = self.settings.metrics.path.clone() else { return };
         self.schedule.metrics = Instant::now() + Duration::from_secs_f64(self.settings.metrics.interval_s);
-        match self.metrics().write(&path) {
-            Ok(()) => self.schedule.metrics_failing = false,
-            Err(e) if !std::mem::replace(&mut self.schedule.metrics_failing, true) => {
-                log::error!("{}: cannot be written ({e})", path.display());
-            }
-            Err(_) => {}
-        }
+        self.metrics_writer.write(path, self.metrics().into_text());
     }
 }

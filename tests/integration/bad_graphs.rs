@@ -9,7 +9,7 @@ use tract_onnx::pb::{
     type_proto,
 };
 
-use crate::support::onnx::{Onnx, f32_tensor, i64_tensor, int, node, tensor, value};
+use crate::support::onnx::{Onnx, f32_tensor, i64_tensor, int, ints, node, tensor, value};
 use crate::support::pattern;
 
 fn options() -> EncoderOptions {
@@ -254,6 +254,21 @@ fn constants_are_computed_only_within_a_budget() {
     }
     doubled.iter_mut().for_each(|node| node.attribute.push(int("axis", 0)));
     refused(&with_constants(vec![ones("c", &[64])], doubled), &["use a smaller model"]);
+    // Nodes that lead nowhere are not analysed at all.
+    let mut dead = good();
+    dead.graph().initializer.push(i64_tensor("n", &[100_000]));
+    dead.graph().node.insert(0, node("Concat", &["n", "n"], &["shape"]));
+    dead.graph().node[0].attribute.push(int("axis", 0));
+    dead.graph().node.insert(1, node("ConstantOfShape", &["shape"], &["zeros"]));
+    load(&dead).expect("a node that leads nowhere is removed");
+    // Constants that the runtime folds only when it optimises.
+    let mut pool = node("MaxPool", &["plane"], &["big"]);
+    pool.attribute.push(ints("kernel_shape", &[1024, 1024]));
+    let mut plane = node("ConstantOfShape", &["shape"], &["plane"]);
+    let one = Some(f32_tensor("one", &[1], &[1.0]));
+    plane.attribute.push(AttributeProto { name: "value".into(), r#type: 4, t: one, ..Default::default() });
+    let pooled = with_constants(vec![i64_tensor("shape", &[1, 1, 2048, 2048])], vec![plane, pool]);
+    refused(&pooled, &["too much to compute"]);
     // Little memory, but much work.
     let mut products = vec![node("MatMul", &["c", "c"], &["p0"])];
     for i in 1..20 {

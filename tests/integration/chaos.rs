@@ -43,6 +43,12 @@ fn goes_on(fixture: &ServiceFixture, service: &mut Running, steps: f64) {
     service.until("watchdog message", |s| s.count_messages("WATCHDOG=1") > pings);
 }
 
+/// Returns the children of a process.
+fn children_of(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    tasks.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
 #[test]
 fn an_ffmpeg_that_only_complains_counts_as_silent() {
     let fixture = ServiceFixture::new();
@@ -84,6 +90,60 @@ fn an_ffmpeg_that_hangs_from_the_start_stops_nothing() {
 }
 
 #[test]
+fn many_cameras_that_hang_are_closed_together() {
+    let fixture = ServiceFixture::new();
+    let many: String = (0..12)
+        .map(|n| format!("[[camera]]\nname = \"c{n}\"\nsource = \"rtsp://127.0.0.1:9/{n}\"\ntimeout_s = 300.0\n"))
+        .collect();
+    fixture.configure(&many);
+    // A script that starts other programs, as a wrapper of ffmpeg may.
+    let path = fake_ffmpeg(&fixture, "sleep 600");
+    let mut service = fixture.start_with(|command| command.env("PATH", path));
+    service.until("children", |s| s.children().len() == 12);
+    service.until("grandchildren", |s| s.children().into_iter().flat_map(children_of).count() == 12);
+    let children: Vec<u32> = service.children().into_iter().flat_map(children_of).collect();
+    goes_on(&fixture, &mut service, 5.0);
+    let started = Instant::now();
+    let (code, log) = service.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(started.elapsed() < Duration::from_secs(12), "{:?} {log}", started.elapsed());
+    while children.iter().any(|pid| Path::new(&format!("/proc/{pid}/cmdline")).exists()) {
+        assert!(started.elapsed() < TIMEOUT, "a child of a child is left");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn stalled_stderr_stops_nothing() {
+    let fixture = ServiceFixture::new();
+    fixture.configure("[log]\nlevel = \"debug\"\n");
+    let mut service = fixture.start_with(|command| command.stderr(Stdio::piped()));
+    // Reloads log lines, more than a pipe and the queue hold.
+    service.until("READY message", |s| s.count_messages("READY=1") == 1);
+    let pipe = service.child.stderr.take().unwrap();
+    fill(&pipe);
+    for _ in 0..20 {
+        let ready = service.count_messages("READY=1");
+        service.signal("HUP");
+        service.until("the reload", |s| s.count_messages("READY=1") > ready);
+    }
+    goes_on(&fixture, &mut service, 10.0);
+    let (code, _) = service.stop();
+    assert_eq!(code, Some(0));
+}
+
+/// Fills a pipe from its reading end, as a log that nobody reads does in time.
+fn fill(pipe: &std::process::ChildStderr) {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
+    let mut writer = fs::OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path).unwrap();
+    while writer.write(&[b'x'; 512]).is_ok() {}
+    while writer.write(b"x").is_ok() {}
+}
+
+#[test]
 fn a_reload_stops_the_child_of_a_camera_that_changed() {
     let fixture = ServiceFixture::new();
     fixture.configure(&door(300.0));
@@ -117,6 +177,7 @@ fn closed_stdout_ends_the_service_with_an_error() {
     };
     assert_eq!(status.code(), Some(5), "{}", service.log());
     assert!(service.log().contains("stdout"), "{}", service.log());
+    fixture.check_that_every_event_ends();
 }
 
 #[test]

@@ -29,11 +29,9 @@ fn the_service_starts_reports_events_reloads_and_stops() {
     fixture.configure("statee = 1");
     service.signal("HUP");
     service.until("refused reload", |s| s.count_messages("RELOADING=1") == 1 && s.count_messages("READY=1") == 2);
-    assert!(
-        service.log().contains("the new configuration is refused") && service.log().contains("statee"),
-        "{}",
-        service.log()
-    );
+    service.until("the refusal in the log", |s| {
+        s.log().contains("the new configuration is refused") && s.log().contains("statee")
+    });
     let before = fixture.events().len();
     service.until("new event lines", |_| fixture.events().len() > before);
 
@@ -41,7 +39,7 @@ fn the_service_starts_reports_events_reloads_and_stops() {
     fixture.configure("status_s = 1.0");
     service.signal("HUP");
     service.until("applied reload", |s| s.count_messages("READY=1") == 3);
-    assert!(service.log().contains("1 of 1 cameras are unchanged"), "{}", service.log());
+    service.until("the reload in the log", |s| s.log().contains("1 of 1 cameras are unchanged"));
     assert_eq!(fixture.count_events("end"), 0);
     let before = fixture.events().len();
     service.until("new event lines", |_| fixture.events().len() > before);

@@ -2,14 +2,14 @@
 
 use std::ffi::OsStr;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bike_edge::picture::Pixels;
 use bike_edge::source::{SourceOptions, open_clip, open_stream};
 
 use crate::support::mp4::{change_boxes, make_box};
 use crate::support::recordings::{
-    Folder, both, clip_frames, fixture, refusal, stream_frames, upright, with_ffmpeg, without_ffmpeg,
+    Folder, Shown, both, clip_frames, fixture, refusal, stream_frames, upright, with_ffmpeg, without_ffmpeg,
 };
 
 #[test]
@@ -329,5 +329,41 @@ fn formats_that_only_ffmpeg_reads_are_recognised() {
         let bytes = [make_box(b"ftyp", &[&brand[..], &[0; 4]].concat()), make_box(b"meta", &[0; 40])].concat();
         let error = refusal(&folder.write("photo", &bytes), &without_ffmpeg());
         assert!(error.contains("/nowhere/ffmpeg") && !error.contains("moov"), "{error}");
+    }
+}
+
+/// Serves a file by HTTP to one client after another, for the rest of the test; returns the port.
+fn serve(bytes: Vec<u8>) -> u16 {
+    use std::io::{BufRead, BufReader};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let Ok(mut client) = client else { return };
+            let mut lines = BufReader::new(client.try_clone().expect("a copy")).lines();
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", bytes.len());
+            // A client that has enough closes the connection.
+            let _ = client.write_all(head.as_bytes()).and_then(|()| client.write_all(&bytes));
+        }
+    });
+    port
+}
+
+#[test]
+fn clips_are_read_from_addresses() {
+    let Some(options) = with_ffmpeg() else { return };
+    let folder = Folder::new();
+    let path = folder.write("clip.mp4", &fixture("fragmented.mp4"));
+    let (expected, _) = both(&path, &without_ffmpeg());
+    let port = serve(fixture("fragmented.mp4"));
+    for address in [
+        format!("http://127.0.0.1:{port}/clip.mp4"),
+        format!("HTTP://127.0.0.1:{port}/it's/../x.mp4?a=b'c&d"),
+        format!("http://user:p#a@ss w'rd@127.0.0.1:{port}/x"),
+    ] {
+        let frames = stream_frames(Path::new(&address), &options).unwrap_or_else(|e| panic!("{address}: {e}"));
+        let times = |frames: &[Shown]| frames.iter().map(|frame| frame.0).collect::<Vec<_>>();
+        assert_eq!(times(&frames), times(&expected), "{address}");
     }
 }

@@ -62,6 +62,10 @@ pub fn int(name: &str, i: i64) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: 2, i, ..Default::default() }
 }
 
+pub fn ints(name: &str, ints: &[i64]) -> AttributeProto {
+    AttributeProto { name: name.into(), r#type: 7, ints: ints.to_vec(), ..Default::default() }
+}
+
 pub fn f32_tensor(name: &str, dims: &[i64], numbers: &[f32]) -> TensorProto {
     tensor(name, dims, DataType::Float, numbers.iter().flat_map(|x| x.to_le_bytes()).collect())
 }

@@ -2,17 +2,21 @@
 //!
 //! tract evaluates every operator whose inputs are constants, as soon as it knows them, and only afterwards compares
 //! the size of the result with a limit. A graph of a few kilobytes could therefore ask for all memory. Here the nodes
-//! are visited in the same order, but the shapes of a node's outputs are inferred before it is evaluated.
+//! are visited in the same order, but the shapes of a node's outputs are inferred before it is evaluated. Constants that
+//! tract folds only when it optimises the typed graph are checked there ([`check_typed`]).
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use tract_core::axes::Axis;
+use tract_core::ops::einsum::EinSum;
+use tract_core::ops::konst::Const;
 use tract_hir::infer::{Factoid, InferenceFact};
-use tract_hir::internal::{OutletId, TVec};
-use tract_onnx::prelude::{InferenceModel, Tensor, TractResult};
+use tract_hir::internal::{OutletId, TVec, TypedFact};
+use tract_onnx::prelude::{InferenceModel, Tensor, TractResult, TypedModel};
 
 use super::limits::{CONSTANT_BYTES, CONSTANT_GROWTH, CONSTANT_OPERATIONS, SMALL_CONSTANT_BYTES};
-use super::panic_guard::one_line;
+use super::panic_guard::{one_line, unsupported};
 
 /// Largest number of passes over a graph until its shapes no longer change. Exported graphs need two or three.
 const MAX_PASSES: usize = 20;
@@ -20,34 +24,78 @@ const MAX_PASSES: usize = 20;
 /// Infers shapes and constants node by node, within the limits.
 ///
 /// # Errors
-/// A sentence about the node that exceeds them. Other errors of the runtime are left to its own analysis.
+/// A sentence about the node that exceeds them, or that the runtime cannot analyse.
 pub(super) fn analyse(model: &mut InferenceModel) -> Result<(), String> {
-    let Ok(order) = model.eval_order() else { return Ok(()) };
-    let mut budget = Budget { bytes: CONSTANT_BYTES as f64, operations: CONSTANT_OPERATIONS };
+    let mut budget = Budget::new();
     let mut evaluated = HashSet::new();
     for _ in 0..MAX_PASSES {
         let mut changed = false;
-        for &id in &order {
-            let Ok(facts) = Facts::of(model, id) else { return Ok(()) };
+        // The nodes of a graph are sorted, and the runtime numbers them in this order.
+        for id in 0..model.nodes().len() {
+            let facts = Facts::of(model, id).map_err(unsupported)?;
             if let Ok(Some(sizes)) = facts.sizes(model, id)
                 && evaluated.insert(id)
             {
                 let (name, kind) = (&model.node(id).name, model.node(id).op.name());
-                budget.spend(&kind, &sizes).map_err(|problem| {
-                    format!("node `{}` ({}) {problem}; export the graph again", one_line(name), one_line(&kind))
-                })?;
+                let operations = operations(&kind, &sizes.inputs, sizes.output.map_or(0.0, |(count, _)| count));
+                budget.spend(&sizes, operations).map_err(|problem| refusal(name, &kind, problem))?;
             }
-            match facts.infer(model, id) {
-                Ok(more) => changed |= more,
-                // The analysis of the whole graph repeats this and reports the error.
-                Err(_) => return Ok(()),
-            }
+            changed |= facts.infer(model, id).map_err(unsupported)?;
         }
         if !changed {
             return Ok(());
         }
     }
     Err("the shapes of its values depend on each other; export it with fixed shapes".into())
+}
+
+/// Checks the constants that tract computes when it optimises a graph: those of every node whose inputs are constants,
+/// or are computed from constants.
+///
+/// # Errors
+/// A sentence about the node that exceeds the limits.
+pub(super) fn check_typed(model: &TypedModel) -> Result<(), String> {
+    let mut budget = Budget::new();
+    let mut constant = vec![false; model.nodes().len()];
+    for node in model.nodes() {
+        let is_const = node.op_is::<Const>() || node.outputs.iter().all(|output| output.fact.konst.is_some());
+        constant[node.id] = is_const || !node.inputs.is_empty() && node.inputs.iter().all(|input| constant[input.node]);
+        if is_const || !constant[node.id] {
+            continue;
+        }
+        let Ok((inputs, outputs)) = model.node_facts(node.id) else { continue };
+        let size = |fact: &TypedFact| {
+            let count: f64 =
+                fact.shape.iter().map(|dim| dim.to_i64().map_or(f64::INFINITY, |dim| dim as f64)).product();
+            (count, count * fact.datum_type.size_of() as f64)
+        };
+        let total = |facts: &[&TypedFact]| {
+            facts.iter().map(|fact| size(fact)).fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        };
+        let output = total(&outputs);
+        let volumes: Vec<f64> = inputs.iter().map(|fact| size(fact).0).collect();
+        let kind = node.op.name();
+        let operations = match node.op_as::<EinSum>() {
+            Some(einsum) => einsum_operations(einsum, &inputs),
+            None => operations(&kind, &volumes, output.0),
+        };
+        let sizes = Sizes { inputs: volumes, input_bytes: total(&inputs).1, output: Some(output) };
+        budget.spend(&sizes, operations).map_err(|problem| refusal(&node.name, &kind, problem))?;
+    }
+    Ok(())
+}
+
+/// The product of the sizes of all axes.
+fn einsum_operations(einsum: &EinSum, inputs: &[&TypedFact]) -> f64 {
+    let axis_size = |axis: &Axis| {
+        let places = axis.inputs.iter().zip(inputs).flat_map(|(at, fact)| at.iter().map(move |at| &fact.shape[*at]));
+        places.filter_map(|dim| dim.to_i64().ok()).max().unwrap_or(1) as f64
+    };
+    einsum.axes.iter_all_axes().map(axis_size).product()
+}
+
+fn refusal(name: &str, kind: &str, problem: &str) -> String {
+    format!("node `{}` ({}) {problem}; export the graph again", one_line(name), one_line(kind))
 }
 
 /// What is known about the inputs, the outputs and the observed values of a node.
@@ -143,9 +191,13 @@ struct Budget {
 }
 
 impl Budget {
+    fn new() -> Self {
+        Self { bytes: CONSTANT_BYTES as f64, operations: CONSTANT_OPERATIONS }
+    }
+
     /// Takes what a node needs.
-    fn spend(&mut self, kind: &str, sizes: &Sizes) -> Result<(), &'static str> {
-        let Some((count, bytes)) = sizes.output else {
+    fn spend(&mut self, sizes: &Sizes, operations: f64) -> Result<(), &'static str> {
+        let Some((_, bytes)) = sizes.output else {
             // Operators such as NonZero return at most some indices for each number.
             return if sizes.input_bytes <= SMALL_CONSTANT_BYTES {
                 Ok(())
@@ -157,7 +209,7 @@ impl Budget {
             return Err("would create a constant that is too large");
         }
         self.bytes -= bytes;
-        self.operations -= count.max(1.0) * operations_per_number(kind, &sizes.inputs, count);
+        self.operations -= operations;
         if self.bytes < 0.0 || self.operations < 0.0 {
             return Err("and the nodes before it would take too much to compute as constants");
         }
@@ -165,13 +217,22 @@ impl Budget {
     }
 }
 
-/// Returns how many operations each number of a node's output takes, at most.
-fn operations_per_number(kind: &str, inputs: &[f64], count: f64) -> f64 {
-    let largest = inputs.iter().copied().fold(1.0, f64::max);
+/// Returns how many operations a node takes, at most. `count` is the number of its outputs' numbers.
+fn operations(kind: &str, inputs: &[f64], count: f64) -> f64 {
+    let (total, product): (f64, f64) = (inputs.iter().sum(), inputs.iter().map(|volume| volume.max(1.0)).product());
     match inputs {
         // [m, k] x [k, n]: the sizes multiply to k * k times that of the output.
-        [a, b] if kind.contains("MatMul") || kind.contains("Gemm") => (a * b / count.max(1.0)).sqrt().max(1.0),
-        _ if kind.contains("Conv") || kind.contains("Ein") => largest,
-        _ => 1.0,
+        [a, b, ..] if kind.contains("MatMul") || kind.contains("Gemm") => {
+            count * (a * b / count.max(1.0)).sqrt().max(1.0)
+        }
+        _ if kind.contains("Ein") => product,
+        // Each number may depend on every input.
+        _ if ["Conv", "Pool", "Scan", "Lstm", "LSTM", "GRU", "RNN", "Resize"]
+            .iter()
+            .any(|part| kind.contains(part)) =>
+        {
+            count * total
+        }
+        _ => count.max(total),
     }
 }

@@ -202,6 +202,23 @@ pub(super) fn fold_constants(graph: &mut GraphProto) -> Result<(), String> {
     Ok(())
 }
 
+/// Removes nodes that the output does not depend on, which the network runtime would analyse as well.
+pub(super) fn remove_unused_nodes(graph: &mut GraphProto) {
+    let mut needed: HashSet<String> = graph.output.iter().map(|output| output.name.clone()).collect();
+    // Nodes are sorted: those that use a value come after the one that produces it.
+    let mut keep: Vec<bool> = Vec::with_capacity(graph.node.len());
+    for node in graph.node.iter().rev() {
+        let used = node.output.iter().any(|output| needed.contains(output));
+        if used {
+            needed.extend(node.input.iter().cloned());
+        }
+        keep.push(used);
+    }
+    let mut keep = keep.into_iter().rev();
+    graph.node.retain(|_| keep.next().unwrap_or(true));
+    graph.initializer.retain(|tensor| needed.contains(&tensor.name));
+}
+
 /// Counts how often each value is read.
 fn count_uses(graph: &GraphProto) -> HashMap<String, usize> {
     let mut uses = HashMap::new();

@@ -10,7 +10,7 @@ use tract_onnx::pb::{GraphProto, ModelProto};
 use tract_onnx::prelude::{Datum, Framework, InferenceModel, InferenceModelExt, RunOptions, TypedModel};
 
 use super::limits::VALUE_BYTES;
-use super::panic_guard::one_line;
+use super::panic_guard::{one_line, unsupported};
 use super::shapes::{self, Signature};
 use super::{constant_budget, constants, guard, large_tensors, refused_graphs};
 use crate::encoder::cpu::choice::{CpuContext, Precision};
@@ -59,6 +59,7 @@ pub(crate) fn load(onnx: &[u8], signature: &Signature<'_>, target: Target, file:
     constant_budget::analyse(&mut model)?;
     let model = typed_model(model)?;
     let output_shape = check_facts(&model, signature)?;
+    constant_budget::check_typed(&model)?;
     timer.log("typed");
     let plan = match target {
         Target::Gpu { name, runtime } => on_gpu(model.into_decluttered().map_err(unsupported)?, name, runtime)?,
@@ -84,6 +85,7 @@ fn prepare(proto: &mut ModelProto, signature: &Signature<'_>) -> Result<Vec<usiz
     constants::inline_constants(graph);
     refused_graphs::check(graph)?;
     constants::fold_constants(graph)?;
+    constants::remove_unused_nodes(graph);
     Ok(input_shape)
 }
 
@@ -160,14 +162,6 @@ fn check_facts(model: &TypedModel, signature: &Signature<'_>) -> Result<Vec<usiz
     let found = fact.shape.as_concrete().unwrap_or(&[]).to_vec();
     shapes::check_output(&found, signature.output)?;
     Ok(found)
-}
-
-/// Returns the reasons of the network runtime as one sentence.
-fn unsupported(error: impl std::fmt::Display) -> String {
-    format!(
-        "the network runtime cannot load it ({}); export it with standard operators",
-        one_line(&format!("{error:#}"))
-    )
 }
 
 /// Returns the threads of tract's own operators: one pool per number of threads, shared by all networks.

@@ -1,4 +1,4 @@
-//! Turns panics of the network runtime into errors.
+//! Turns panics and errors of the network runtime into sentences.
 //!
 //! tract is careful, but a hostile graph can still trigger an assertion in it. Such a panic is caught, and the usual
 //! panic report is not printed, because the error that follows contains the message.
@@ -51,4 +51,12 @@ fn message(panic: &(dyn Any + Send)) -> String {
 pub(crate) fn one_line(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
     line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the reasons of the network runtime as one sentence.
+pub(super) fn unsupported(error: impl std::fmt::Display) -> String {
+    format!(
+        "the network runtime cannot load it ({}); export it with standard operators",
+        one_line(&format!("{error:#}"))
+    )
 }

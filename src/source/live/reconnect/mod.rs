@@ -16,7 +16,7 @@ use crate::source::{ClipInfo, Frame};
 use crate::units::Seconds;
 use crate::{Error, Result};
 
-/// How long dropping a source waits for its thread. A thread that is held up longer, as by a driver, ends on its own.
+/// How long after it was asked to stop a source waits for its thread. A thread that is held up longer, as by a driver, ends on its own.
 const STOP_TIME: Duration = Duration::from_secs(2);
 /// A device that delivers frames for this long has recovered; a shorter time counts as another failure.
 const RECOVERY_TIME: Duration = Duration::from_secs(10);
@@ -212,6 +212,11 @@ impl Live for ReconnectingSource {
         }
     }
 
+    fn cancel(&self) {
+        self.slot.stop();
+        self.spec.cancel.cancel();
+    }
+
     fn counts(&self) -> LiveCounts {
         self.slot.counts()
     }
@@ -219,8 +224,7 @@ impl Live for ReconnectingSource {
 
 impl Drop for ReconnectingSource {
     fn drop(&mut self) {
-        self.slot.stop();
-        self.spec.cancel.cancel();
+        self.cancel();
         // The device is free once the thread has ended.
         if let Some(thread) = self.thread.take() {
             if self.slot.wait_closed(STOP_TIME) {

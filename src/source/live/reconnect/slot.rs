@@ -37,6 +37,8 @@ struct State {
     info: Option<ClipInfo>,
     counts: LiveCounts,
     stop: bool,
+    /// When the reader was first asked to stop.
+    stop_asked: Option<Instant>,
 }
 
 impl State {
@@ -144,10 +146,10 @@ impl FrameSlot {
         self.available.notify_all();
     }
 
-    /// Waits at most `time` until the reader has ended; returns whether it has.
+    /// Waits until the reader has ended, at most until `time` after it was asked to stop; returns whether it has.
     pub(super) fn wait_closed(&self, time: Duration) -> bool {
-        let until = Instant::now() + time;
         let mut state = self.state();
+        let until = state.stop_asked.unwrap_or_else(Instant::now) + time;
         while !state.closed {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -160,7 +162,9 @@ impl FrameSlot {
 
     /// Asks the reader to stop.
     pub(super) fn stop(&self) {
-        self.state().stop = true;
+        let mut state = self.state();
+        state.stop = true;
+        state.stop_asked.get_or_insert_with(Instant::now);
         self.stopping.notify_all();
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use super::showinfo::{FrameInfo, LogLine, LogParser};
 use crate::source::timeline::Timeline;
@@ -14,6 +15,8 @@ use crate::{Error, Result};
 
 /// Maximum length in bytes of a line on standard error; the rest of the line is skipped.
 const MAX_LINE: u64 = 4096;
+/// Time between two checks whether the process has ended.
+const END_POLL: Duration = Duration::from_millis(5);
 
 /// A running `ffmpeg`.
 pub(super) struct Process {
@@ -24,10 +27,17 @@ pub(super) struct Process {
     limit: WaitLimit,
 }
 
+/// Prepares a child so that it ends with us, and what it starts with it: see [`KillOnDrop`].
+pub(super) fn end_with_us(command: &mut Command) {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    kill_with_parent(command);
+}
+
 /// Makes the kernel kill the child when the thread that starts it (and reads its output) ends. A process that is killed
 /// drops nothing, and without this `ffmpeg` would keep waiting for a silent URL.
 #[cfg(target_os = "linux")]
-pub(super) fn kill_with_parent(command: &mut Command) {
+fn kill_with_parent(command: &mut Command) {
     use std::os::unix::process::CommandExt;
     // SAFETY: only one system call is made between fork and exec.
     unsafe {
@@ -40,7 +50,7 @@ pub(super) fn kill_with_parent(command: &mut Command) {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn kill_with_parent(_: &mut Command) {}
+fn kill_with_parent(_: &mut Command) {}
 
 impl Process {
     /// Starts `command`, whose outputs are both pipes; `feed` is copied to its standard input. `log` parses its standard
@@ -53,9 +63,9 @@ impl Process {
         log: LogParser,
     ) -> Result<Self> {
         let failed = |e: &dyn std::fmt::Display| Error::input(input, format!("ffmpeg could not be started: {e}"));
-        kill_with_parent(&mut command);
-        let mut child = KillOnDrop(command.spawn().map_err(|e| failed(&e))?);
-        let (stdin, stdout, stderr) = (child.0.stdin.take(), child.0.stdout.take(), child.0.stderr.take());
+        end_with_us(&mut command);
+        let mut child = KillOnDrop::new(command.spawn().map_err(|e| failed(&e))?);
+        let (stdin, stdout, stderr) = (child.child.stdin.take(), child.child.stdout.take(), child.child.stderr.take());
         let stderr = stderr.ok_or_else(|| failed(&"it has no standard error"))?;
         let (sender, receiver) = channel();
         let (activity, log) = (Arc::<AtomicU64>::default(), Arc::new(Mutex::new(log)));
@@ -83,11 +93,27 @@ impl Process {
         Ok(TimedOutput { stdout, activity: self.frames.activity.clone(), limit: self.limit.clone() })
     }
 
-    /// Waits until the process has ended; to be called after the last frame.
+    /// Waits until the process has ended; to be called after the last frame. One that does not end in time is killed.
     pub(super) fn wait(&mut self) -> Result<Outcome> {
         drop(self.stdout.take());
-        let status = self.child.0.wait().map_err(|e| Error::Internal(format!("waiting for ffmpeg: {e}")))?;
-        Ok(self.outcome(status.success()))
+        let (limit, child) = (self.limit.clone(), &mut self.child.child);
+        let ended = limit.wait(
+            || 0,
+            |wait| match child.try_wait() {
+                Ok(None) => {
+                    thread::sleep(wait.min(END_POLL));
+                    Ok(None)
+                }
+                other => other,
+            },
+        );
+        match ended.map_err(|e| Error::Internal(format!("waiting for ffmpeg: {e}")))? {
+            WaitEnd::Ready(status) => {
+                self.child.ended = true;
+                Ok(self.outcome(status.success()))
+            }
+            WaitEnd::TimedOut | WaitEnd::Cancelled => Ok(self.outcome(false)),
+        }
     }
 
     /// The outcome so far, while the process is still running.
@@ -222,14 +248,33 @@ impl Read for TimedOutput {
     }
 }
 
-/// A child process that is killed on drop.
-struct KillOnDrop(Child);
+/// A child process that was prepared by [`end_with_us`]. It is killed on drop, with the processes that it has started,
+/// which a script in the place of `ffmpeg` may have.
+pub(super) struct KillOnDrop {
+    pub(super) child: Child,
+    /// It was waited for, so that its number may belong to another process.
+    ended: bool,
+}
+
+impl KillOnDrop {
+    pub(super) fn new(child: Child) -> Self {
+        Self { child, ended: false }
+    }
+}
 
 impl Drop for KillOnDrop {
     fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        #[cfg(unix)]
+        if let Ok(group) = libc::pid_t::try_from(self.child.id()) {
+            // SAFETY: a negative number names the group, which the child leads. It was not waited for.
+            unsafe { libc::kill(-group, libc::SIGKILL) };
+        }
         // Both fail only if the child has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

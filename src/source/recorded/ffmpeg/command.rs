@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use super::child::Process;
 use super::program::{Abilities, find_able_ffmpeg};
 use super::showinfo::LogParser;
-use crate::io::url_of_address;
+use crate::io::{problem_of_address, url_of_address};
 use crate::picture::Matrix;
 use crate::source::SourceOptions;
 use crate::source::wait::{CancelFlag, WaitLimit};
@@ -57,7 +57,7 @@ const PIXELS: &str = "format=pix_fmts=yuv420p|yuvj420p|yuv422p|yuvj422p|yuv444p|
 impl Ffmpeg {
     /// Finds the program. `what` is the kind of input, for the error if there is none. `cancel` stops its reads.
     pub(super) fn find(input: &str, what: &str, options: &SourceOptions, cancel: &CancelFlag) -> Result<Self> {
-        let (program, abilities) = find_able_ffmpeg(input, what, options)?;
+        let (program, abilities) = find_able_ffmpeg(input, what, options, cancel)?;
         let limit = WaitLimit::new(options.read.timeout_s, cancel);
         Ok(Self { program, abilities, limit, matrix: options.read.matrix })
     }
@@ -96,7 +96,10 @@ impl Ffmpeg {
             FfmpegInput::Url(address) => {
                 let list = list_of(&job.input, &address)?;
                 log = log.for_address(address);
-                (Stdio::piped(), Some((list.into_bytes(), Box::new(std::io::empty()))))
+                match self.abilities.list_options {
+                    true => (Stdio::piped(), Some((list.into_bytes(), Box::new(std::io::empty())))),
+                    false => (Stdio::null(), None),
+                }
             }
         };
         command.stdin(stdin);
@@ -133,7 +136,7 @@ impl Ffmpeg {
                 let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
                 let protocols = match scheme.as_str() {
                     "rtsp" | "rtsps" => "pipe,rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto",
-                    "http" | "https" => "http,https,httpproxy,tcp,tls,crypto,data",
+                    "http" | "https" => "pipe,http,https,httpproxy,tcp,tls,crypto,data",
                     "rtmp" | "rtmps" | "rtmpt" => "pipe,rtmp,rtmps,rtmpt,http,https,tcp,tls,crypto",
                     "udp" | "rtp" | "srtp" | "tcp" | "srt" => "pipe,udp,rtp,srtp,tcp,srt,crypto",
                     _ => {
@@ -143,8 +146,15 @@ impl Ffmpeg {
                         ));
                     }
                 };
-                arguments.extend(["-f", "concat", "-safe", "0"].map(OsString::from));
-                (protocols, OsString::from("pipe:0"))
+                if self.abilities.list_options {
+                    arguments.extend(["-f", "concat", "-safe", "0"].map(OsString::from));
+                    (protocols, OsString::from("pipe:0"))
+                } else {
+                    if scheme.starts_with("rtsp") {
+                        arguments.extend(["-rtsp_transport", "tcp"].map(OsString::from));
+                    }
+                    (protocols, url_of_address(url).into())
+                }
             }
         };
         // Without `unaligned`, ffmpeg shows columns that the video crops on the left, to keep rows aligned in memory.
@@ -165,15 +175,15 @@ fn is_printable(path: &Path) -> bool {
 /// A list of files for `ffmpeg` that has one address. It is written to standard input, because other users of the machine
 /// can read the arguments of a process.
 fn list_of(input: &str, address: &str) -> Result<String> {
-    if address.contains(char::is_control) {
-        return Err(Error::input(input, "its address contains control characters; remove them"));
+    if let Some(problem) = problem_of_address(address) {
+        return Err(Error::input(input, problem));
     }
-    let mut url = url_of_address(address);
-    if url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("rtsp")) {
-        // Pictures over UDP lack parts. ffmpeg takes this option from the address and does not send it.
-        url.push_str(if url.contains('?') { "&tcp" } else { "?tcp" });
-    }
-    Ok(format!("ffconcat version 1.0\nfile '{}'\n", url.replace('\'', "'\\''")))
+    let url = url_of_address(address);
+    // ffmpeg would resolve these in a list, although they mean something to the camera.
+    let url = url.replace("/./", "/%2E/").replace("/../", "/%2E%2E/");
+    // Pictures over UDP lack parts.
+    let transport = if url.starts_with("rtsp") { "option rtsp_transport tcp\n" } else { "" };
+    Ok(format!("ffconcat version 1.0\nfile '{}'\n{transport}", url.replace('\'', "'\\''")))
 }
 
 #[cfg(test)]
@@ -181,8 +191,13 @@ mod tests {
     use super::*;
 
     fn ffmpeg() -> Ffmpeg {
-        let abilities =
-            Abilities { every_frame: "-vsync", showinfo: "showinfo", own_sizes: true, demuxers: "avi,mov".into() };
+        let abilities = Abilities {
+            every_frame: "-vsync",
+            showinfo: "showinfo",
+            own_sizes: true,
+            list_options: true,
+            demuxers: "avi,mov".into(),
+        };
         Ffmpeg { program: "ffmpeg".into(), abilities, limit: WaitLimit::new(1.0, &CancelFlag::default()), matrix: None }
     }
 
@@ -214,9 +229,9 @@ mod tests {
         let line = arguments(FfmpegInput::Url("rtsp://u:secret@h/x".into())).expect("a line").join(" ");
         assert!(!line.contains("secret") && line.ends_with("-i pipe:0"), "{line}");
         for (address, file) in [
-            ("rtsp://u:it's@h/x", "file 'rtsp://u:it%27s@h/x?tcp'\n"),
-            ("rtsp://h/it's?a=b", "file 'rtsp://h/it'\\''s?a=b&tcp'\n"),
-            ("http://h/x?a=b", "file 'http://h/x?a=b'\n"),
+            ("rtsp://u:it's@h/x", "file 'rtsp://u:it%27s@h/x'\noption rtsp_transport tcp\n"),
+            ("RTSP://h/it's?a=b", "file 'rtsp://h/it'\\''s?a=b'\noption rtsp_transport tcp\n"),
+            ("http://h/a/../x?a=b", "file 'http://h/a/%2E%2E/x?a=b'\n"),
         ] {
             assert_eq!(list_of("x", address).expect("a list"), format!("ffconcat version 1.0\n{file}"));
         }

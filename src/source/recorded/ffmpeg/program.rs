@@ -8,8 +8,9 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use super::child::kill_with_parent;
+use super::child::{KillOnDrop, end_with_us};
 use crate::source::SourceOptions;
+use crate::source::wait::{CancelFlag, WaitEnd, WaitLimit};
 use crate::{Error, Result};
 
 /// How long the program may take to print its version.
@@ -68,6 +69,8 @@ pub(super) struct Abilities {
     pub(super) showinfo: &'static str,
     /// Frames can be delivered in their own size if the size changes.
     pub(super) own_sizes: bool,
+    /// A list of inputs can have options. Without this ability, an address is passed as an argument.
+    pub(super) list_options: bool,
     /// The demuxers that may read a file, separated by commas; empty if they are not known.
     pub(super) demuxers: Arc<str>,
 }
@@ -104,9 +107,14 @@ fn missing(input: &str, what: &str, options: &SourceOptions) -> Error {
 }
 
 /// Finds the program and what it can do. `what` is the kind of input, for the error if there is no program.
-pub(super) fn find_able_ffmpeg(input: &str, what: &str, options: &SourceOptions) -> Result<(PathBuf, Abilities)> {
+pub(super) fn find_able_ffmpeg(
+    input: &str,
+    what: &str,
+    options: &SourceOptions,
+    cancel: &CancelFlag,
+) -> Result<(PathBuf, Abilities)> {
     let program = find_ffmpeg(options).ok_or_else(|| missing(input, what, options))?;
-    let abilities = abilities(&program)
+    let abilities = abilities(&program, cancel)
         .map_err(|problem| Error::input(input, format!("needs ffmpeg, and {} {problem}", program.display())))?;
     Ok((program, abilities))
 }
@@ -115,7 +123,7 @@ pub(super) fn find_able_ffmpeg(input: &str, what: &str, options: &SourceOptions)
 type KnownPrograms = HashMap<(PathBuf, Option<SystemTime>), Abilities>;
 
 /// Returns what a program can do. It is asked once; again if the file has changed.
-fn abilities(program: &Path) -> Result<Abilities, String> {
+fn abilities(program: &Path, cancel: &CancelFlag) -> Result<Abilities, String> {
     static KNOWN: LazyLock<Mutex<KnownPrograms>> = LazyLock::new(Mutex::default);
     let changed = program.metadata().and_then(|meta| meta.modified()).ok();
     let key = (program.to_path_buf(), changed);
@@ -123,21 +131,22 @@ fn abilities(program: &Path) -> Result<Abilities, String> {
     if let Some(abilities) = known().get(&key) {
         return Ok(abilities.clone());
     }
-    let version = printed(program, &["-version"])?;
-    let demuxers = printed(program, &["-hide_banner", "-demuxers"]).unwrap_or_default();
+    let version = printed(program, &["-version"], cancel)?;
+    let demuxers = printed(program, &["-hide_banner", "-demuxers"], cancel).unwrap_or_default();
     let abilities = Abilities { demuxers: single_file_demuxers(&demuxers).into(), ..abilities_of_version(&version) };
     known().insert(key, abilities.clone());
     Ok(abilities)
 }
 
 /// Returns what the program prints with these arguments, within a limited time.
-fn printed(program: &Path, arguments: &[&str]) -> Result<String, String> {
+fn printed(program: &Path, arguments: &[&str], cancel: &CancelFlag) -> Result<String, String> {
     let failed = |e: &dyn std::fmt::Display| format!("does not start: {e}");
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    kill_with_parent(&mut command);
-    let mut child = command.spawn().map_err(|e| failed(&e))?;
-    let stdout = child.stdout.take();
+    end_with_us(&mut command);
+    // It has ended when this returns, or it has to.
+    let mut child = KillOnDrop::new(command.spawn().map_err(|e| failed(&e))?);
+    let stdout = child.child.stdout.take();
     let (sender, receiver) = mpsc::channel();
     let reader = thread::Builder::new().name("ffmpeg-version".into()).spawn(move || {
         let mut text = Vec::new();
@@ -148,25 +157,31 @@ fn printed(program: &Path, arguments: &[&str]) -> Result<String, String> {
         // Nobody listens after the time limit.
         let _ = sender.send(text);
     });
-    let text = reader.map_err(|e| failed(&e)).map(|_| receiver.recv_timeout(MAX_VERSION_TIME).ok());
-    // It has ended, or it has to.
-    let _ = child.kill();
-    let _ = child.wait();
-    match text? {
-        Some(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
-        None => Err(format!("did not print its version within {} s", MAX_VERSION_TIME.as_secs())),
+    reader.map_err(|e| failed(&e))?;
+    let limit = WaitLimit { timeout: MAX_VERSION_TIME, cancel: cancel.clone() };
+    match limit.wait(|| 0, |wait| Ok::<_, String>(receiver.recv_timeout(wait).ok()))? {
+        WaitEnd::Ready(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
+        WaitEnd::Cancelled => Err("was stopped".into()),
+        WaitEnd::TimedOut => Err(format!("did not print its version within {} s", MAX_VERSION_TIME.as_secs())),
     }
 }
 
 /// The abilities of a version. ffmpeg 4.4 (libavfilter 7.110) can deliver frames in their own sizes; 5.1 (libavfilter
-/// 8.44) renamed the flag that delivers every frame once, and `showinfo` can omit checksums.
+/// 8.44) renamed the flag that delivers every frame once, and `showinfo` can omit checksums; in 5.0 (libavfilter 8.24) lists
+/// of inputs can have options.
 fn abilities_of_version(version: &str) -> Abilities {
     let library = version.lines().find_map(|line| line.strip_prefix("libavfilter"));
     let mut numbers = library.unwrap_or("").split(['.', '/']).map(|n| n.trim().parse::<u32>().unwrap_or(0));
     let number = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let (every_frame, showinfo) =
         if number >= (8, 44) { ("-fps_mode", "showinfo=checksum=0") } else { ("-vsync", "showinfo") };
-    Abilities { every_frame, showinfo, own_sizes: number >= (7, 110), demuxers: "".into() }
+    Abilities {
+        every_frame,
+        showinfo,
+        own_sizes: number >= (7, 110),
+        list_options: number >= (8, 24),
+        demuxers: "".into(),
+    }
 }
 
 /// The names of all demuxers in the output of `ffmpeg -demuxers` that read only the file they are given.
@@ -211,7 +226,8 @@ mod tests {
     fn a_missing_program_is_an_error_with_a_remedy() {
         let options = SourceOptions { ffmpeg: Some("/nowhere/ffmpeg".into()), ..Default::default() };
         assert_eq!(find_ffmpeg(&options), None);
-        let error = find_able_ffmpeg("a.avi", "AVI", &options).expect_err("missing").to_string();
+        let error =
+            find_able_ffmpeg("a.avi", "AVI", &options, &CancelFlag::default()).expect_err("missing").to_string();
         assert!(error.contains("/nowhere/ffmpeg"), "{error}");
         assert!(missing("a.avi", "AVI", &SourceOptions::default()).to_string().contains("apt install ffmpeg"));
     }
