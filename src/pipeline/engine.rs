@@ -270,14 +270,33 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Returns the categories to choose from: any text if the bundle has a text tower, else only those of its tables.
 fn vocabulary(bundle: &Bundle, model: &Model, progress: &mut dyn FnMut(usize, usize)) -> Result<Vocabulary> {
-    match &model.categories {
-        None => Ok(Vocabulary::from_categories(bundle.categories())),
-        Some(names) if bundle.has_text_tower() => {
-            let mut tower = LazyTextEncoder::new(bundle, model.threads);
-            Vocabulary::from_texts(names, bundle.categories(), &mut |texts| tower.categories(texts, progress))
-        }
-        Some(names) => Vocabulary::select(names, bundle.categories(), bundle.lexicon().map(Arc::as_ref)),
+    let Some(names) = &model.categories else { return Ok(Vocabulary::from_categories(bundle.categories())) };
+    let vocabulary = if bundle.has_text_tower() {
+        let mut tower = LazyTextEncoder::new(bundle, model.threads);
+        Vocabulary::from_texts(names, bundle.categories(), &mut |texts| tower.categories(texts, progress))?
+    } else {
+        Vocabulary::select(names, bundle.categories(), bundle.lexicon().map(Arc::as_ref))?
+    };
+    log_respelled(names, vocabulary.names());
+    Ok(vocabulary)
+}
+
+/// Number of names in the log line about spellings.
+const MAX_RESPELLED: usize = 5;
+
+/// Logs the names that were understood in another spelling than in another case.
+fn log_respelled(given: &[String], names: &[String]) {
+    let respelled: Vec<_> =
+        given.iter().zip(names).filter(|(given, name)| given.trim().to_lowercase() != name.to_lowercase()).collect();
+    if respelled.is_empty() {
+        return;
     }
+    let listed = respelled.iter().take(MAX_RESPELLED).map(|(given, name)| format!("`{}` as `{name}`", given.trim()));
+    let more = match respelled.len().saturating_sub(MAX_RESPELLED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    log::info!("categories are read as texts: {}{more}", listed.collect::<Vec<_>>().join(", "));
 }
 
 /// The text encoder of a bundle, loaded at its first use.

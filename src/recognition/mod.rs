@@ -8,7 +8,7 @@
 //!
 //! - `spec`: settings and their ranges
 //! - `category_set`: the tables of categories and phrases
-//! - `vocabulary`: categories chosen by name
+//! - `vocabulary`: categories chosen by name; `names`: spellings of names
 //! - `window`: the ring of frames
 //! - `spotting`: the video branch
 //! - `attributes`: the attribute branch
@@ -17,6 +17,7 @@
 
 mod attributes;
 mod category_set;
+mod names;
 mod recognizer;
 mod scores;
 mod spec;
@@ -26,6 +27,7 @@ mod window;
 
 pub use attributes::{Attribute, Phrases, SentenceCache, SentenceEncoder};
 pub use category_set::{CategorySet, Lexicon, Mixture, WordLayout, WordTable};
+pub use names::spoken_name;
 pub use recognizer::{Header, Recognizer};
 pub use scores::{Scores, ViewAverage, top_n};
 pub use spec::{Interaction, MAX_ATTRIBUTES, RecognitionSpec, SentenceMethod};

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::category_set::{CategorySet, Lexicon, WordTable, bundle_error};
+use super::names::{comparison_key, spoken_name};
 use crate::error::{Error, Result};
 use crate::table::{RowSet, Table, TableId};
 
@@ -85,20 +86,28 @@ impl Vocabulary {
     }
 
     /// Chooses categories by name, in the order of `names`. A name is looked up in `set`, then among the phrases of
-    /// `lexicon`. Case and surrounding spaces do not matter, unless entries differ only in case: then an exact match
-    /// wins.
+    /// `lexicon`. Spellings of a name are equal ([`super::spoken_name`]), unless entries differ only in spelling: then an
+    /// exact match wins.
     ///
     /// # Errors
-    /// Returns [`Error::Setting`] if there are no names, or a name is given twice or not found. The error lists similar
-    /// names.
+    /// Returns [`Error::Setting`] if there are no names, or names are given twice or not found. The error lists all that
+    /// are not found, each with the most similar names.
     pub fn select(names: &[String], set: &CategorySet, lexicon: Option<&Lexicon>) -> Result<Self> {
         let phrases = lexicon.map_or(&[][..], |lexicon| &lexicon.phrases);
         let mut rows = Vec::with_capacity(names.len());
         let mut chosen = Vec::with_capacity(names.len());
+        let mut unknown = Vec::new();
         for (name, found) in names.iter().zip(find(names, [&set.names, phrases])?) {
-            let Some((row, entry)) = found else { return Err(not_found(name, &set.names, phrases)) };
-            rows.push(row);
-            chosen.push(entry.to_owned());
+            match found {
+                Some((row, entry)) => {
+                    rows.push(row);
+                    chosen.push(entry.to_owned());
+                }
+                None => unknown.push(name.as_str()),
+            }
+        }
+        if !unknown.is_empty() {
+            return Err(not_found(&unknown, &set.names, phrases));
         }
         let mut tables = vec![CategoryTables::from(set)];
         tables.extend(lexicon.filter(|_| rows.iter().any(|row| row.table_set == LEXICON)).map(CategoryTables::from));
@@ -106,7 +115,8 @@ impl Vocabulary {
     }
 
     /// Chooses categories by name or any other text, in the order of `names`. A name is looked up in `set` as in
-    /// [`Self::select`]. `encode` encodes the other texts as a category set, in their order.
+    /// [`Self::select`]. `encode` encodes the other texts as a category set, in their order, as they are read
+    /// ([`super::spoken_name`]).
     ///
     /// # Errors
     /// Returns [`Error::Setting`] if there are no names, a name is given twice, or there are too many or unprintable
@@ -117,7 +127,8 @@ impl Vocabulary {
         encode: &mut dyn FnMut(&[&str]) -> Result<CategorySet>,
     ) -> Result<Self> {
         let found = find(names, [&set.names, &[]])?;
-        let others = names.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(name, _)| name.trim());
+        let spoken: Vec<String> = names.iter().map(|name| spoken_name(name)).collect();
+        let others = spoken.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(name, _)| name.as_str());
         let texts: Vec<&str> = others.collect();
         check_texts(&texts)?;
         let mut tables = vec![CategoryTables::from(set)];
@@ -133,7 +144,7 @@ impl Vocabulary {
             found.map_or_else(|| CategoryRow { table_set: LEXICON, row: next.next().unwrap_or(0) }, |(row, _)| row)
         };
         let chosen =
-            names.iter().zip(&found).map(|(name, found)| found.map_or(name.trim(), |(_, entry)| entry).to_owned());
+            spoken.iter().zip(&found).map(|(name, found)| found.map_or(name.as_str(), |(_, entry)| entry).to_owned());
         let names = chosen.collect();
         Ok(Self { names, tables, rows: found.into_iter().map(row).collect() })
     }
@@ -205,10 +216,10 @@ pub(super) fn add_row(rows: &mut RowSet, table: TableId, row: usize) -> Result<(
 fn find<'a>(names: &[String], lists: [&'a [String]; 2]) -> Result<Vec<Option<(CategoryRow, &'a str)>>> {
     let mut wanted: HashMap<String, usize> = HashMap::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
-        if name.trim().is_empty() {
+        if comparison_key(name).is_empty() {
             return Err(Error::setting(SETTING, "a name is empty", "remove it"));
         }
-        if wanted.insert(key(name), index).is_some() {
+        if wanted.insert(comparison_key(name), index).is_some() {
             let name = shortened(name);
             return Err(Error::setting(SETTING, format!("\"{name}\" is named twice"), "remove one"));
         }
@@ -219,7 +230,7 @@ fn find<'a>(names: &[String], lists: [&'a [String]; 2]) -> Result<Vec<Option<(Ca
     let mut found: Vec<Option<(CategoryRow, &str)>> = vec![None; names.len()];
     for (table_set, entries) in lists.into_iter().enumerate() {
         for (row, entry) in entries.iter().enumerate() {
-            let Some(&index) = wanted.get(&key(entry)) else { continue };
+            let Some(&index) = wanted.get(&comparison_key(entry)) else { continue };
             let better = match found[index] {
                 None => true,
                 Some((earlier_row, earlier)) => {
@@ -253,30 +264,47 @@ fn check_texts(texts: &[&str]) -> Result<()> {
     })
 }
 
-/// Returns the form of a name for comparisons.
-fn key(name: &str) -> String {
-    name.trim().to_lowercase()
-}
-
 /// Returns at most [`MAX_NAME`] characters of a name, for errors.
 fn shortened(name: &str) -> String {
     name.trim().chars().take(MAX_NAME).collect()
 }
 
-/// Returns the error for a name that is neither a category nor a phrase.
-fn not_found(name: &str, categories: &[String], phrases: &[String]) -> Error {
-    let name = shortened(name);
-    let similar = similar_names(&name, categories.iter().chain(phrases).map(String::as_str));
-    let remedy = if similar.is_empty() {
-        "search them with `bike-edge bundle inspect --lexicon PATTERN`".into()
-    } else {
-        let similar: Vec<String> = similar.iter().map(|name| format!("\"{name}\"")).collect();
-        format!("nearest: {}", similar.join(", "))
+/// Number of unknown names that an error lists.
+const MAX_UNKNOWN: usize = 10;
+
+/// Returns the error for names that are neither a category nor a phrase.
+fn not_found(names: &[&str], categories: &[String], phrases: &[String]) -> Error {
+    let nearest = |name: &str| {
+        let similar = similar_names(&spoken_name(name), categories.iter().chain(phrases).map(String::as_str));
+        similar.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
     };
+    if let [name] = names {
+        let name = shortened(name);
+        let remedy = match nearest(&name) {
+            similar if similar.is_empty() => "search them with `bike-edge bundle inspect --lexicon PATTERN`".into(),
+            similar => format!("nearest: {similar}"),
+        };
+        return Error::setting(
+            SETTING,
+            format!("\"{name}\" is not among the bundle's categories and phrases"),
+            format!("{remedy}; a bundle exported with --keep-text accepts any text"),
+        );
+    }
+    let listed = names.iter().take(MAX_UNKNOWN).map(|name| {
+        let name = shortened(name);
+        match similar_names(&spoken_name(&name), categories.iter().chain(phrases).map(String::as_str)).first() {
+            Some(similar) => format!("\"{name}\" (nearest: \"{similar}\")"),
+            None => format!("\"{name}\""),
+        }
+    });
+    let mut listed = listed.collect::<Vec<_>>().join(", ");
+    if names.len() > MAX_UNKNOWN {
+        listed += &format!(" and {} more", names.len() - MAX_UNKNOWN);
+    }
     Error::setting(
         SETTING,
-        format!("\"{name}\" is not among the bundle's categories and phrases"),
-        format!("{remedy}; a bundle exported with --keep-text accepts any text"),
+        format!("{} names are not among the bundle's categories and phrases: {listed}", names.len()),
+        "remove or replace them; a bundle exported with --keep-text accepts any text",
     )
 }
 

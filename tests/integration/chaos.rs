@@ -377,13 +377,14 @@ fn no_part_of_a_password_leaves_the_service() {
     };
     let mut command_lines = String::new();
     let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(if long() { 30 } else { 5 }) {
-        for pid in service.children() {
+    let seconds = Duration::from_secs(if long() { 30 } else { 5 });
+    service.until("the end of the observation", |s| {
+        for pid in s.children() {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             command_lines += &String::from_utf8_lossy(&line);
         }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        started.elapsed() >= seconds
+    });
     service.until("metrics", |_| fixture.steps("pipe") >= 1.0);
     let messages = service.messages.join("\n");
     let (_, log) = service.stop();

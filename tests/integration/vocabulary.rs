@@ -36,6 +36,17 @@ fn names_that_cannot_be_used_are_refused() {
 }
 
 #[test]
+fn names_are_found_as_people_have_them() {
+    let given = ["ACupOfTea", "playing_guitar", "\"Swimming\""];
+    let vocabulary = select(&given).unwrap();
+    assert_eq!(vocabulary.names(), select(&["a cup of tea", "playing guitar", "swimming"]).unwrap().names());
+    assert!(select(&["playing guitar", "PlayingGuitar"]).unwrap_err().contains("named twice"));
+    let error = select(&["SwimingPool", "swimming", "playing_gitar"]).unwrap_err();
+    assert!(error.contains("2 names are not among") && error.contains("\"playing_gitar\" (nearest: "), "{error}");
+    assert!(error.contains("SwimingPool"), "{error}");
+}
+
+#[test]
 fn unknown_names_are_refused_with_the_nearest_ones() {
     let error = select(&["swiming"]).unwrap_err();
     assert!(error.contains("\"swiming\"") && error.contains("nearest: \"swimming\""), "{error}");
