@@ -19,11 +19,11 @@ prepare_guest() {
     nonce=${NONCE:-$(od -An -N8 -tx1 /dev/urandom | tr -d ' \n')}
     case $nonce in *[!A-Za-z0-9._-]*) die "NONCE: invalid character; use letters, digits, dots, dashes and underscores" ;; esac
     case $arch in
-        arm64) qemu=(qemu-system-aarch64 -M virt -cpu cortex-a76) console=ttyAMA0 package=qemu-system-arm ;;
-        amd64) qemu=(qemu-system-x86_64 -M q35 -cpu max) console=ttyS0 package=qemu-system-x86 ;;
+        arm64) qemu=(qemu-system-aarch64 -M virt -cpu cortex-a76) console=ttyAMA0 emulator_package=qemu-system-arm ;;
+        amd64) qemu=(qemu-system-x86_64 -M q35 -cpu max) console=ttyS0 emulator_package=qemu-system-x86 ;;
         *) die "unknown architecture $arch: arm64 or amd64" ;;
     esac
-    for requirement in "${qemu[0]}:$package" cpio:cpio xz:xz-utils python3:python3-minimal "$@"; do
+    for requirement in "${qemu[0]}:$emulator_package" cpio:cpio xz:xz-utils python3:python3-minimal "$@"; do
         command -v "${requirement%%:*}" >/dev/null || missing+=("${requirement#*:}")
     done
     "$guest/../install-packages.sh" "${missing[@]}"
