@@ -117,10 +117,6 @@ impl LineQueue {
 /// Lets a thread print from now on, as the service needs.
 pub fn print_on_thread() {
     let (sender, receiver) = sync_channel::<String>(MAX_WAITING);
-    let queue = LineQueue { sender, waiting: AtomicUsize::new(0), lost: AtomicU64::new(0) };
-    if QUEUE.set(queue).is_err() {
-        return;
-    }
     let work = move || {
         for line in receiver {
             if let Some(queue) = QUEUE.get() {
@@ -128,9 +124,14 @@ pub fn print_on_thread() {
             }
         }
     };
-    if let Err(e) = thread::Builder::new().name("log-writer".into()).spawn(work) {
-        // Without the thread all lines would be lost.
-        let _ = print(&format!("error: the thread that prints log lines cannot be started: {e}"));
+    // Without the thread, lines are printed as before.
+    match thread::Builder::new().name("log-writer".into()).spawn(work) {
+        Ok(_) => {
+            let queue = LineQueue { sender, waiting: AtomicUsize::new(0), lost: AtomicU64::new(0) };
+            // A second call has no effect.
+            let _ = QUEUE.set(queue);
+        }
+        Err(e) => log::warn!("the thread that prints log lines cannot be started: {e}"),
     }
 }
 

@@ -142,7 +142,6 @@ pub(super) fn listed_files(container: &Container, manifest: &Manifest) -> Result
     Ok(files)
 }
 
-/// Compares a file's size and hash with its entry in the manifest. Messages start with `name`.
 /// Compares the sizes of all listed files with the manifest, which takes no time.
 pub(super) fn check_sizes(manifest: &Manifest, files: &BTreeMap<String, Bytes>) -> Result<(), String> {
     let entry = |(name, bytes)| manifest.files.get(name).map(|entry| (name, entry, bytes));
@@ -163,6 +162,7 @@ fn check_listed_size(name: &str, entry: &FileEntry, bytes: &[u8]) -> Result<(), 
     Ok(())
 }
 
+/// Compares a file's size and hash with its entry in the manifest. Messages start with `name`.
 fn check_entry(name: &str, entry: &FileEntry, bytes: &[u8]) -> Result<(), String> {
     check_listed_size(name, entry, bytes)?;
     let found = Sha256::digest(bytes);

@@ -121,7 +121,7 @@ impl Destination {
         match self {
             Self::Stdout(lines) => lines.write_line(line),
             Self::File(file) => {
-                file.write_line(line);
+                let _counted = file.write_line(line);
                 Ok(())
             }
         }

@@ -97,14 +97,22 @@ impl EventFile {
         file
     }
 
-    /// Writes one object, which is JSON already, as a line, and waits until it is on the disk.
-    pub fn write_line(&mut self, json: &str) {
+    /// Writes one object, which is JSON already, as a line, and waits until it is on the disk. Returns whether it is.
+    pub fn write_line(&mut self, json: &str) -> bool {
+        let written = self.try_line(json);
+        self.counts.lost += u64::from(!written);
+        written
+    }
+
+    /// Writes a line that was lost before, and counts it as written; another failure is not counted.
+    pub fn try_line(&mut self, json: &str) -> bool {
         let mut line = std::mem::take(&mut self.line);
         line.clear();
         line.extend_from_slice(json.as_bytes());
         line.push(b'\n');
         let written = self.append(&line);
         self.line = line;
+        let is_written = written.is_ok();
         match written {
             Ok(()) => {
                 self.counts.written += 1;
@@ -114,12 +122,12 @@ impl EventFile {
                 }
             }
             Err(e) => {
-                self.counts.lost += 1;
                 // The next line opens the file again: the disk may have been cleared or replaced by then.
                 self.open = None;
                 self.log_failure(&e);
             }
         }
+        is_written
     }
 
     /// Returns the number of lines so far.
@@ -226,7 +234,7 @@ mod tests {
         let path = folder.path().join("events.jsonl");
         let mut file = event_file(&path, 40, 3);
         // Each line has 10 bytes.
-        (0..18).for_each(|n| file.write_line(&json!({ "n": 100 + n }).to_string()));
+        assert!((0..18).all(|n| file.write_line(&json!({ "n": 100 + n }).to_string())));
         let numbers = |path: &Path| lines(path).iter().map(|l| l["n"].as_u64().unwrap()).collect::<Vec<_>>();
         assert_eq!(numbers(&path), [116, 117]);
         assert_eq!(numbers(&folder.path().join("events.jsonl.1")), [112, 113, 114, 115]);
@@ -236,7 +244,7 @@ mod tests {
         // After a restart, lines are appended to the existing file.
         drop(file);
         let mut file = event_file(&path, 40, 1);
-        (0..3).for_each(|n| file.write_line(&json!({ "n": 200 + n }).to_string()));
+        assert!((0..3).all(|n| file.write_line(&json!({ "n": 200 + n }).to_string())));
         assert_eq!(numbers(&path), [202], "a single file starts empty after a rotation");
     }
 
@@ -261,7 +269,7 @@ mod tests {
         let path = folder.path().join("events.jsonl");
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
         let mut file = event_file(&path, 1 << 20, 2);
-        (0..3).for_each(|n| file.write_line(&json!({ "n": n }).to_string()));
+        assert!(!(0..3).any(|n| file.write_line(&json!({ "n": n }).to_string())));
         assert_eq!(file.counts(), LineCounts { written: 0, lost: 3 });
         fs::remove_file(&path).unwrap();
         file.write_line(&json!({ "n": 3 }).to_string());

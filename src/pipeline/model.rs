@@ -1,5 +1,6 @@
 //! The model's settings: which bundle runs, how, and with which categories.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -226,12 +227,45 @@ pub fn read_categories(path: &Path) -> Result<Vec<String>> {
             .skip(1)
             .map(|line| name_column(line, at).ok_or_else(|| no_name(&file, line)))
             .collect::<Result<_>>()?,
-        _ => lines.map(str::to_owned).collect(),
+        _ => without_numbers(lines.collect()),
     };
     if names.is_empty() {
         return Err(Error::input(file, "it lists no categories; write one name per line"));
     }
     Ok(names)
+}
+
+/// Number of lines from which numbers at their start are those of the lines, without a mark such as `1.` or `c001`.
+const MIN_NUMBERED: usize = 5;
+
+/// Removes the numbers of a numbered list: `1 ApplyEyeMakeup`, `2. archery`, `c000 Holding some clothes`. They count from 0
+/// or 1.
+fn without_numbers(lines: Vec<&str>) -> Vec<String> {
+    let numbered: Option<Vec<(usize, bool, &str)>> = lines.iter().map(|line| split_number(line)).collect();
+    if let Some(numbered) = numbered
+        && let Some((first @ (0 | 1), ..)) = numbered.first().copied()
+        && numbered.len() >= 2
+        && numbered.iter().enumerate().all(|(at, (number, ..))| *number == first + at)
+        && (numbered.len() >= MIN_NUMBERED || numbered.iter().all(|(_, marked, _)| *marked))
+        // `1 person`, `2 people`, `3 people` are names.
+        && numbered.iter().map(|(.., name)| name).collect::<HashSet<_>>().len() == numbered.len()
+    {
+        return numbered.into_iter().map(|(.., name)| name.to_owned()).collect();
+    }
+    lines.into_iter().map(str::to_owned).collect()
+}
+
+/// Splits a line into its number, whether that has a mark besides the digits, and the name.
+fn split_number(line: &str) -> Option<(usize, bool, &str)> {
+    let (word, name) = line.split_once(|c: char| c.is_whitespace() || c == ',')?;
+    let digits = word.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+    let digits = digits.trim_end_matches(['.', ')', ':']);
+    let letters = word.chars().take_while(char::is_ascii_alphabetic).count();
+    let name = name.trim();
+    let number = digits.parse().ok().filter(|_| letters <= 1 && !name.is_empty())?;
+    // `F1 racing` is a name, `c001 cooking` is numbered.
+    let marked = word.ends_with(['.', ')', ':']) || (letters == 1 && digits.len() >= 3);
+    (letters == 0 || marked).then_some((number, marked, name))
 }
 
 /// Returns the name of a line with two columns. The name may contain a comma if it is the last column or quoted.
@@ -259,6 +293,28 @@ mod tests {
     fn names_are_read_from_a_list_or_a_csv_file() {
         assert_eq!(names("a cat\n\n a dog \n", ".txt").unwrap(), ["a cat", "a dog"]);
         assert_eq!(names("id,name\n0,a cat\n1,\"dogs, big\"\n", ".csv").unwrap(), ["a cat", "dogs, big"]);
+    }
+
+    #[test]
+    fn the_numbers_of_a_numbered_list_are_removed() {
+        for (list, expected) in [
+            (
+                "c000 Holding some clothes\nc001 Putting clothes somewhere\n",
+                ["Holding some clothes", "Putting clothes somewhere"],
+            ),
+            ("1. archery\n2. bench press\n", ["archery", "bench press"]),
+            ("1 person walking\n2 people walking\n", ["1 person walking", "2 people walking"]),
+            ("F1 racing\nK2 climbing\n", ["F1 racing", "K2 climbing"]),
+            ("1. archery\n3. bench press\n", ["1. archery", "3. bench press"]),
+            ("archery\n2. bench press\n", ["archery", "2. bench press"]),
+        ] {
+            assert_eq!(names(list, ".txt").unwrap(), expected);
+        }
+        let many = "1 ApplyEyeMakeup\n2 ApplyLipstick\n3 Archery\n4 BabyCrawling\n5 BalanceBeam\n";
+        assert_eq!(names(many, ".txt").unwrap()[4], "BalanceBeam");
+        let people = "0 people\n1 person\n2 people\n3 people\n4 people\n";
+        assert_eq!(names(people, ".txt").unwrap()[1], "1 person");
+        assert_eq!(names("1. racing\n", ".txt").unwrap(), ["1. racing"]);
     }
 
     #[test]

@@ -1,24 +1,35 @@
 //! Names of categories as people have them: `ApplyEyeMakeup`, `brush_hair`, `BENCH PRESS`, `"high-five"`.
 
+/// Quotes around a name, opening and closing.
+const QUOTES: [(char, char); 5] =
+    [('"', '"'), ('\'', '\''), ('`', '`'), ('\u{201c}', '\u{201d}'), ('\u{ab}', '\u{bb}')];
+
 /// Returns a name as a text to read: without quotes around it, words separated by single spaces. `ApplyEyeMakeup` becomes
-/// `apply eye makeup`, `brush_hair` becomes `brush hair`; a text with spaces keeps its letters.
+/// `apply eye makeup`, `brush_hair` becomes `brush hair`. A text with spaces keeps its letters, and so do names such as
+/// `McDonalds` and `DVDs`.
 pub fn spoken_name(name: &str) -> String {
-    let name = name.trim().trim_matches(['"', '\'', '`', '\u{201c}', '\u{201d}', '\u{ab}', '\u{bb}']).trim();
-    if !name.contains(char::is_whitespace) && is_compound(name) {
-        return words_of(name).join(" ").to_lowercase();
+    let name = unquoted(name.trim());
+    if !name.contains(char::is_whitespace) {
+        let words = words_of(name);
+        let short = words.iter().any(|word| word.chars().count() < 3);
+        if name.contains('_') || words.len() >= 3 || (words.len() == 2 && !short) {
+            return words.join(" ").to_lowercase();
+        }
     }
-    name.replace('_', " ").split_whitespace().collect::<Vec<_>>().join(" ")
+    name.split(['_', ' ', '\t']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// Returns the form of a name in which names are compared: case, hyphens and underscores do not matter.
+/// Returns the form of a name in which names are compared: case, spaces, hyphens, underscores and quotes around it do not
+/// matter.
 pub(super) fn comparison_key(name: &str) -> String {
-    let spoken = spoken_name(name).replace('-', " ").to_lowercase();
-    spoken.split_whitespace().collect::<Vec<_>>().join(" ")
+    let separator = |c: &char| c.is_whitespace() || matches!(c, '-' | '_');
+    unquoted(name.trim()).chars().filter(|c| !separator(c)).flat_map(char::to_lowercase).collect()
 }
 
-/// Returns whether words are joined by capital letters or underscores.
-fn is_compound(name: &str) -> bool {
-    name.contains('_') || words_of(name).len() > 1
+/// Removes quotes that stand at both ends.
+fn unquoted(name: &str) -> &str {
+    let pair = QUOTES.iter().find_map(|(open, close)| name.strip_prefix(*open)?.strip_suffix(*close));
+    pair.map_or(name, str::trim)
 }
 
 /// Splits a name at underscores and before capital letters that begin a word: `HTMLPage_2` is `HTML`, `Page`, `2`.
@@ -27,11 +38,11 @@ fn words_of(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     for (at, &character) in characters.iter().enumerate() {
         let before = at.checked_sub(1).map(|at| characters[at]);
-        let after = characters.get(at + 1).copied();
+        // The plural of an abbreviation is one word.
+        let plural = characters[at + 1..] == ['s'];
+        let word_follows = characters.get(at + 1).is_some_and(|next| next.is_lowercase()) && !plural;
         let begins = character.is_uppercase()
-            && before.is_some_and(|before| {
-                before.is_lowercase() || (before.is_uppercase() && after.is_some_and(char::is_lowercase))
-            });
+            && before.is_some_and(|before| before.is_lowercase() || (before.is_uppercase() && word_follows));
         if character == '_' || begins {
             words.push(String::new());
         }
@@ -56,14 +67,18 @@ mod tests {
             ("brush_hair", "brush hair"),
             ("Brush_Hair", "brush hair"),
             ("\"walking the dog\"", "walking the dog"),
+            ("the horses'", "the horses'"),
             ("  playing   ten pins ", "playing ten pins"),
             ("BENCH PRESS", "BENCH PRESS"),
-            ("YoYo", "yo yo"),
+            ("TaiChi", "tai chi"),
             ("HTMLPage", "html page"),
             ("archery", "archery"),
             ("Archery", "Archery"),
             ("high-five", "high-five"),
             ("TV", "TV"),
+            ("DVDs", "DVDs"),
+            ("McDonalds", "McDonalds"),
+            ("iPhone", "iPhone"),
             ("", ""),
         ] {
             assert_eq!(spoken_name(name), spoken, "{name}");
@@ -75,6 +90,8 @@ mod tests {
         for (one, other) in [
             ("BENCH PRESS", "bench press"),
             ("BenchPress", "bench press"),
+            ("YoYo", "yo yo"),
+            ("YouTube", "youtube"),
             ("brush_hair", "Brush hair"),
             ("high-five", "high five"),
             ("'draw sword'", "draw_sword"),

@@ -143,8 +143,9 @@ impl Vocabulary {
         let row = |found: Option<(CategoryRow, &str)>| {
             found.map_or_else(|| CategoryRow { table_set: LEXICON, row: next.next().unwrap_or(0) }, |(row, _)| row)
         };
+        // A text keeps its name, by which other settings refer to it.
         let chosen =
-            spoken.iter().zip(&found).map(|(name, found)| found.map_or(name.as_str(), |(_, entry)| entry).to_owned());
+            names.iter().zip(&found).map(|(name, found)| found.map_or(name.trim(), |(_, entry)| entry).to_owned());
         let names = chosen.collect();
         Ok(Self { names, tables, rows: found.into_iter().map(row).collect() })
     }

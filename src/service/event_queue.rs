@@ -1,7 +1,7 @@
 //! A bounded queue of event lines between the service's loop and a thread that writes them.
 //!
-//! The loop never waits for a disk or a reader. If a writer does not keep up, updates are lost first, then every line;
-//! each loss is counted.
+//! The loop never waits for a disk or a reader. If a writer does not keep up, updates are lost first, then starts, then
+//! ends; each loss is counted.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,13 +1,15 @@
 //! The threads that write event lines: one for files and the state, which wait for the disk, and one for stdout, whose
 //! reader may stall.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bike_edge::events::EventKind;
-use bike_edge::output::{Destination, LineCounts, OutputSpec};
+use bike_edge::output::{Destination, EventFile, LineCounts, OutputSpec};
 use bike_edge::{Error, Result};
 
 use super::event_queue::{Entry, EventQueue, Job, Pushed};
@@ -41,8 +43,8 @@ pub(super) struct WriterStatus {
 #[derive(Default)]
 struct Shared {
     status: Mutex<WriterStatus>,
-    /// The queue of stdout, while that is an output.
-    stdout: Mutex<Option<Arc<EventQueue<()>>>>,
+    /// Set if stdout is closed; `None` if it is no output.
+    stdout: Mutex<Option<Arc<AtomicBool>>>,
 }
 
 /// The writing threads, seen from the loop.
@@ -88,7 +90,7 @@ impl EventWriter {
         let mut status = lock(&self.shared.status).clone();
         status.counts.lost += self.queue.lost();
         status.failed = self.queue.has_ended();
-        status.stdout_closed = lock(&self.shared.stdout).as_ref().is_some_and(|queue| queue.has_ended());
+        status.stdout_closed = lock(&self.shared.stdout).as_ref().is_some_and(|closed| closed.load(Ordering::Relaxed));
         status
     }
 
@@ -127,21 +129,52 @@ const STDOUT_TIME: Duration = Duration::from_secs(2);
 
 /// An output.
 enum Output {
-    File(Destination),
+    File(FileOutput),
     Stdout(StdoutThread),
+}
+
+/// A file, and the ends that it has lost. They are written before the next line, so that every event ends.
+struct FileOutput {
+    file: EventFile,
+    lost_ends: VecDeque<Entry>,
+}
+
+impl FileOutput {
+    /// Writes a line; returns whether it is in the file.
+    fn write(&mut self, entry: &Entry) -> bool {
+        let written = self.file.write_line(&entry.line);
+        if !written && entry.kind == EventKind::End {
+            if self.lost_ends.len() == MAX_LOST_ENDS {
+                self.lost_ends.pop_front();
+            }
+            self.lost_ends.push_back(entry.clone());
+        }
+        written
+    }
+
+    /// Writes the ends that were lost, up to the first failure; returns their ids.
+    fn retry(&mut self) -> Vec<String> {
+        let mut ids = Vec::new();
+        while let Some(end) = self.lost_ends.front()
+            && self.file.try_line(&end.line)
+        {
+            ids.extend(self.lost_ends.pop_front().map(|end| end.id));
+        }
+        ids
+    }
 }
 
 impl Output {
     fn open(spec: &OutputSpec) -> Result<Self> {
         Ok(match spec {
             OutputSpec::Stdout => Self::Stdout(StdoutThread::start()?),
-            OutputSpec::File(_) => Self::File(Destination::open(spec)),
+            OutputSpec::File(file) => Self::File(FileOutput { file: EventFile::new(file), lost_ends: VecDeque::new() }),
         })
     }
 
     fn counts(&self) -> LineCounts {
         match self {
-            Self::File(destination) => destination.counts(),
+            Self::File(output) => output.file.counts(),
             Self::Stdout(thread) => thread.counts(),
         }
     }
@@ -153,18 +186,21 @@ struct StdoutThread {
     counts: Arc<Mutex<LineCounts>>,
     /// Lines that were not written at the end.
     left: u64,
+    /// Set if nobody reads stdout any more.
+    closed: Arc<AtomicBool>,
 }
 
 impl StdoutThread {
     fn start() -> Result<Self> {
-        let this = Self { queue: Arc::default(), counts: Arc::default(), left: 0 };
-        let (queue, counts) = (this.queue.clone(), this.counts.clone());
+        let this = Self { queue: Arc::default(), counts: Arc::default(), left: 0, closed: Arc::default() };
+        let (queue, counts, closed) = (this.queue.clone(), this.counts.clone(), this.closed.clone());
         spawn("stdout-writer", move || {
             let _end_guard = EndGuard(&queue);
             let mut stdout = Destination::open(&OutputSpec::Stdout);
             while let Job::Write(entry) = queue.next() {
                 if let Err(e) = stdout.write(&entry.line) {
                     log::debug!("stdout: {e}");
+                    closed.store(true, Ordering::Relaxed);
                     break;
                 }
                 *lock(&counts) = stdout.counts();
@@ -197,15 +233,13 @@ fn sum(a: LineCounts, b: LineCounts) -> LineCounts {
     LineCounts { written: a.written + b.written, lost: a.lost + b.lost }
 }
 
-/// Lost ends that are kept, at most: far more than open events.
+/// Lost ends of a file that are kept, at most: far more than open events.
 const MAX_LOST_ENDS: usize = 1024;
 
 /// The thread that writes files and the state.
 struct WriterThread {
     outputs: Vec<(OutputSpec, Output)>,
     state: State,
-    /// Ends that a file has lost. They are written again before the next line, so that every event ends.
-    lost_ends: Vec<Entry>,
     /// Line counts of outputs that were replaced.
     closed_counts: LineCounts,
     shared: Arc<Shared>,
@@ -216,7 +250,7 @@ impl WriterThread {
         let open = |spec: OutputSpec| Output::open(&spec).map(|output| (spec, output));
         let outputs = spec.outputs.into_iter().map(open).collect::<Result<_>>()?;
         let (state, closed_counts) = (State::open(spec.state), LineCounts::default());
-        let writer = Self { outputs, state, lost_ends: Vec::new(), closed_counts, shared };
+        let writer = Self { outputs, state, closed_counts, shared };
         writer.report();
         Ok(writer)
     }
@@ -224,12 +258,7 @@ impl WriterThread {
     fn run(&mut self, queue: &EventQueue<WriterSpec>) {
         loop {
             match queue.next() {
-                Job::Write(entry) => {
-                    for end in std::mem::take(&mut self.lost_ends) {
-                        self.record_and_write(&end);
-                    }
-                    self.record_and_write(&entry);
-                }
+                Job::Write(entry) => self.record_and_write(&entry),
                 Job::Configure(spec) => self.configure(spec),
                 Job::End => break,
             }
@@ -264,26 +293,23 @@ impl WriterThread {
             EventKind::Update => self.state.updated(&entry.id, value()),
             EventKind::End => {}
         }
-        let mut written = true;
+        let mut written = false;
         for (_, output) in &mut self.outputs {
             match output {
-                // A file that loses a line counts it and does not fail.
                 Output::File(file) => {
-                    let before = file.counts().lost;
-                    drop(file.write(&entry.line));
-                    written &= file.counts().lost == before;
+                    file.retry().iter().for_each(|id| self.state.ended(id));
+                    written |= file.write(entry);
                 }
-                Output::Stdout(thread) => thread.write(entry),
+                Output::Stdout(thread) => {
+                    thread.write(entry);
+                    written = true;
+                }
             }
         }
-        if entry.kind != EventKind::End {
-            return;
-        }
-        if written {
+        // An end that no output has stays open in the state: if the service stops before it is written, the next start
+        // ends it.
+        if entry.kind == EventKind::End && written {
             self.state.ended(&entry.id);
-        } else if self.lost_ends.len() < MAX_LOST_ENDS {
-            // It stays open in the state: if the service stops before it is written, the next start ends it.
-            self.lost_ends.push(entry.clone());
         }
     }
 
@@ -320,7 +346,7 @@ impl WriterThread {
         status.open_events = record.open.len();
         (status.starts, status.ended) = (record.starts, record.ended);
         *lock(&self.shared.stdout) = self.outputs.iter().find_map(|(_, output)| match output {
-            Output::Stdout(thread) => Some(thread.queue.clone()),
+            Output::Stdout(thread) => Some(thread.closed.clone()),
             Output::File(_) => None,
         });
     }

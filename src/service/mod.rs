@@ -90,7 +90,11 @@ pub fn run(path: &Path) -> Result<ExitCode> {
             Ok(TurnOutcome::Running) => {}
             Ok(TurnOutcome::Silent) => return service.stop_without_frames(),
             // Whatever happened, the open events end.
-            Err(e) => return service.stop().and(Err(e)),
+            Err(e) => {
+                // The first error is the reason.
+                let _ = service.stop();
+                return Err(e);
+            }
         }
     }
 }

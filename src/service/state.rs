@@ -58,7 +58,9 @@ impl State {
         let old = std::mem::replace(&mut self.path, path);
         self.save();
         // A start with the old file would end the events again.
-        if let Some(old) = old.filter(|_| !self.failing)
+        let real = |path: &Path| path.canonicalize().ok();
+        let moved = |old: &PathBuf| self.path.as_deref().is_some_and(|new| real(new) != real(old));
+        if let Some(old) = old.filter(|old| !self.failing && old.exists() && moved(old))
             && let Err(e) = std::fs::remove_file(&old)
         {
             log::warn!("{}: the state has moved, but the old file cannot be removed ({e})", old.display());
@@ -86,9 +88,11 @@ impl State {
 
     /// Records that an event ended and that its line was written.
     pub fn ended(&mut self, id: &str) {
-        self.record.open.remove(id);
-        self.record.ended += 1;
-        self.save();
+        // A line that one output has and another one lost comes here twice.
+        if self.record.open.remove(id).is_some() {
+            self.record.ended += 1;
+            self.save();
+        }
     }
 
     /// Returns the lines that end the events which an earlier run left open. They stay open until [`State::ended`].
@@ -174,6 +178,23 @@ mod tests {
         assert_eq!(line["wall"]["end"], "then");
         state.ended("a");
         assert!(State::open(path()).interrupted().is_empty());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_state_that_moves_leaves_nothing_behind_and_never_removes_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a.json"), folder.path().join("b.json"));
+        let mut state = State::open(Some(a.clone()));
+        state.started("a", json!({ "event": "new" }));
+        state.move_to(Some(b.clone()));
+        assert!(!a.exists() && read(&b).open.contains_key("a"));
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+        state.move_to(Some(link.join("b.json")));
+        assert!(read(&b).open.contains_key("a"));
+        state.move_to(None);
+        assert!(b.exists());
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Systemd {
         notify(&[NotifyState::Status(status)]);
     }
 
-    /// Pings the watchdog. Called only after each turn, so that a loop that hangs is detected.
+    /// Pings the watchdog. Called only by the loop, after each camera, so that a loop that hangs is detected.
     pub fn ping(&mut self) {
         let Some(timeout) = self.watchdog else { return };
         if self.last_ping.is_none_or(|when| when.elapsed() >= timeout / 4) {

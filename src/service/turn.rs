@@ -125,17 +125,19 @@ impl Service {
     pub fn stop(mut self) -> Result<ExitCode> {
         let started = Instant::now();
         self.systemd.stopping();
+        // An error of one camera must not keep the others from being closed.
+        let mut outcome = Ok(());
         for camera in &mut self.cameras {
-            camera.start_closing(&self.streams, &mut self.event_log)?;
+            outcome = outcome.and(camera.start_closing(&self.streams, &mut self.event_log));
         }
         for camera in &mut self.cameras {
-            camera.close(&self.streams, &mut self.event_log)?;
+            outcome = outcome.and(camera.close(&self.streams, &mut self.event_log));
         }
         self.event_log.end();
         self.write_metrics();
         self.metrics_writer.end();
         log::info!("stopped within {:.1} s", started.elapsed().as_secs_f64());
-        Ok(ExitCode::SUCCESS)
+        outcome.map(|()| ExitCode::SUCCESS)
     }
 
     /// Stops with an error because no camera delivers frames, so that systemd restarts the service.

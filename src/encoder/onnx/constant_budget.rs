@@ -225,12 +225,13 @@ fn operations(kind: &str, inputs: &[f64], count: f64) -> f64 {
         [a, b, ..] if kind.contains("MatMul") || kind.contains("Gemm") => {
             count * (a * b / count.max(1.0)).sqrt().max(1.0)
         }
+        // The same, unless most of the work is summed up.
+        [a, b] if kind.contains("Ein") && count * 64.0 >= a.max(*b) => (a * b * count).sqrt(),
         _ if kind.contains("Ein") => product,
+        // A cubic resize reads 64 numbers for each in three dimensions.
+        _ if kind.contains("Resize") => count * 64.0,
         // Each number may depend on every input.
-        _ if ["Conv", "Pool", "Scan", "Lstm", "LSTM", "GRU", "RNN", "Resize"]
-            .iter()
-            .any(|part| kind.contains(part)) =>
-        {
+        _ if ["Conv", "Pool", "Scan", "Lstm", "LSTM", "GRU", "RNN"].iter().any(|part| kind.contains(part)) => {
             count * total
         }
         _ => count.max(total),

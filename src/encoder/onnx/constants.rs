@@ -208,7 +208,7 @@ pub(super) fn remove_unused_nodes(graph: &mut GraphProto) {
     // Nodes are sorted: those that use a value come after the one that produces it.
     let mut keep: Vec<bool> = Vec::with_capacity(graph.node.len());
     for node in graph.node.iter().rev() {
-        let used = node.output.iter().any(|output| needed.contains(output));
+        let used = node.output.iter().any(|output| !output.is_empty() && needed.contains(output));
         if used {
             needed.extend(node.input.iter().cloned());
         }

@@ -172,6 +172,18 @@ fn is_printable(path: &Path) -> bool {
     !path.as_os_str().as_encoded_bytes().iter().any(|byte| byte.is_ascii_control())
 }
 
+/// Escapes the segments `.` and `..` of a path, which ffmpeg would resolve in a list, although they mean something to the
+/// camera.
+fn with_escaped_dots(url: &str) -> String {
+    let (path, tail) = url.split_at(url.find(['?', '#']).unwrap_or(url.len()));
+    let segments = path.split('/').map(|segment| match segment {
+        "." => "%2E",
+        ".." => "%2E%2E",
+        other => other,
+    });
+    segments.collect::<Vec<_>>().join("/") + tail
+}
+
 /// A list of files for `ffmpeg` that has one address. It is written to standard input, because other users of the machine
 /// can read the arguments of a process.
 fn list_of(input: &str, address: &str) -> Result<String> {
@@ -179,8 +191,7 @@ fn list_of(input: &str, address: &str) -> Result<String> {
         return Err(Error::input(input, problem));
     }
     let url = url_of_address(address);
-    // ffmpeg would resolve these in a list, although they mean something to the camera.
-    let url = url.replace("/./", "/%2E/").replace("/../", "/%2E%2E/");
+    let url = with_escaped_dots(&url);
     // Pictures over UDP lack parts.
     let transport = if url.starts_with("rtsp") { "option rtsp_transport tcp\n" } else { "" };
     Ok(format!("ffconcat version 1.0\nfile '{}'\n{transport}", url.replace('\'', "'\\''")))
@@ -231,7 +242,7 @@ mod tests {
         for (address, file) in [
             ("rtsp://u:it's@h/x", "file 'rtsp://u:it%27s@h/x'\noption rtsp_transport tcp\n"),
             ("RTSP://h/it's?a=b", "file 'rtsp://h/it'\\''s?a=b'\noption rtsp_transport tcp\n"),
-            ("http://h/a/../x?a=b", "file 'http://h/a/%2E%2E/x?a=b'\n"),
+            ("http://h/a/././../x/..?a=/./b", "file 'http://h/a/%2E/%2E/%2E%2E/x/%2E%2E?a=/./b'\n"),
         ] {
             assert_eq!(list_of("x", address).expect("a list"), format!("ffconcat version 1.0\n{file}"));
         }
