@@ -63,8 +63,7 @@ pub(super) struct CodedPicture {
     pub(super) disposable: bool,
     /// Its NAL units fill it exactly, and there are slices among them.
     pub(super) complete: bool,
-    /// It contains a sequence parameter set that is not supported, too many slices, or a NAL unit that is several to the
-    /// decoder.
+    /// It contains a sequence parameter set that is not supported, or too many slices.
     pub(super) unsupported: bool,
     /// It is a long-term reference, or refers to one.
     pub(super) long_term: bool,
@@ -86,28 +85,30 @@ pub(super) fn to_annex_b(
         let length = length.iter().fold(0usize, |n, b| n << 8 | usize::from(*b));
         let Some((nal, after)) = after.split_at_checked(length) else { return picture };
         rest = after;
-        let Some(&header) = nal.first() else { continue };
-        let kind = header & 31;
-        match kind {
-            1 | 5 => {
-                // The headers of all slices of a picture agree in this.
-                picture.long_term |= slices == 0 && sets.has_long_term(nal);
-                slices += 1;
-                picture.idr |= kind == 5;
-                picture.disposable &= header & 0x60 == 0;
+        // Some recorders put several units into one.
+        for nal in units_within(nal) {
+            let Some(&header) = nal.first() else { continue };
+            let kind = header & 31;
+            match kind {
+                1 | 5 => {
+                    // The headers of all slices of a picture agree in this.
+                    picture.long_term |= slices == 0 && sets.has_long_term(nal);
+                    slices += 1;
+                    picture.idr |= kind == 5;
+                    picture.disposable &= header & 0x60 == 0;
+                }
+                7 => {
+                    let listed = config.sps.iter().any(|(stored, _)| stored == nal);
+                    picture.unsupported |= !listed && Sps::parse(nal).is_none_or(|sps| sps.unsupported().is_some());
+                    sets.store(nal);
+                }
+                8 => sets.store(nal),
+                // Messages, delimiters, and extensions that this decoder does not support.
+                _ => continue,
             }
-            7 => {
-                let listed = config.sps.iter().any(|(stored, _)| stored == nal);
-                picture.unsupported |= !listed && Sps::parse(nal).is_none_or(|sps| sps.unsupported().is_some());
-                sets.store(nal);
-            }
-            8 => sets.store(nal),
-            // Messages, delimiters, and extensions that this decoder does not support.
-            _ => continue,
+            out.extend_from_slice(&START_CODE);
+            out.extend_from_slice(nal);
         }
-        picture.unsupported |= has_start_code(nal);
-        out.extend_from_slice(&START_CODE);
-        out.extend_from_slice(nal);
     }
     picture.complete = slices > 0 && header_is_valid(out);
     picture.unsupported |= slices > MAX_SLICES;
@@ -117,6 +118,18 @@ pub(super) fn to_annex_b(
 /// Returns whether a decoder would find another NAL unit within this one. Encoders prevent that (ITU-T H.264, 7.4.1).
 fn has_start_code(nal: &[u8]) -> bool {
     nal.windows(3).any(|bytes| bytes == [0, 0, 1])
+}
+
+/// Splits a NAL unit as a decoder does: at start codes within it, which are not counted as data, nor are zeros before them.
+fn units_within(nal: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(nal);
+    std::iter::from_fn(move || {
+        let bytes = rest.take()?;
+        let Some(at) = bytes.windows(3).position(|bytes| bytes == [0, 0, 1]) else { return Some(bytes) };
+        rest = Some(&bytes[at + 3..]);
+        let end = bytes[..at].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        Some(&bytes[..end])
+    })
 }
 
 /// Returns whether the first bit of the first NAL unit is 0, as it must be.
@@ -164,6 +177,10 @@ mod tests {
         // A slice with a start code and a sequence parameter set within.
         let sample = [0, 8, 0x65, 1, 0, 0, 1, 0x67, 1, 2];
         assert!(to_annex_b(&sample, &config(), &mut ParameterSets::default(), &mut out).unsupported);
+        // A slice with a message behind it, which is left out.
+        let sample = [0, 10, 0x65, 1, 0, 0, 0, 1, 0x06, 5, 4, 3];
+        let picture = to_annex_b(&sample, &config(), &mut ParameterSets::default(), &mut out);
+        assert!(!picture.unsupported && picture.complete && out == [0, 0, 0, 1, 0x65, 1], "{out:?}");
         let avcc = |sps: &[&[u8]], pps: &[&[u8]]| {
             let list = |sets: &[&[u8]]| sets.iter().flat_map(|set| [&[0, set.len() as u8], *set].concat()).collect();
             let lists: [Vec<u8>; 2] = [list(sps), list(pps)];
