@@ -214,13 +214,8 @@ impl Secrets {
     }
 
     /// Replaces the address by what may be shown of it.
-    fn replace_address(&self, mut text: String) -> String {
-        for form in &self.forms {
-            if text.contains(form.as_str()) {
-                text = text.replace(form.as_str(), &self.shown);
-            }
-        }
-        text
+    fn replace_address(&self, text: String) -> String {
+        replace_all(text, self.forms.iter().map(|form| (form, self.shown.as_str())).collect())
     }
 
     /// Replaces every run of characters that it has in common with a secret.
@@ -308,15 +303,20 @@ fn remember(secrets: Secrets) {
 pub fn redact(text: &str) -> String {
     let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
     // Whole addresses come first, because a part of one may be in another.
-    let text = known.iter().fold(text.to_owned(), |text, secrets| secrets.replace_address(text));
-    let text = redact_urls(&text);
-    let mut parts: Vec<&String> = known.iter().flat_map(|secrets| &secrets.parts).collect();
-    // A part may contain another one.
-    parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
-    parts.into_iter().fold(text, |text, part| match text.contains(part.as_str()) {
-        true => text.replace(part.as_str(), MASK),
-        false => text,
-    })
+    let forms = known.iter().flat_map(|secrets| secrets.forms.iter().map(|form| (form, secrets.shown.as_str())));
+    let text = redact_urls(&replace_all(text.to_owned(), forms.collect()));
+    replace_all(text, known.iter().flat_map(|secrets| &secrets.parts).map(|part| (part, MASK)).collect())
+}
+
+/// Replaces texts, the longest first, because one may contain another.
+fn replace_all(mut text: String, mut replacements: Vec<(&String, &str)>) -> String {
+    replacements.sort_by_key(|(from, _)| std::cmp::Reverse(from.len()));
+    for (from, to) in replacements {
+        if text.contains(from.as_str()) {
+            text = text.replace(from.as_str(), to);
+        }
+    }
+    text
 }
 
 /// Replaces every URL by what may be shown of it.
@@ -419,6 +419,13 @@ mod tests {
         remember_suspicious_text("1rtsp://x:\"hush hush\"@cam/1");
         assert_eq!(redact("`operator:two parts@cam.local/1` is not a number"), "`...` is not a number");
         assert_eq!(redact("not \"1rtsp://x:\\\"hush hush\\\"@cam/1\""), "not \"...\"");
+    }
+
+    #[test]
+    fn an_address_that_begins_with_another_one_is_replaced_whole() {
+        remember_address("rtsp://prefix.local/x?token='");
+        remember_address("rtsp://prefix.local/x?token=''000");
+        assert_eq!(redact("'rtsp://prefix.local/x?token=''000'"), "'rtsp://prefix.local/...'");
     }
 
     #[test]
