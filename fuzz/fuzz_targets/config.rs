@@ -2,7 +2,7 @@
 #![no_main]
 
 #[path = "../../src/config/mod.rs"]
-#[allow(dead_code, unused_imports)]
+#[allow(dead_code, unused_imports, reason = "only the reading of a configuration is used here")]
 mod config;
 
 use bike_edge_fuzz::temporary;

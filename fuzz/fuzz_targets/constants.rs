@@ -2,7 +2,7 @@
 #![no_main]
 
 #[path = "../../tests/support/onnx.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "only some helpers of the tests are used here")]
 mod onnx;
 
 use bike_edge::encoder::{EncoderOptions, FrameEncoder};

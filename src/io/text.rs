@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 
-use super::address::{remember_address, shown_address};
+use super::address::shown_address;
+use super::secrets::remember_address;
 
 /// Returns an input (path or URL) as it appears in messages and results: without credentials, which are removed from
 /// other messages from now on.

@@ -1,12 +1,10 @@
-//! The destinations of events: their settings, and how each is opened and written.
+//! The settings of the destinations of events.
 
-use std::io::Stdout;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::event_file::{EventFile, FileSpec, LineCounts};
-use super::json::JsonLines;
+use super::event_file::FileSpec;
 use crate::error::Result;
 use crate::units::ByteSize;
 
@@ -92,46 +90,6 @@ impl From<OutputSpec> for OutputTable {
             OutputSpec::File(FileSpec { path, max_size, files }) => {
                 Self { kind: OutputKind::File, path: Some(path), max_size: Some(max_size), files: Some(files) }
             }
-        }
-    }
-}
-
-/// An open destination of events.
-pub enum Destination {
-    /// One line per event on stdout.
-    Stdout(JsonLines<Stdout>),
-    /// One line per event in a rotated file.
-    File(EventFile),
-}
-
-impl Destination {
-    /// Opens a destination. One that cannot be written yet is tried again with each line.
-    pub fn open(spec: &OutputSpec) -> Self {
-        match spec {
-            OutputSpec::Stdout => Self::Stdout(JsonLines::new(std::io::stdout())),
-            OutputSpec::File(file) => Self::File(EventFile::new(file)),
-        }
-    }
-
-    /// Writes a line of JSON.
-    ///
-    /// # Errors
-    /// Only if stdout cannot be written: nobody could read later lines. Other destinations count lost lines.
-    pub fn write(&mut self, line: &str) -> Result<()> {
-        match self {
-            Self::Stdout(lines) => lines.write_line(line),
-            Self::File(file) => {
-                let _counted = file.write_line(line);
-                Ok(())
-            }
-        }
-    }
-
-    /// Lines written and lost since it was opened.
-    pub fn counts(&self) -> LineCounts {
-        match self {
-            Self::Stdout(lines) => LineCounts { written: lines.written(), lost: 0 },
-            Self::File(file) => file.counts(),
         }
     }
 }

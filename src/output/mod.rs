@@ -8,7 +8,7 @@ mod json;
 mod table;
 
 pub use answer::{Answer, AttributeAnswer, BundleName, RankedCategory, Raw, SaliencyPoint, Timing};
-pub use destinations::{Destination, OutputSpec};
+pub use destinations::OutputSpec;
 pub use event_file::{EventFile, FileSpec, LineCounts};
 pub use event_line::{ClockState, EventLine, EventSource, Region, Wall};
 pub use json::{JsonLines, output_error};

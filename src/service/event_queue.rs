@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bike_edge::events::EventKind;
 
@@ -104,18 +104,16 @@ impl<C> EventQueue<C> {
     /// Lets the writer end after the lines that wait, and waits at most `time` for it. Returns the number of lines that
     /// are still not written.
     pub fn end(&self, time: Duration) -> usize {
-        let until = Instant::now() + time;
         let mut state = self.state();
         state.jobs.push_back(Job::End);
         self.changed.notify_all();
-        while !state.ended {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return state.jobs.iter().filter(|job| matches!(job, Job::Write(_))).count() + 1;
-            }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        let waited = self.changed.wait_timeout_while(state, time, |state| !state.ended);
+        let state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        match state.ended {
+            true => 0,
+            // The one that is being written counts as well.
+            false => state.jobs.iter().filter(|job| matches!(job, Job::Write(_))).count() + 1,
         }
-        0
     }
 
     /// Waits for the next job.

@@ -3,13 +3,13 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use bike_edge::events::EventKind;
-use bike_edge::output::{Destination, EventFile, LineCounts, OutputSpec};
+use bike_edge::output::{EventFile, JsonLines, LineCounts, OutputSpec};
 use bike_edge::{Error, Result};
 
 use super::event_queue::{Entry, EventQueue, Job, Pushed};
@@ -183,7 +183,7 @@ impl Output {
 /// Writes lines to stdout.
 struct StdoutThread {
     queue: Arc<EventQueue<()>>,
-    counts: Arc<Mutex<LineCounts>>,
+    written: Arc<AtomicU64>,
     /// Lines that were not written at the end.
     left: u64,
     /// Set if nobody reads stdout any more.
@@ -192,18 +192,18 @@ struct StdoutThread {
 
 impl StdoutThread {
     fn start() -> Result<Self> {
-        let this = Self { queue: Arc::default(), counts: Arc::default(), left: 0, closed: Arc::default() };
-        let (queue, counts, closed) = (this.queue.clone(), this.counts.clone(), this.closed.clone());
+        let this = Self { queue: Arc::default(), written: Arc::default(), left: 0, closed: Arc::default() };
+        let (queue, written, closed) = (this.queue.clone(), this.written.clone(), this.closed.clone());
         spawn("stdout-writer", move || {
             let _end_guard = EndGuard(&queue);
-            let mut stdout = Destination::open(&OutputSpec::Stdout);
+            let mut stdout = JsonLines::new(std::io::stdout());
             while let Job::Write(entry) = queue.next() {
-                if let Err(e) = stdout.write(&entry.line) {
+                if let Err(e) = stdout.write_line(&entry.line) {
                     log::debug!("stdout: {e}");
                     closed.store(true, Ordering::Relaxed);
                     break;
                 }
-                *lock(&counts) = stdout.counts();
+                written.store(stdout.written(), Ordering::Relaxed);
             }
         })?;
         Ok(this)
@@ -216,8 +216,7 @@ impl StdoutThread {
     }
 
     fn counts(&self) -> LineCounts {
-        let counts = *lock(&self.counts);
-        LineCounts { lost: counts.lost + self.queue.lost() + self.left, ..counts }
+        LineCounts { written: self.written.load(Ordering::Relaxed), lost: self.queue.lost() + self.left }
     }
 
     /// Waits at most `time` for the lines that are not written yet.

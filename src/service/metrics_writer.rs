@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bike_edge::io::{Durability, write_atomic};
 use bike_edge::{Error, Result};
@@ -83,17 +83,12 @@ impl MetricsWriter {
 
     /// Waits for the last text, for a limited time.
     pub fn end(&self) {
-        let until = Instant::now() + END_TIME;
         let mut state = self.0.state();
         state.end = true;
         self.0.changed.notify_all();
-        while state.newest.is_some() || state.writing {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            state = self.0.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let unfinished = |state: &mut State| state.newest.is_some() || state.writing;
+        // What is not written by then is given up.
+        let _ = self.0.changed.wait_timeout_while(state, END_TIME, unfinished);
     }
 }
 

@@ -148,16 +148,10 @@ impl FrameSlot {
 
     /// Waits until the reader has ended, at most until `time` after it was asked to stop; returns whether it has.
     pub(super) fn wait_closed(&self, time: Duration) -> bool {
-        let mut state = self.state();
-        let until = state.stop_asked.unwrap_or_else(Instant::now) + time;
-        while !state.closed {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            state = self.available.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
+        let state = self.state();
+        let passed = state.stop_asked.map_or(Duration::ZERO, |asked| asked.elapsed());
+        let waited = self.available.wait_timeout_while(state, time.saturating_sub(passed), |state| !state.closed);
+        waited.unwrap_or_else(PoisonError::into_inner).0.closed
     }
 
     /// Asks the reader to stop.
@@ -174,16 +168,8 @@ impl FrameSlot {
 
     /// Lets the reader sleep between attempts. Returns false if it must stop.
     pub(super) fn sleep(&self, time: Duration) -> bool {
-        let until = Instant::now() + time;
-        let mut state = self.state();
-        while !state.stop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return true;
-            }
-            state = self.stopping.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        false
+        let waited = self.stopping.wait_timeout_while(self.state(), time, |state| !state.stop);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.stop
     }
 
     /// Waits until the source is open; `None` if it ended before.
