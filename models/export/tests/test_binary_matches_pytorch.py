@@ -4,6 +4,7 @@ Skipped if bike-edge is not built (see the fixture `program`).
 """
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -107,11 +108,23 @@ def test_bundles_with_an_own_attribute_encoder_agree(samples, export, program: P
     assert agrees(program, clip, bundle, str(samples["bike"]), *other)
 
 
+def is_read_unchanged(text: str) -> bool:
+    """Returns whether the program encodes a category as it is written, unlike `ApplyEyeMakeup` or `"brush_hair"`."""
+    quoted = len(text) > 1 and text[0] in "\"'`\u201c\xab" and text[-1] in "\"'`\u201d\xbb"
+    return (
+        text.isprintable()
+        and bool(re.sub(r"[\s-]", "", text))
+        and "_" not in text
+        and not quoted
+        and (" " in text or text == text.lower())
+    )
+
+
 def texts(prompts: list[str]) -> list[str]:
     """Returns texts of all kinds that fit into these prompts and into a line of a list."""
     written = [g["text"].strip() for g in json.loads((DATA / "text" / "tokens.json").read_text())]
-    # A list needs printable, short lines that differ in more than case.
-    unlike = {t.lower(): t for t in written if t and t.isprintable() and len(t.encode()) <= 512}
+    # A list needs printable, short lines that differ in more than their spelling.
+    unlike = {re.sub(r"[\s-]", "", t.lower()): t for t in written if is_read_unchanged(t) and len(t.encode()) <= 512}
     fitting = []
     for text in unlike.values():
         try:
@@ -140,7 +153,7 @@ def test_any_text_can_be_a_category(
     assert checked.returncode == 0, checked.stdout
     b = BundleRunner(folder, manifest(folder))
     b.categories = texts(b.model["prompts"])
-    assert len(b.categories) > 200
+    assert len(b.categories) > 180
     (tmp_path / "names.txt").write_text("\n".join(b.categories) + "\n", encoding="utf-8")
     frames, images = sample(clip, 8)
     size, p = 64, b.manifest["preprocess"]

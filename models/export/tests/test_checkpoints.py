@@ -209,7 +209,7 @@ def test_archives_that_grow_when_they_are_read_are_refused(samples, tmp_path: Pa
         with zipfile.ZipFile(samples[form]) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
             for item in source.infolist():
                 out.writestr(item.filename, bytes(len(source.read(item))))
-        with pytest.raises(Problem, match="a compressed archive, which PyTorch does not write"):
+        with pytest.raises(Problem, match="an archive with compressed tensors, which PyTorch does not write"):
             load(path)
 
 

@@ -16,25 +16,44 @@ def array(t: torch.Tensor) -> np.ndarray:
     return t.detach().numpy().astype(np.float32)
 
 
-def _heads(g: Graph, x: str, length: int, width: int, *, keys: bool = False) -> str:
-    """Splits x [1, L, W] into heads [1, heads, L, 64], or for keys [1, heads, 64, L]."""
-    heads = width // HEAD
-    x = g.op("Reshape", [x, g.sizes(f"heads.{length}x{heads}", [1, length, heads, HEAD])], f"{x}.split")
+def _heads(g: Graph, x: str, length: int, width: int, head: int, *, keys: bool = False) -> str:
+    """Splits x [1, L, W] into heads [1, heads, L, head], or for keys [1, heads, head, L]."""
+    heads = width // head
+    x = g.op("Reshape", [x, g.sizes(f"heads.{length}x{heads}", [1, length, heads, head])], f"{x}.split")
     return g.op("Transpose", [x], f"{x}.heads", perm=[0, 2, 3, 1] if keys else [0, 2, 1, 3])
 
 
-def _attend(g: Graph, name: str, q: str, k: str, v: str, queries: int, length: int, width: int, causal: bool) -> str:
-    """Writes softmax(q k / 8) v; q [1, queries, W], k and v [1, L, W], result [1, queries, W]."""
-    q = _heads(g, q, queries, width)
-    q = g.op("Mul", [q, g.number("attention.scale", HEAD**-0.5)], f"{name}.q.scaled")
-    scores = g.op("MatMul", [q, _heads(g, k, length, width, keys=True)], f"{name}.scores")
-    if causal:
-        mask = g.number(f"causal.{length}", np.triu(np.full((length, length), MASKED, np.float32), 1))
+def attend(
+    g: Graph,
+    name: str,
+    q: str,
+    k: str,
+    v: str,
+    queries: int,
+    length: int,
+    width: int,
+    *,
+    head: int = HEAD,
+    mask: str | None = None,
+) -> str:
+    """Writes softmax(q k / sqrt(head) + mask) v.
+
+    q is [1, queries, W], k and v are [1, L, W], the result is [1, queries, W]. A mask is added to the scores.
+    """
+    q = _heads(g, q, queries, width, head)
+    q = g.op("Mul", [q, g.number("attention.scale", head**-0.5)], f"{name}.q.scaled")
+    scores = g.op("MatMul", [q, _heads(g, k, length, width, head, keys=True)], f"{name}.scores")
+    if mask:
         scores = g.op("Add", [scores, mask], f"{name}.masked")
     weights = g.op("Softmax", [scores], f"{name}.softmax", axis=-1)
-    mixed = g.op("MatMul", [weights, _heads(g, v, length, width)], f"{name}.mixed")
+    mixed = g.op("MatMul", [weights, _heads(g, v, length, width, head)], f"{name}.mixed")
     mixed = g.op("Transpose", [mixed], f"{name}.tokens", perm=[0, 2, 1, 3])
     return g.op("Reshape", [mixed, g.sizes(f"tokens.{queries}x{width}", [1, queries, width])], f"{name}.joined")
+
+
+def causal_mask(g: Graph, length: int) -> str:
+    """Writes the mask of positions that follow, [L, L]."""
+    return g.number(f"causal.{length}", np.triu(np.full((length, length), MASKED, np.float32), 1))
 
 
 def block(
@@ -72,7 +91,7 @@ def block(
         q, k, v = g.ops(
             "Split", [qkv, g.sizes(f"split.3x{width}", [width] * 3)], [f"{at}.q", f"{at}.k", f"{at}.v"], axis=2
         )
-    mixed = _attend(g, at, q, k, v, queries, length, width, causal)
+    mixed = attend(g, at, q, k, v, queries, length, width, mask=causal_mask(g, length) if causal else None)
     mixed = g.linear(
         mixed, f"{at}.out", array(state[f"{name}.attn.out_proj.weight"]).T, array(state[f"{name}.attn.out_proj.bias"])
     )
