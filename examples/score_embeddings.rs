@@ -1,12 +1,12 @@
 //! Scores frame embeddings of your own, without decoding or encoding: `cargo run --release --example score_embeddings`
 
 use bike_edge::bundle::{Bundle, BundleRef};
-use bike_edge::pipeline::ModelSpec;
+use bike_edge::pipeline::{ModelSpec, Workload};
 use bike_edge::recognition::{FrameStamp, Recognizer, Vocabulary, top_n};
 
 fn main() -> bike_edge::Result<()> {
     let bundle = Bundle::open(&BundleRef::Embedded)?;
-    let mut spec = ModelSpec::default().resolve(&bundle.manifest)?.recognition;
+    let mut spec = ModelSpec::default().resolve(&bundle.manifest, Workload::Clips)?.recognition;
     spec.lambda = 1.0; // The video branch only.
     let vocabulary = Vocabulary::from_categories(bundle.categories());
     let mut recognizer = Recognizer::new(spec, vocabulary, None, None, None)?;

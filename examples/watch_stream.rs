@@ -28,8 +28,8 @@ impl Observer for Printer {
 
 fn main() -> bike_edge::Result<()> {
     let input = std::env::args_os().nth(1).unwrap_or_else(|| "tests/data/clip.mp4".into());
-    let mut engine = Engine::load(&ModelSpec::default())?;
-    let events = EventSpec { on: 0.5, min_length_s: 1.0, ..EventSpec::default() };
+    let mut engine = Engine::load_for_streams(&ModelSpec::default())?;
+    let events = EventSpec { on: Some(0.5), min_length_s: 1.0, ..EventSpec::default() };
     let session = Session::new(&engine, &SessionSpec { events, ..SessionSpec::default() })?;
     let stream = open_stream(&input, &SourceOptions::default())?;
     let mut printer = Printer { categories: engine.categories().to_vec() };

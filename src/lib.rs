@@ -52,7 +52,7 @@
 //!     }
 //! }
 //!
-//! let mut engine = Engine::load(&ModelSpec { threads: Some(1), ..ModelSpec::default() })?;
+//! let mut engine = Engine::load_for_streams(&ModelSpec { threads: Some(1), ..ModelSpec::default() })?;
 //! let session = Session::new(&engine, &SessionSpec::default())?;
 //! let stream = open_stream("tests/data/clip.mp4".as_ref(), &SourceOptions::default())?;
 //! let mut counter = Counter::default();

@@ -223,7 +223,7 @@ second_boot() {
 
     journal >out
     report journal out
-    check unreachable_camera_logged grep -q 'rtsp://127.0.0.1:9/door.*lost' out
+    check unreachable_camera_logged grep -q 'rtsp://127.0.0.1:9/[.][.][.]: lost' out
     check no_credentials no_credentials_written
 
     systemctl start bike-edge

@@ -35,7 +35,7 @@ ln -s ../test-service.service "$root/etc/systemd/system/multi-user.target.wants/
 # No login prompts, because the console carries the test's results.
 for unit in serial-getty@ttyAMA0 serial-getty@ttyS0 getty@tty1; do ln -s /dev/null "$root/etc/systemd/system/$unit.service"; done
 # Restricts cameras to root, so that the test shows whether the package's own rule works.
-echo 'SUBSYSTEM=="video4linux", GROUP="root", MODE="0600"' >"$root/etc/udev/rules.d/45-test.rules"
+sed '/video4linux/d' "$root/lib/udev/rules.d/50-udev-default.rules" >"$root/etc/udev/rules.d/50-udev-default.rules"
 # An ffmpeg that cannot reach its camera and, like the real one, prints the whole URL in its error.
 # shellcheck disable=SC2016  # expanded by the script that is written
 printf '#!/bin/sh\ncase "$*" in *-version*) echo "ffmpeg version 5.1"; exit 0 ;; esac\necho "[rtsp @ 0x1] [error] $* $(cat): Connection refused" >&2\nexit 1\n' >"$root/usr/local/bin/ffmpeg"

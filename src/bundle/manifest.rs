@@ -10,6 +10,7 @@ use super::archive::is_plain_name;
 use super::limits;
 use crate::preprocess::PreprocessSpec;
 use crate::recognition::{Interaction, RecognitionSpec, SentenceMethod};
+use crate::text::Pooling;
 use crate::units::Seconds;
 
 /// The length of the clips that BIKE's models were trained on.
@@ -37,6 +38,9 @@ pub struct Manifest {
     pub model: Model,
     /// How frames are prepared for the model.
     pub preprocess: Preprocess,
+    /// How text.onnx is used.
+    #[serde(default, skip_serializing_if = "Text::is_clip")]
+    pub text: Text,
     /// Defaults for settings that the user does not set.
     #[serde(default)]
     pub defaults: Defaults,
@@ -132,6 +136,36 @@ pub struct Preprocess {
     pub mean: [f32; 3],
     /// Standard deviations by which the differences are divided.
     pub std: [f32; 3],
+}
+
+/// How the text tower is used; the defaults are CLIP's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Text {
+    /// The tokenizer whose table is tokenizer.txt.
+    pub tokenizer: TokenizerKind,
+    /// How the embedding of a text is made from those of its tokens.
+    pub pooling: Pooling,
+    /// The sentence of attributes, with `{}` in their place; the first of `model.prompts` by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attribute_prompt: Option<String>,
+}
+
+impl Text {
+    fn is_clip(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A tokenizer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenizerKind {
+    /// CLIP's byte-pair encoding; tokenizer.txt has its merges.
+    #[default]
+    Clip,
+    /// BERT's uncased WordPiece; tokenizer.txt has its pieces.
+    Wordpiece,
 }
 
 /// Defaults for settings that the user does not set.
@@ -244,13 +278,17 @@ impl Manifest {
             let max = limits::PROMPTS;
             return Err(format!("model.prompts has {} prompts, but at most {max} are allowed", prompts.len()));
         }
-        for (i, prompt) in prompts.iter().enumerate() {
-            check_line(&format!("model.prompts[{i}]"), prompt, limits::NAME_BYTES)?;
-            if prompt.matches("{}").count() != 1 {
-                return Err(format!("model.prompts[{i}] needs {{}} once, in place of the name"));
+        let check = |field: &str, prompt: &str| {
+            check_line(field, prompt, limits::NAME_BYTES)?;
+            match prompt.matches("{}").count() {
+                1 => Ok(()),
+                _ => Err(format!("{field} needs {{}} once, in place of the name")),
             }
+        };
+        for (i, prompt) in prompts.iter().enumerate() {
+            check(&format!("model.prompts[{i}]"), prompt)?;
         }
-        Ok(())
+        self.text.attribute_prompt.as_ref().map_or(Ok(()), |prompt| check("text.attribute_prompt", prompt))
     }
 
     fn check_head(&self) -> Result<(), String> {
@@ -369,6 +407,9 @@ impl Manifest {
                         .into(),
                 );
             }
+        }
+        if self.lists("text.safetensors") {
+            require("text.onnx", "text.safetensors needs it")?;
         }
         if self.lists("sentence_head.onnx") || self.lists("query_head.onnx") {
             require("text.onnx", "sentence_head.onnx and query_head.onnx need it")?;

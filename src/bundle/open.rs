@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::thread;
 
 use super::files::{BundleRef, Container, check_hashes, check_sizes, listed_files};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, TokenizerKind};
+use super::tables::Tables;
 use super::{category_tables, limits};
-use crate::encoder::{AttributeHead, Composer, Compute, EncoderOptions, FrameEncoder, TemporalHeader, TextTower};
+use crate::encoder::{
+    AttributeHead, Composer, Compute, EncoderOptions, FrameEncoder, TemporalHeader, TextInput, TextTower,
+};
 use crate::error::{Error, Result};
 use crate::recognition::{CategorySet, Lexicon};
 use crate::table::Bytes;
-use crate::text::{AttributeHeads, TextEncoder, Tokenizer};
+use crate::text::{AttributeHeads, Pooling, TextEncoder, TextMeans, TextParts, TextTokenizer, Tokenizer, WordPiece};
 
 /// An open, checked bundle. Its graphs are checked when they are loaded.
 #[derive(Clone)]
@@ -166,17 +169,46 @@ impl Bundle {
             ));
         }
         let tokenizer = self.load_tokenizer().map_err(problem)?;
-        let width = self.manifest.model.embedding_dim;
-        let tower = TextTower::load(onnx, width, self.options("text.onnx", threads))?;
-        let prompts = self.manifest.model.prompts.clone();
-        Ok(Some(TextEncoder::new(tokenizer, tower, heads, prompts, width, self.location().to_string())))
+        let means = self.load_text_means().map_err(problem)?;
+        let (dim, prompts, text) =
+            (self.manifest.model.embedding_dim, self.manifest.model.prompts.clone(), &self.manifest.text);
+        let input = match text.pooling {
+            Pooling::End => TextInput::One,
+            Pooling::Mean => TextInput::Several,
+        };
+        let tower = TextTower::load(onnx, dim, input, self.options("text.onnx", threads))?;
+        let first = || prompts.first().map_or("{}", String::as_str).to_owned();
+        let attribute_prompt = text.attribute_prompt.clone().unwrap_or_else(first);
+        let (pooling, bundle) = (text.pooling, self.location().to_string());
+        let parts = TextParts { tokenizer, tower, heads, prompts, attribute_prompt, pooling, means, dim, bundle };
+        Ok(Some(TextEncoder::new(parts)))
     }
 
     /// Reads tokenizer.txt. Errors are sentences that start with the file's name.
-    pub(super) fn load_tokenizer(&self) -> Result<Tokenizer, String> {
+    pub(super) fn load_tokenizer(&self) -> Result<TextTokenizer, String> {
         let missing = "tokenizer.txt is not listed under [files] of bundle.toml; add its entry";
         let text = self.file("tokenizer.txt").ok_or(missing)?;
-        Tokenizer::parse(text).map_err(|problem| format!("tokenizer.txt: {problem}"))
+        let parsed = match self.manifest.text.tokenizer {
+            TokenizerKind::Clip => Tokenizer::parse(text).map(|tokenizer| TextTokenizer::Clip(Box::new(tokenizer))),
+            TokenizerKind::Wordpiece => WordPiece::parse(text).map(TextTokenizer::WordPiece),
+        };
+        parsed.map_err(|problem| format!("tokenizer.txt: {problem}"))
+    }
+
+    /// Reads text.safetensors, if there is one. Errors are sentences that start with the file's name.
+    pub(super) fn load_text_means(&self) -> Result<TextMeans, String> {
+        let Some(bytes) = self.file("text.safetensors") else { return Ok(TextMeans::default()) };
+        let dim = self.manifest.model.embedding_dim;
+        let read = || {
+            let tables = Tables::open(bytes, &["category_mean", "word_mean", "sentence_mean"])?;
+            let mean = |name| if tables.has(name) { tables.list(name, dim).map(Some) } else { Ok(None) };
+            Ok(TextMeans {
+                category: mean("category_mean")?,
+                word: mean("word_mean")?,
+                sentence: mean("sentence_mean")?,
+            })
+        };
+        read().map_err(|problem: String| format!("text.safetensors: {problem}"))
     }
 
     fn load_heads(&self, threads: usize) -> Result<Option<AttributeHeads>> {

@@ -167,10 +167,16 @@ impl Report<'_> {
         }
         if bundle.has_text_tower() {
             self.check("tokenizer.txt", bundle.load_tokenizer().map(drop));
+            if bundle.file("text.safetensors").is_some() {
+                self.check("text.safetensors", bundle.load_text_means().map(drop));
+            }
         }
         if let Some(Some(mut text)) = optional(self, "text.onnx loads", bundle.load_text(1).map_err(problem)) {
             let mut sentence = vec![0.0; width];
-            self.check("text.onnx runs", text.encode_category("a name").map(drop).map_err(problem));
+            self.check(
+                "text.onnx runs",
+                text.encode_categories(&["a name"], &mut |_, _| {}).map(drop).map_err(problem),
+            );
             self.check("attribute sentences", text.encode_sentence(&["a phrase"], &mut sentence).map_err(problem));
         }
     }

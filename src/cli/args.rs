@@ -9,7 +9,7 @@ use clap::builder::TypedValueParser as _;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 use super::flag_groups::{
-    CAMERA, CAMERA_PICTURE, EVENTS, FlagGroup, GATE, MODEL, PICTURE, SAMPLING, SMOOTHED_LEVELS, STRIDE,
+    CAMERA, CAMERA_PICTURE, EVENTS, FOLLOW, FlagGroup, GATE, MODEL, PICTURE, SAMPLING, SMOOTHED_LEVELS, STRIDE,
 };
 use super::flags::{FlagSet, Overrides};
 
@@ -93,9 +93,9 @@ macro_rules! flag_set {
 }
 
 flag_set!(ClipFlags: SAMPLING, MODEL, PICTURE);
-flag_set!(WatchFlags: STRIDE, EVENTS, GATE, CAMERA, MODEL, PICTURE);
-flag_set!(EventFlags: STRIDE, EVENTS, MODEL, PICTURE);
-flag_set!(CalibrateFlags: STRIDE, SMOOTHED_LEVELS, MODEL, PICTURE);
+flag_set!(WatchFlags: STRIDE, EVENTS, GATE, CAMERA, MODEL, PICTURE, FOLLOW);
+flag_set!(EventFlags: STRIDE, EVENTS, MODEL, PICTURE, FOLLOW);
+flag_set!(CalibrateFlags: STRIDE, SMOOTHED_LEVELS, MODEL, PICTURE, FOLLOW);
 flag_set!(BenchFlags: MODEL, PICTURE);
 flag_set!(CameraFlags: CAMERA, CAMERA_PICTURE);
 

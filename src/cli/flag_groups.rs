@@ -63,6 +63,21 @@ pub const MODEL: FlagGroup = FlagGroup {
              if the bundle has a text tower (see `bundle inspect`) [default: the bundle's]",
         ),
         flag(
+            "model.background",
+            "background",
+            ValueKind::Names,
+            "Names, separated by commas, of what counts as \"nothing of interest\". They never start an event; in streams they \
+             are always scored beside the categories. Any name that --categories accepts [default: the bundle's]",
+        ),
+        flag(
+            "model.scoring",
+            "scoring",
+            ValueKind::OneOf("HOW", &["share", "independent"]),
+            "What a confidence is compared with: all categories, so that confidences add up to 1 (`share`), or the background \
+             alone, so that other categories do not change it and several can be high at once (`independent`) [default: \
+             share]",
+        ),
+        flag(
             "model.window",
             "window",
             ValueKind::Number("T"),
@@ -198,6 +213,32 @@ const IO_TIMEOUT: Flag = flag(
     "Seconds without data after which reading an input fails and a live source is reopened; for a V4L2 camera at most 5",
 );
 
+/// Which part of a stream's pictures is analysed.
+pub const FOLLOW: FlagGroup = FlagGroup {
+    heading: "Picture",
+    flags: &[
+        flag(
+            "camera.follow",
+            "follow",
+            ValueKind::OneOf("HOW", &["off", "region", "both"]),
+            "Look where something moves: analyse the moving `region` in place of the whole picture, or `both`, each with its \
+             own window and events",
+        ),
+        flag(
+            "camera.follow_regions",
+            "follow-regions",
+            ValueKind::Number("N"),
+            "Largest number of moving regions, 1 to 4; each costs as much as a picture",
+        ),
+        flag(
+            "camera.follow_min_share",
+            "follow-min-share",
+            ValueKind::Number("X"),
+            "Smallest side of a region as a share of the shorter side of the picture, 0.1 to 1",
+        ),
+    ],
+};
+
 /// The mode of a camera.
 pub const CAMERA: FlagGroup = FlagGroup {
     heading: "Camera",
@@ -227,7 +268,13 @@ pub const CAMERA: FlagGroup = FlagGroup {
 pub const EVENTS: FlagGroup = FlagGroup {
     heading: "Events",
     flags: &[
-        flag("events.on", "on", ValueKind::Number("X"), "Smoothed confidence at which an event starts, 0 to 1"),
+        flag(
+            "events.on",
+            "on",
+            ValueKind::Number("X"),
+            "Smoothed confidence at which an event starts, 0 to 1 [default: 0.28 for shares, 0.5 for independent \
+             confidences]",
+        ),
         flag(
             "events.off",
             "off",
@@ -259,26 +306,17 @@ pub const EVENTS: FlagGroup = FlagGroup {
             ValueKind::Number("SECONDS"),
             "Seconds without a frame after which open events end [default: 10, or 4 strides if that is longer]",
         ),
-        BACKGROUND,
     ],
 };
 
 /// The event settings that matter for calibration.
-pub const SMOOTHED_LEVELS: FlagGroup = FlagGroup { heading: "Events", flags: &[SMOOTHING, BACKGROUND] };
+pub const SMOOTHED_LEVELS: FlagGroup = FlagGroup { heading: "Events", flags: &[SMOOTHING] };
 
 const SMOOTHING: Flag = flag(
     "events.smoothing_s",
     "smoothing",
     ValueKind::Number("SECONDS"),
     "Time constant of the smoothing of confidences",
-);
-
-const BACKGROUND: Flag = flag(
-    "events.background",
-    "background",
-    ValueKind::Names,
-    "Categories that mean \"nothing of interest\", separated by commas: they never start an event and they end other events \
-     [default: those of the bundle that are among the categories]",
 );
 
 /// When a frame is not encoded.
@@ -295,4 +333,4 @@ pub const GATE: FlagGroup = FlagGroup {
 
 /// Groups in which a flag is looked up by its key; together they have every flag. Groups for single commands repeat
 /// some of these flags.
-pub(super) const ALL_GROUPS: [&FlagGroup; 7] = [&MODEL, &STRIDE, &SAMPLING, &PICTURE, &CAMERA, &EVENTS, &GATE];
+pub(super) const ALL_GROUPS: [&FlagGroup; 8] = [&MODEL, &STRIDE, &SAMPLING, &PICTURE, &FOLLOW, &CAMERA, &EVENTS, &GATE];

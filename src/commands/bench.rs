@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bike_edge::health::peak_rss_bytes;
 use bike_edge::io::shown_input;
 use bike_edge::output::{JsonLines, output_error};
-use bike_edge::pipeline::{Embedding, Engine};
+use bike_edge::pipeline::{Embedding, Engine, Workload};
 use bike_edge::preprocess::CropAt;
 use bike_edge::recognition::{FrameStamp, Recognizer};
 use bike_edge::source::{SourceOptions, Stream, open_stream};
@@ -82,7 +82,7 @@ struct Times {
 pub fn run(args: &BenchArgs, verbosity: Verbosity) -> Result<ExitCode> {
     check_range("--runs", args.runs, 1..=100_000, "a number")?;
     let settings = CommandSettings::resolve(args.settings.table()?, None)?;
-    let mut engine = load_engine(&settings.model, verbosity)?;
+    let mut engine = load_engine(&settings.model, Workload::Clips, verbosity)?;
     let load = engine.timings.load;
     let mut preprocessor = engine.preprocessor(settings.region)?;
     let (mut video_only, mut recognizer) = (engine.video_recognizer()?, engine.recognizer()?);

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use bike_edge::evaluation::{Calibration, clip_levels, read_labelled_clips, thresholds_file};
+use bike_edge::pipeline::Workload;
 use bike_edge::units::check_range;
 use bike_edge::{Error, Result};
 
@@ -16,7 +17,7 @@ pub fn run(args: &CalibrateArgs, verbosity: Verbosity) -> Result<ExitCode> {
     check_range("--max-clip", args.max_clip, 0.1..=3600.0, "seconds")?;
     let output = ReportFile::create("--out", &args.out)?;
     let settings = CommandSettings::resolve(args.settings.table()?, None)?;
-    let mut engine = load_engine(&settings.model, verbosity)?;
+    let mut engine = load_engine(&settings.model, Workload::Streams, verbosity)?;
     let clips = read_labelled_clips(&args.clips.list, args.clips.root.as_deref(), engine.categories())?;
     let calibration = Calibration {
         session: settings.session_spec("calibrate"),

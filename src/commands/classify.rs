@@ -8,7 +8,7 @@ use bike_edge::io::shown_input;
 use bike_edge::output::{
     Answer, AttributeAnswer, BundleName, JsonLines, RankedCategory, Raw, SaliencyPoint, Terminal, Timing,
 };
-use bike_edge::pipeline::{ClipClassifier, ClipScores, ClipView};
+use bike_edge::pipeline::{ClipClassifier, ClipScores, ClipView, Workload};
 use bike_edge::recognition::top_n;
 use bike_edge::units::{milliseconds, rounded_time};
 use bike_edge::{Error, Result};
@@ -27,7 +27,7 @@ pub fn run(args: &ClassifyArgs, verbosity: Verbosity) -> Result<ExitCode> {
     }
     let settings = CommandSettings::resolve(args.settings.table()?, None)?;
     let started = Instant::now();
-    let engine = load_engine(&settings.model, verbosity)?;
+    let engine = load_engine(&settings.model, Workload::Clips, verbosity)?;
     let mut classifier = ClipClassifier::new(engine, settings.clip_spec())?;
     let mut load_ms = milliseconds(started.elapsed(), 2);
     let mut printer = match args.json {

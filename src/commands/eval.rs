@@ -8,7 +8,7 @@ use bike_edge::Result;
 use bike_edge::evaluation::{RankReport, rank_clips, read_labelled_clips};
 use bike_edge::io::printable;
 use bike_edge::output::output_error;
-use bike_edge::pipeline::ClipClassifier;
+use bike_edge::pipeline::{ClipClassifier, Workload};
 use bike_edge::units::rounded;
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ struct Report {
 pub fn run(args: &EvalArgs, verbosity: Verbosity) -> Result<ExitCode> {
     let started = Instant::now();
     let settings = CommandSettings::resolve(args.settings.table()?, None)?;
-    let engine = load_engine(&settings.model, verbosity)?;
+    let engine = load_engine(&settings.model, Workload::Clips, verbosity)?;
     let mut classifier = ClipClassifier::new(engine, settings.clip_spec())?;
     let output = args.json.as_deref().map(|file| ReportFile::create("--json", file)).transpose()?;
     let categories = classifier.engine().categories();
@@ -65,12 +65,16 @@ pub fn run(args: &EvalArgs, verbosity: Verbosity) -> Result<ExitCode> {
 
 fn print(report: &Report) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let RankReport { clips, top1, top5, median_rank, failures, answers } = &report.ranks;
+    let RankReport { clips, top1, top5, failures, answers, .. } = &report.ranks;
     writeln!(out, "clips   {clips} ({} failed)", failures.len())?;
     let percent = |share: &Option<f64>| share.map_or("-".to_owned(), |share| format!("{share:.2} %"));
     writeln!(out, "top-1   {}", percent(top1))?;
     writeln!(out, "top-5   {}", percent(top5))?;
-    let rank = median_rank.map_or("-".to_owned(), |rank| format!("{rank:.1}"));
+    let number = |number: Option<f64>| number.map_or("-".to_owned(), |number| format!("{number:.3}"));
+    let RankReport { mean_reciprocal_rank, mean_average_precision, .. } = report.ranks;
+    writeln!(out, "mean reciprocal rank {}", number(mean_reciprocal_rank))?;
+    writeln!(out, "mean average precision {}", number(mean_average_precision))?;
+    let rank = report.ranks.median_rank.map_or("-".to_owned(), |rank| format!("{rank:.1}"));
     writeln!(out, "median rank {rank} over {} clips, {:.1} s", answers.len(), report.seconds)?;
     for failure in failures {
         writeln!(out, "failed  {}", printable(&failure.problem))?;

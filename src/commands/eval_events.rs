@@ -9,12 +9,13 @@ use bike_edge::evaluation::{
     ConcatenationSpec, EventEvaluation, EventEvaluationReport, Measures, evaluate_events, read_labelled_clips,
 };
 use bike_edge::output::output_error;
+use bike_edge::pipeline::Workload;
 use bike_edge::units::{check_range, rounded_time};
 use serde::Serialize;
 
 use super::support::{ReportFile, load_engine};
 use crate::cli::{EvalEventsArgs, Verbosity};
-use crate::config::CommandSettings;
+use crate::config::{CommandSettings, advise};
 
 /// Results for all streams; the JSON of `eval-events --json`, schema 1 (docs/output.md).
 #[derive(Serialize)]
@@ -34,8 +35,10 @@ pub fn run(args: &EvalEventsArgs, verbosity: Verbosity) -> Result<ExitCode> {
     check_range("--hold", args.hold, 0.0..=3600.0, "seconds")?;
     check_range("--rounds", args.rounds, 1..=1000, "a number")?;
     let output = args.json.as_deref().map(|file| ReportFile::create("--json", file)).transpose()?;
-    let settings = CommandSettings::resolve(args.settings.table()?, args.thresholds.as_deref())?;
-    let mut engine = load_engine(&settings.model, verbosity)?;
+    let mut settings = CommandSettings::resolve(args.settings.table()?, args.thresholds.as_deref())?;
+    let mut engine = load_engine(&settings.model, Workload::Streams, verbosity)?;
+    let advice = advise(&settings.layers, &mut settings.events, &engine);
+    advice.iter().for_each(|advice| log::warn!("{advice}"));
     let clips = read_labelled_clips(&args.clips.list, args.clips.root.as_deref(), engine.categories())?;
     let evaluation = EventEvaluation {
         session: settings.session_spec("concatenated"),
@@ -88,6 +91,10 @@ fn print(report: &Report) -> std::io::Result<()> {
     writeln!(out, "events     {} detected for {} shown, {} match", events.found, events.shown, events.fitting)?;
     writeln!(out, "precision  {}   recall {}   F1 {:.3}", share(events.precision), share(events.recall), events.f1)?;
     writeln!(out, "errors     start {}, end {} (medians)", seconds(events.start_error_s), seconds(events.end_error_s))?;
+    if let Some(per_hour) = events.false_events_per_hour {
+        let (count, hours) = (events.false_events, events.empty_s / 3600.0);
+        writeln!(out, "false      {count} in {hours:.2} hours that show no category, {per_hour:.2} per hour")?;
+    }
     writeln!(out, "gate       {} of {} steps encoded", gate.encoded, gate.steps)?;
     if gate.still_steps > 0 {
         writeln!(out, "  held     {} of {} steps encoded", gate.still_encoded, gate.still_steps)?;

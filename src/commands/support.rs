@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write, stderr};
 use std::path::Path;
 
 use bike_edge::io::{AtomicFile, Durability, IfExists, folder_of};
-use bike_edge::pipeline::{Engine, ModelSpec};
+use bike_edge::pipeline::{Engine, ModelSpec, Workload};
 use bike_edge::{Error, Result};
 use indicatif::ProgressStyle;
 use serde::Serialize;
@@ -15,9 +15,9 @@ use crate::cli::Verbosity;
 const MANY_TEXTS: usize = 8;
 
 /// Loads the model, with a progress bar if many categories are encoded.
-pub(super) fn load_engine(model: &ModelSpec, verbosity: Verbosity) -> Result<Engine> {
+pub(super) fn load_engine(model: &ModelSpec, workload: Workload, verbosity: Verbosity) -> Result<Engine> {
     let mut bar = ProgressBar::new(verbosity, MANY_TEXTS, "texts encoded");
-    Engine::load_with_progress(model, &mut |done, all| bar.set(done, all))
+    Engine::load_with_progress(model, workload, &mut |done, all| bar.set(done, all))
 }
 
 /// A file named by a flag. It is created before the work, so that a path that is not writable is reported at once and

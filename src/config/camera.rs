@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bike_edge::io::{is_url, problem_of_address};
 use bike_edge::picture::PictureTransform;
+use bike_edge::pipeline::FollowSpec;
 use bike_edge::preprocess::RegionSpec;
 use bike_edge::source::{CaptureRequest, LiveOptions, ReadSpec, SourceOptions, is_camera};
 use bike_edge::{Error, Result};
@@ -45,6 +46,8 @@ pub struct CameraSettings {
     pub transform: PictureTransform,
     /// The region that is analysed, and how it becomes square.
     pub region: RegionSpec,
+    /// Whether moving regions are analysed in place of the whole picture.
+    pub follow: FollowSpec,
     /// How it is read.
     pub read: ReadSpec,
 }
@@ -59,6 +62,7 @@ pub(super) fn camera_keys() -> Vec<&'static str> {
         keys_of::<CaptureRequest>(),
         keys_of::<PictureTransform>(),
         keys_of::<RegionSpec>(),
+        keys_of::<FollowSpec>(),
         keys_of::<ReadSpec>(),
     ];
     // Only clips from a pipe are spooled.
@@ -82,6 +86,7 @@ impl CameraSettings {
             capture: read_spec_of_shared_section(section, &mut table)?,
             transform: read_spec_of_shared_section(section, &mut table)?,
             region: read_spec_of_shared_section(section, &mut table)?,
+            follow: read_spec_of_shared_section(section, &mut table)?,
             read: read_spec_of_shared_section(section, &mut table)?,
             name: identity.name.clone(),
             address: Address::new(""),
@@ -90,6 +95,7 @@ impl CameraSettings {
         let check = || {
             check_name(&identity.name)?;
             camera.capture.check()?;
+            camera.follow.check()?;
             camera.read.check()?;
             find_address(&identity, credentials)
         };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bike_edge::events::EventSpec;
 use bike_edge::picture::PictureTransform;
-use bike_edge::pipeline::{ClipSampling, ClipSpec, GateSpec, ModelSpec, SessionSpec};
+use bike_edge::pipeline::{ClipSampling, ClipSpec, FollowSpec, GateSpec, ModelSpec, SessionSpec};
 use bike_edge::preprocess::RegionSpec;
 use bike_edge::source::{CaptureRequest, LiveOptions, ReadSpec, SourceOptions};
 use bike_edge::{Error, Result};
@@ -28,6 +28,8 @@ pub struct CommandSettings {
     pub capture: CaptureRequest,
     /// The region that is analysed, and how it becomes square.
     pub region: RegionSpec,
+    /// Whether moving regions are analysed in place of the whole picture.
+    pub follow: FollowSpec,
     /// How inputs are opened.
     pub source: SourceOptions,
     /// Where each value comes from.
@@ -65,6 +67,7 @@ impl CommandSettings {
             sampling: read_spec("sampling", &remove(&mut all, "sampling"))?,
             capture: read_spec_of_shared_section("camera", &mut camera)?,
             region: read_spec_of_shared_section("camera", &mut camera)?,
+            follow: read_spec_of_shared_section("camera", &mut camera)?,
             source: SourceOptions { read, transform, ..SourceOptions::default() },
             layers: Layers::default(),
         };
@@ -76,6 +79,7 @@ impl CommandSettings {
         settings.events.check().map_err(|e| e.within("events"))?;
         settings.gate.check().map_err(|e| e.within("gate"))?;
         settings.capture.check().map_err(|e| e.within("camera"))?;
+        settings.follow.check().map_err(|e| e.within("camera"))?;
         settings.source.read.check().map_err(|e| e.within("camera"))?;
         settings.sampling.check(settings.region.fit).map_err(|e| e.within("sampling"))?;
         Ok(settings)
@@ -93,6 +97,7 @@ impl CommandSettings {
             region: self.region,
             events: self.events.clone(),
             gate: self.gate,
+            follow: self.follow,
             ..SessionSpec::default()
         }
     }

@@ -3,7 +3,7 @@
 use bike_edge::events::EventSpec;
 use bike_edge::health::GovernorSpec;
 use bike_edge::output::OutputSpec;
-use bike_edge::pipeline::{ClipSampling, Engine, GateSpec, ModelSpec};
+use bike_edge::pipeline::{ClipSampling, Engine, FollowSpec, GateSpec, ModelSpec, Workload};
 use bike_edge::preprocess::RegionSpec;
 use bike_edge::source::{CaptureRequest, ReadSpec};
 use bike_edge::{Error, Result};
@@ -31,9 +31,9 @@ pub struct EffectiveSetting {
 /// [`Error::Internal`] if a setting cannot be written as TOML.
 pub fn effective_settings(settings: &ServiceSettings, engine: &Engine) -> Result<Vec<EffectiveSetting>> {
     let manifest = &engine.bundle.manifest;
-    let model = settings.model.effective(manifest);
+    let model = settings.model.effective(manifest, Workload::Streams);
     let stride = engine.model.stride_s * settings.max_stretch();
-    let events = settings.events.resolve(&engine.background(), stride)?;
+    let events = settings.events.resolve(engine.model.recognition.scoring, stride)?;
     let mut list = SettingList { settings, lines: Vec::new() };
     list.add("", &keys_of::<TopSpec>(), &top(settings), &|_| "default");
     if let Some(profile) = list.lines.first_mut().filter(|_| settings.layers.profile_is_detected()) {
@@ -52,10 +52,7 @@ pub fn effective_settings(settings: &ServiceSettings, engine: &Engine) -> Result
                     list.add_camera(&format!("camera[{index}]"), &keys, camera)?;
                 }
             }
-            "events" => list.add(section, &keys, &table(&events)?, &|key| match key {
-                "background" => "bundle",
-                _ => "default",
-            }),
+            "events" => list.add(section, &keys, &table(&events)?, &|_| "default"),
             "gate" => list.add(section, &keys, &table(&settings.gate)?, &|_| "default"),
             "governor" => list.add(section, &keys, &table(&settings.governor)?, &|_| "default"),
             "output" => {
@@ -80,7 +77,7 @@ fn top(settings: &ServiceSettings) -> Table {
 
 fn model_origin(key: &str, bundle_stride: Option<f64>) -> &'static str {
     match key {
-        "window" | "lambda" | "tau" | "categories" => "bundle",
+        "window" | "lambda" | "tau" | "categories" | "background" => "bundle",
         "stride_s" if bundle_stride.is_some() => "bundle",
         "threads" => "machine",
         _ => "default",
@@ -104,7 +101,7 @@ impl SettingList<'_> {
 
     /// Replaces an empty list of categories by a note with the number of the bundle's categories.
     fn describe_categories(&mut self, engine: &Engine) {
-        let all = engine.categories().len();
+        let all = engine.bundle.categories().names.len();
         if let Some(line) =
             self.lines.iter_mut().find(|line| line.key == "model.categories" && line.value == Ok("[]".into()))
         {
@@ -116,6 +113,7 @@ impl SettingList<'_> {
         let mut values = table(&camera.capture)?;
         values.extend(table(&camera.transform)?);
         values.extend(table(&camera.region)?);
+        values.extend(table(&camera.follow)?);
         values.extend(table(&camera.read)?);
         values.insert("name".into(), camera.name.clone().into());
         let from = ["source", "url_file", "url_credential"];
@@ -165,6 +163,7 @@ pub(super) fn camera_defaults() -> Result<Table> {
     let mut values = table(&CaptureRequest::default())?;
     values.extend(table(&bike_edge::picture::PictureTransform::default())?);
     values.extend(table(&RegionSpec::default())?);
+    values.extend(table(&FollowSpec::default())?);
     values.extend(table(&ReadSpec::default())?);
     Ok(values)
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use bike_edge::events::EventSpec;
 use bike_edge::io::{read_text, redact, remember_suspicious_text};
+use bike_edge::recognition::Scoring;
 use bike_edge::{Error, Result};
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
@@ -39,6 +41,20 @@ pub enum Origin {
 pub struct Layers {
     /// Lowest layer first.
     layers: Vec<(Origin, Table)>,
+    /// What a thresholds file was made for, and its name.
+    made_for: Option<(String, MadeFor)>,
+}
+
+/// What thresholds were made for: the section `[made_for]` of a thresholds file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MadeFor {
+    /// Name of the bundle.
+    pub bundle: String,
+    /// What confidences were compared with.
+    pub scoring: Scoring,
+    /// The background categories.
+    pub background: Vec<String>,
 }
 
 impl Layers {
@@ -50,6 +66,7 @@ impl Layers {
     /// Adds layers that override these.
     pub fn extend(&mut self, others: Self) {
         self.layers.extend(others.layers);
+        self.made_for = others.made_for.or(self.made_for.take());
     }
 
     /// Reads a TOML file and adds it as a layer that overrides the others. If `section` is given, the whole file
@@ -76,6 +93,15 @@ impl Layers {
             )
         })?;
         table.iter().for_each(|(key, value)| remember_addresses(key, value));
+        let mut table = table;
+        if let (Some(_), Some(made_for)) = (section, table.remove("made_for")) {
+            let made_for = MadeFor::deserialize(made_for).map_err(|e| {
+                let line = line_of(&text, "made_for").unwrap_or(1);
+                let problem = format!("made_for: {}; make the file again with `bike-edge calibrate`", e.message());
+                Error::input(format!("{name}:{line}"), redact(&problem.replace('\n', " ")))
+            })?;
+            self.made_for = Some((name.clone(), made_for));
+        }
         let table = match section {
             Some(section) => Table::from_iter([(section.to_owned(), Value::Table(table))]),
             None => table,
@@ -105,6 +131,17 @@ impl Layers {
     pub fn origin(&self, path: &str) -> Option<String> {
         let (origin, _) = self.layers.iter().rev().find(|(_, table)| value_at(table, path).is_some())?;
         Some(origin.place(path))
+    }
+
+    /// Returns the line of a value in a thresholds file; `None` if the value comes from elsewhere.
+    pub fn line_of_thresholds(&self, path: &str) -> Option<String> {
+        let (origin, _) = self.layers.iter().rev().find(|(_, table)| value_at(table, path).is_some())?;
+        matches!(origin, Origin::File { section: Some(_), .. }).then(|| origin.place(path))
+    }
+
+    /// Returns the name of the thresholds file, and what it was made for if it says so.
+    pub fn made_for(&self) -> Option<&(String, MadeFor)> {
+        self.made_for.as_ref()
     }
 
     /// Returns whether the profile was chosen by the board and not by a file.

@@ -5,6 +5,7 @@
 //! keys, which are layered ([`Layers`](layers::Layers)). The merged table is read into the specs, and an invalid value
 //! is reported with the flag or the line that gave it.
 
+mod advice;
 mod camera;
 mod command;
 mod effective;
@@ -16,6 +17,7 @@ mod spec_table;
 #[cfg(test)]
 mod tests;
 
+pub use advice::advise;
 pub use camera::CameraSettings;
 pub use command::CommandSettings;
 pub use effective::{builtin_default, effective_settings};

@@ -6,6 +6,7 @@ use bike_edge::events::EventSpec;
 use bike_edge::health::{GovernorSpec, board_model};
 use bike_edge::output::OutputSpec;
 use bike_edge::pipeline::{GateSpec, ModelSpec};
+use bike_edge::recognition::Scoring;
 use bike_edge::units::check_range;
 use bike_edge::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -233,7 +234,7 @@ impl ServiceSettings {
         self.events.check().map_err(|e| e.within("events"))?;
         // The default gap grows with the stride, so that only a gap that was set can be too short.
         if let (Some(stride), Some(_)) = (self.model.stride_s, self.events.gap_s) {
-            self.events.resolve(&[], stride * self.max_stretch()).map_err(|e| e.within("events"))?;
+            self.events.resolve(Scoring::Share, stride * self.max_stretch()).map_err(|e| e.within("events"))?;
         }
         for (index, output) in self.outputs.iter().enumerate() {
             output.check().map_err(|e| e.within(&format!("output[{index}]")))?;

@@ -17,7 +17,7 @@ pub use cpu::choice::{Precision, force_kernel, int8_kernel_name};
 #[doc(hidden)]
 pub use cpu::int8_weights::IntegerProduct;
 pub use networks::{
-    AttributeHead, Composer, Compute, Device, EncoderOptions, FrameEncoder, TEXT_POSITIONS, TemporalHeader, TextTower,
+    AttributeHead, Composer, Compute, Device, EncoderOptions, FrameEncoder, TemporalHeader, TextInput, TextTower,
 };
 pub use onnx::{check_graph, limits};
 pub use ops::Pruning;

@@ -53,7 +53,7 @@ pub fn evaluate_events(
     let mut effect = GateEffect::default();
     let (mut segments, mut detections, mut warnings): (Vec<Segment>, Vec<Detection>, Vec<String>) = Default::default();
     let mut stream_s = 0.0;
-    let clips = without_background(engine, clips, &evaluation.session)?;
+    let clips = without_background(engine, clips);
     for round in 0..evaluation.rounds {
         let mut clips = clips.clone();
         shuffle(&mut clips, evaluation.seed.wrapping_add(round));
@@ -89,15 +89,13 @@ pub fn evaluate_events(
 }
 
 /// A clip that shows only background shows no event.
-fn without_background(engine: &Engine, clips: &[LabelledClip], spec: &SessionSpec) -> Result<Vec<LabelledClip>> {
-    let names = engine.categories();
-    let events = spec.events.resolve(&engine.background(), engine.model.stride_s)?;
-    let is_event = |category: &usize| !events.background().contains(&names[*category]);
+fn without_background(engine: &Engine, clips: &[LabelledClip]) -> Vec<LabelledClip> {
+    let is_event = |category: &usize| !engine.background().contains(category);
     let without = |clip: &LabelledClip| LabelledClip {
         path: clip.path.clone(),
         categories: clip.categories.iter().copied().filter(is_event).collect(),
     };
-    Ok(clips.iter().map(without).collect())
+    clips.iter().map(without).collect()
 }
 
 /// Collects the steps and events of a stream.
@@ -156,9 +154,9 @@ impl RecordedStep {
     pub fn new(step: &Step<'_>) -> Self {
         Self {
             t: step.stamp.time,
-            encoded: step.decision == GateDecision::Encode,
-            answer: top_n(&step.scores.confidence, 1).first().map(|(category, _)| *category),
-            confidence: step.scores.confidence.clone(),
+            encoded: step.main().decision == GateDecision::Encode,
+            answer: top_n(&step.main().scores.confidence, 1).first().map(|(category, _)| *category),
+            confidence: step.main().scores.confidence.clone(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::io::read_text;
+use crate::recognition::find_name;
 
 /// Largest list that is read, in bytes.
 const MAX_LIST: u64 = 256 << 20;
@@ -152,7 +153,7 @@ impl Table {
 }
 
 fn find_category(label: &str, categories: &[String]) -> Result<usize, String> {
-    if let Some(at) = categories.iter().position(|name| name.eq_ignore_ascii_case(label)) {
+    if let Some(at) = find_name(label, categories) {
         return Ok(at);
     }
     match label.parse::<usize>() {

@@ -48,6 +48,12 @@ pub struct Measures {
     pub start_error_s: Option<f64>,
     /// The same for the ends.
     pub end_error_s: Option<f64>,
+    /// Time in which no category is shown, seconds.
+    pub empty_s: Seconds,
+    /// Detections in that time: they overlap no segment that shows a category.
+    pub false_events: usize,
+    /// The same per hour; null without such time.
+    pub false_events_per_hour: Option<f64>,
 }
 
 /// Pairs each segment with the detection of one of its categories that overlaps it most, best overlaps first.
@@ -81,7 +87,21 @@ pub fn match_events(segments: &[Segment], detections: &[Detection]) -> Measures 
         (Some(p), Some(r)) if p + r > 0.0 => 2.0 * p * r / (p + r),
         _ => 0.0,
     };
+    let empty_s: Seconds = segments
+        .iter()
+        .filter(|segment| segment.categories.is_empty())
+        .map(|segment| segment.end - segment.start)
+        .sum();
+    let shows = |segment: &&Segment| !segment.categories.is_empty();
+    let is_false = |detection: &&Detection| {
+        let overlaps = |segment: &Segment| segment.start < detection.end && detection.start < segment.end;
+        !segments.iter().filter(shows).any(overlaps)
+    };
+    let false_events = detections.iter().filter(is_false).count();
     Measures {
+        empty_s,
+        false_events,
+        false_events_per_hour: (empty_s > 0.0).then(|| false_events as f64 / (empty_s / 3600.0)),
         shown: count,
         found: detections.len(),
         fitting: starts.len(),
@@ -122,6 +142,7 @@ mod tests {
         ];
         let measures = match_events(&stream, &events);
         assert_eq!((measures.shown, measures.found, measures.fitting), (3, 5, 2));
+        assert_eq!((measures.empty_s, measures.false_events, measures.false_events_per_hour), (10.0, 1, Some(360.0)));
         assert_eq!((measures.precision, measures.recall), (Some(0.4), Some(2.0 / 3.0)));
         assert_eq!((measures.start_error_s, measures.end_error_s), (Some(1.5), Some(0.75)));
         assert!((measures.f1 - 0.5).abs() < 1e-12);

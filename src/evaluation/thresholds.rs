@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::labels::LabelledClip;
 use crate::error::{Error, Result};
 use crate::pipeline::{
@@ -81,9 +83,9 @@ pub fn thresholds_file(
     list: &Path,
 ) -> Result<String> {
     let names = engine.categories();
-    let events = calibration.session.events.resolve(&engine.background(), engine.model.stride_s)?;
+    let events = calibration.session.events.resolve(engine.model.recognition.scoring, engine.model.stride_s)?;
     let (mut all, mut per_category) = (Vec::new(), Vec::new());
-    for category in (0..names.len()).filter(|category| !events.background().contains(&names[*category])) {
+    for category in (0..names.len()).filter(|category| !engine.background().contains(category)) {
         let sample =
             |clip: &ClipLevels| Sample { level: clip.levels[category], positive: clip.categories.contains(&category) };
         // For a clip with several categories one detected category is enough; the others are neither missed nor false.
@@ -105,13 +107,22 @@ pub fn thresholds_file(
         events.smoothing_s,
         global.threshold
     );
+    // Every JSON string is also a basic string of TOML, and every list of strings a list.
+    let background: Vec<&String> = engine.background().iter().map(|at| &names[*at]).collect();
+    let scoring = json(&engine.model.recognition.scoring)?;
+    let (bundle, background) = (json(&engine.bundle.manifest.name)?, json(&background)?);
+    let made_for = format!("\n[made_for]\nbundle = {bundle}\nscoring = {scoring}\nbackground = {background}\n");
     for (category, best) in per_category {
-        // Every JSON string is also a basic string of TOML.
-        let name = serde_json::to_string(&names[category]).map_err(|e| Error::Internal(format!("JSON: {e}")))?;
+        let name = json(&names[category])?;
         // Writing to a string cannot fail.
         let _ = write!(text, "\n# {}\n[category.{name}]\non = {:.4}\n", describe(&best), best.threshold);
     }
-    Ok(text)
+    Ok(text + &made_for)
+}
+
+/// Returns a value as JSON.
+fn json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::Internal(format!("JSON: {e}")))
 }
 
 /// Returns whether no other category of the clip reaches a higher level.

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use crate::picture::Rect;
 use crate::recognition::{Attribute, FrameStamp, MAX_ATTRIBUTES, MAX_WINDOW};
 use crate::units::Seconds;
 
@@ -93,6 +94,8 @@ pub struct EventReport {
     pub saliency: heapless::Vec<SalientFrame, MAX_WINDOW>,
     /// The attributes of the window at the peak, most similar first.
     pub attributes: heapless::Vec<Attribute, MAX_ATTRIBUTES>,
+    /// The part of the upright picture that was analysed at the peak, pixels; `None` for all of it.
+    pub region: Option<Rect>,
 }
 
 #[cfg(test)]

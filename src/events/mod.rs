@@ -10,4 +10,4 @@ mod tracker;
 
 pub use event::{EventId, EventKind, EventReport, SalientFrame};
 pub use spec::{CategorySpec, EventSpec};
-pub use tracker::{BoundaryRule, MAX_OPEN, Observation, Tracker};
+pub use tracker::{BoundaryRule, MAX_OPEN, Observation, TrackedCategories, Tracker};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::error::{Error, Result};
+use crate::recognition::Scoring;
 use crate::units::Seconds;
 use crate::units::check_range;
 
@@ -27,8 +28,9 @@ const GAP_STRIDES: f64 = 4.0;
 pub struct EventSpec {
     /// Time constant of the exponential smoothing of confidences, seconds, 0..=86400; 0 turns smoothing off.
     pub smoothing_s: Seconds,
-    /// The level at which an event starts, 0..=1.
-    pub on: f32,
+    /// The level at which an event starts, 0..=1. If omitted, [`EventSpec::default_on`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<f32>,
     /// The level below which an event ends, 0..=`on`; 0.7 of `on` if omitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub off: Option<f32>,
@@ -42,10 +44,6 @@ pub struct EventSpec {
     /// all open events at the step before it. If omitted, 10 s or 4 strides, whichever is longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gap_s: Option<Seconds>,
-    /// Categories that mean "nothing of interest". They never start an event, and an event ends when their levels
-    /// together exceed its own. The bundle's background categories if omitted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub background: Option<Vec<String>>,
     /// Settings of single categories, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub category: BTreeMap<String, CategorySpec>,
@@ -87,31 +85,39 @@ impl Default for EventSpec {
     fn default() -> Self {
         Self {
             smoothing_s: 1.0,
-            on: 0.28,
+            on: None,
             off: None,
-            min_length_s: 3.0,
+            min_length_s: 2.0,
             cool_down_s: 2.0,
             update_s: 10.0,
             gap_s: None,
-            background: None,
             category: BTreeMap::new(),
         }
     }
 }
 
 impl EventSpec {
-    /// Fills in every omitted value and checks the result. `background` are the bundle's background categories,
-    /// `stride` is the longest time between two steps.
+    /// Returns the default of `on`: for confidences that are shares, or independent of each other.
+    /// docs/measurements/events.md has the measurements.
+    pub fn default_on(scoring: Scoring) -> f32 {
+        match scoring {
+            Scoring::Share => 0.28,
+            Scoring::Independent => 0.5,
+        }
+    }
+
+    /// Fills in every omitted value and checks the result. `stride` is the longest time between two steps.
     ///
     /// # Errors
     /// [`Error::Setting`] naming a value that is out of range.
-    pub fn resolve(&self, background: &[String], stride: Seconds) -> Result<Self> {
+    pub fn resolve(&self, scoring: Scoring, stride: Seconds) -> Result<Self> {
         let gap_s = self.gap_s.unwrap_or(GAP_S.max(GAP_STRIDES * stride));
-        let common = self.common_thresholds();
+        let own = Self { on: Some(self.on.unwrap_or_else(|| Self::default_on(scoring))), ..self.clone() };
+        let common = own.common_thresholds();
         let resolved = Self {
+            on: own.on,
             off: Some(common.off),
             gap_s: Some(gap_s),
-            background: Some(self.background.clone().unwrap_or_else(|| background.to_vec())),
             category: self
                 .category
                 .iter()
@@ -146,11 +152,6 @@ impl EventSpec {
         Ok(())
     }
 
-    /// Returns the background categories; none if they are omitted and not resolved.
-    pub fn background(&self) -> &[String] {
-        self.background.as_deref().unwrap_or_default()
-    }
-
     /// Returns the longest time between two steps without a break; 10 s if it is omitted and not resolved.
     pub fn gap_s(&self) -> Seconds {
         self.gap_s.unwrap_or(GAP_S)
@@ -175,14 +176,16 @@ impl EventSpec {
         }
     }
 
-    /// Returns the settings of a category.
-    pub(super) fn thresholds(&self, category: &str) -> Thresholds {
+    /// Returns the settings of a category, or of those without their own.
+    pub(super) fn thresholds(&self, own: Option<CategorySpec>) -> Thresholds {
         let common = self.common_thresholds();
-        self.category.get(category).map_or(common, |own| own.with_defaults(common))
+        own.map_or(common, |own| own.with_defaults(common))
     }
 
     fn common_thresholds(&self) -> Thresholds {
-        let &Self { smoothing_s, on, off, min_length_s, cool_down_s, .. } = self;
+        let &Self { smoothing_s, off, min_length_s, cool_down_s, .. } = self;
+        // Before the scoring is known, `off` may be up to the higher default.
+        let on = self.on.unwrap_or_else(|| Self::default_on(Scoring::Independent));
         Thresholds { smoothing_s, on, off: off.unwrap_or(on * OFF_SHARE), min_length_s, cool_down_s }
     }
 }
@@ -259,33 +262,33 @@ mod tests {
     #[test]
     fn a_category_overrides_the_section_and_the_section_the_defaults() {
         let spec = parsed("on = 0.5\ncool_down_s = 7\n[category.cooking]\non = 0.8\nmin_length_s = 3\n");
-        let spec = spec.resolve(&["a wall".into()], 0.5).unwrap();
-        let cooking = spec.thresholds("cooking");
+        let spec = spec.resolve(Scoring::Share, 0.5).unwrap();
+        let cooking = spec.thresholds(spec.category.get("cooking").copied());
         assert_eq!((cooking.on, cooking.off, cooking.min_length_s, cooking.cool_down_s), (0.8, 0.8 * 0.7, 3.0, 7.0));
-        assert_eq!((spec.thresholds("dancing").on, spec.thresholds("dancing").off), (0.5, 0.35));
-        assert_eq!((spec.background(), spec.gap_s()), (&["a wall".to_owned()][..], 10.0));
+        assert_eq!((spec.thresholds(None).on, spec.thresholds(None).off, spec.gap_s()), (0.5, 0.35, 10.0));
     }
 
     #[test]
     fn omitted_values_have_their_documented_defaults() {
-        let spec = parsed("").resolve(&[], 0.5).unwrap();
-        assert_eq!((spec.on, spec.off, spec.gap_s, spec.background), (0.28, Some(0.196), Some(10.0), Some(vec![])));
-        assert_eq!(parsed("").resolve(&[], 3.0).unwrap().gap_s, Some(12.0));
+        let spec = parsed("").resolve(Scoring::Share, 0.5).unwrap();
+        assert_eq!((spec.on, spec.off, spec.gap_s), (Some(0.28), Some(0.196), Some(10.0)));
+        assert_eq!(parsed("").resolve(Scoring::Independent, 0.5).unwrap().on, Some(0.5));
+        assert_eq!(parsed("").resolve(Scoring::Share, 3.0).unwrap().gap_s, Some(12.0));
         assert_eq!(parsed(""), EventSpec::default());
     }
 
     #[test]
     fn an_upper_table_wins_and_its_on_discards_the_lower_off() {
         let table = |text: &str| toml::from_str::<Table>(text).unwrap();
-        let mut merged = table("on = 0.5\noff = 0.1\nbackground = []\n[category.cooking]\non = 0.8\noff = 0.4\n");
+        let mut merged = table("on = 0.5\noff = 0.1\n[category.cooking]\non = 0.8\noff = 0.4\n");
         EventSpec::merge_tables(&mut merged, table("on = 0.7\n[category.cooking]\nmin_length_s = 1\n"));
         EventSpec::merge_tables(&mut merged, table("[category.dancing]\noff = 0.2\n"));
-        let spec = EventSpec::deserialize(merged).unwrap().resolve(&["a wall".into()], 0.5).unwrap();
-        assert_eq!((spec.on, spec.off), (0.7, Some(0.7 * 0.7)));
-        let cooking = spec.thresholds("cooking");
+        let spec = EventSpec::deserialize(merged).unwrap().resolve(Scoring::Share, 0.5).unwrap();
+        assert_eq!((spec.on, spec.off), (Some(0.7), Some(0.7 * 0.7)));
+        let cooking = spec.thresholds(spec.category.get("cooking").copied());
         assert_eq!((cooking.on, cooking.off, cooking.min_length_s), (0.8, 0.4, 1.0));
-        assert_eq!((spec.thresholds("dancing").on, spec.thresholds("dancing").off), (0.7, 0.2));
-        assert!(spec.background().is_empty());
+        let dancing = spec.thresholds(spec.category.get("dancing").copied());
+        assert_eq!((dancing.on, dancing.off), (0.7, 0.2));
     }
 
     #[test]
@@ -299,10 +302,10 @@ mod tests {
             ("gap_s = 0.5", "gap_s: 0.5 is not above the longest stride"),
             ("[category.\"a cat\"]\ncool_down_s = inf", "category.\"a cat\".cool_down_s: inf is out of range"),
         ] {
-            let problem = parsed(text).resolve(&[], 0.5).unwrap_err().to_string();
+            let problem = parsed(text).resolve(Scoring::Share, 0.5).unwrap_err().to_string();
             assert!(problem.contains(expected), "{problem}");
         }
         assert!(toml::from_str::<EventSpec>("onn = 0.5").is_err());
-        assert!(toml::from_str::<EventSpec>("[category.cooking]\nbackground = []").is_err());
+        assert!(toml::from_str::<EventSpec>("[category.cooking]\ngap_s = 1").is_err());
     }
 }

@@ -3,11 +3,14 @@
 use super::event::{EventId, EventKind, EventReport, SalientFrame};
 use super::spec::{EventSpec, Thresholds, category_key, shortened};
 use crate::error::{Error, Result};
-use crate::recognition::{Attribute, FrameStamp, MAX_ATTRIBUTES, MAX_WINDOW, Scores, similar_names};
+use crate::picture::Rect;
+use crate::recognition::{
+    Attribute, FrameStamp, MAX_ATTRIBUTES, MAX_WINDOW, Scores, Scoring, find_name, similar_names,
+};
 use crate::units::{Seconds, TIME_TOLERANCE_S};
 
-/// The maximum number of events that are open at the same time. Confidences add up to 1, so more categories can hardly
-/// exceed a useful threshold together. Events beyond the limit are not opened, but counted.
+/// The maximum number of events that are open at the same time. If more categories exceed their thresholds, the least
+/// confident wait, and are counted.
 pub const MAX_OPEN: usize = 16;
 
 /// The observation of a step.
@@ -35,16 +38,31 @@ pub enum BoundaryRule {
 /// of many settings.
 const MAX_SHARE_OUTSIDE: f32 = 0.1;
 
+/// The categories whose confidences a [`Tracker`] gets.
+#[derive(Clone, Copy, Debug)]
+pub struct TrackedCategories<'a> {
+    /// Their names, in the order of all scores.
+    pub names: &'a [String],
+    /// Indices of those that mean "nothing of interest". They never start an event.
+    pub background: &'a [usize],
+    /// What confidences are compared with. If they are shares, an event ends when the background's levels together exceed
+    /// its own; independent confidences are already compared with the background.
+    pub scoring: Scoring,
+}
+
 /// Turns scores into events. Allocates nothing after construction.
 #[derive(Debug)]
 pub struct Tracker {
     camera: String,
+    scoring: Scoring,
     boundary_rule: BoundaryRule,
     names: Vec<String>,
     update_s: Seconds,
     gap_s: Seconds,
     tracks: Vec<Track>,
     open: heapless::Vec<OpenEvent, MAX_OPEN>,
+    /// The part of the picture that is analysed.
+    region: Option<Rect>,
     /// The newest step.
     last: Option<FrameStamp>,
     reports: heapless::Vec<EventReport, { 2 * MAX_OPEN }>,
@@ -79,40 +97,52 @@ struct OpenEvent {
     peak_at: FrameStamp,
     saliency: heapless::Vec<SalientFrame, MAX_WINDOW>,
     attributes: heapless::Vec<Attribute, MAX_ATTRIBUTES>,
+    region: Option<Rect>,
 }
 
 impl Tracker {
-    /// Creates a tracker for one camera. `names` are the categories in the order of all scores; `camera` is the
-    /// camera's name, which becomes part of every event id.
+    /// Creates a tracker for one camera. `camera` is the camera's name, which becomes part of every event id.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a value out of range, or a category that is not among `names`.
-    pub fn new(spec: &EventSpec, names: &[String], camera: &str, boundary_rule: BoundaryRule) -> Result<Self> {
+    /// [`Error::Setting`] for a value out of range, or settings of a category that is not scored.
+    pub fn new(
+        spec: &EventSpec,
+        categories: &TrackedCategories<'_>,
+        camera: &str,
+        boundary_rule: BoundaryRule,
+    ) -> Result<Self> {
         spec.check()?;
-        if let Some(name) = spec.category.keys().find(|name| !names.contains(name)) {
-            return Err(unknown_category(&category_key(name), name, names));
+        let names = categories.names;
+        let mut own = vec![None; names.len()];
+        for (name, settings) in &spec.category {
+            let category = find_name(name, names).ok_or_else(|| unknown_category(&category_key(name), name, names))?;
+            own[category] = Some(*settings);
         }
-        if let Some(name) = spec.background().iter().find(|name| !names.contains(name)) {
-            return Err(unknown_category("background", name, names));
-        }
-        let tracks = names.iter().map(|name| Track {
-            thresholds: spec.thresholds(name),
-            is_background: spec.background().contains(name),
+        let tracks = own.into_iter().enumerate().map(|(category, own)| Track {
+            thresholds: spec.thresholds(own),
+            is_background: categories.background.contains(&category),
             level: 0.0,
             cool_until: f64::NEG_INFINITY,
         });
         Ok(Self {
             camera: camera.into(),
+            scoring: categories.scoring,
             boundary_rule,
             tracks: tracks.collect(),
             names: names.to_vec(),
             update_s: spec.update_s,
             gap_s: spec.gap_s(),
             open: heapless::Vec::new(),
+            region: None,
             last: None,
             reports: heapless::Vec::new(),
             not_opened: 0,
         })
+    }
+
+    /// Sets the part of the upright picture that the following steps analyse; `None` for all of it.
+    pub fn set_region(&mut self, region: Option<Rect>) {
+        self.region = region;
     }
 
     /// Processes one step and returns its reports, ended events first. Steps must come in the order of their times; a
@@ -182,8 +212,11 @@ impl Tracker {
         }
     }
 
-    /// Returns the sum of the background categories' levels.
+    /// Returns the sum of the background categories' levels; 0 if they are already part of every confidence.
     fn background_level(&self) -> f32 {
+        if self.scoring == Scoring::Independent {
+            return 0.0;
+        }
         self.tracks.iter().filter(|track| track.is_background).map(|track| track.level).sum()
     }
 
@@ -214,21 +247,29 @@ impl Tracker {
                 self.end(at, stamp);
                 continue;
             }
-            open.update(stamp, track, observation, self.boundary_rule);
+            open.update(stamp, track, observation, self.boundary_rule, self.region);
             at += 1;
         }
     }
 
     /// Opens events of the categories whose level has reached `on`.
+    ///
+    /// If there is not enough room, the least confident wait, also those that are open but not reported yet.
     fn open_new(&mut self, stamp: FrameStamp, scores: &Scores, background: f32) {
-        for (k, track) in self.tracks.iter().enumerate() {
-            let reached_on = track.level >= track.thresholds.on && track.level > background && track.level > 0.0;
-            if track.is_background || !reached_on || stamp.time < track.cool_until {
-                continue;
+        loop {
+            let open = &self.open;
+            let candidates = self.tracks.iter().enumerate().filter(|(k, track)| {
+                let reached_on = track.level >= track.thresholds.on && track.level > background && track.level > 0.0;
+                let may_start = !track.is_background && reached_on && stamp.time >= track.cool_until;
+                may_start && open.iter().all(|open| open.category != *k)
+            });
+            let best = candidates.reduce(|best, other| if other.1.level > best.1.level { other } else { best });
+            let Some((k, track)) = best else { return };
+            if self.open.is_full() && !self.make_room(track.level) {
+                self.not_opened += 1;
+                return;
             }
-            if self.open.iter().any(|open| open.category == k) {
-                continue;
-            }
+            let track = &self.tracks[k];
             let start = self.boundary_rule.first(scores, k).unwrap_or(stamp.time).max(track.cool_until);
             let mut open = OpenEvent {
                 category: k,
@@ -243,11 +284,26 @@ impl Tracker {
                 peak_at: stamp,
                 saliency: heapless::Vec::new(),
                 attributes: heapless::Vec::new(),
+                region: None,
             };
-            open.update(stamp, track, Observation::Scores(scores), self.boundary_rule);
-            if self.open.push(open).is_err() {
+            open.update(stamp, track, Observation::Scores(scores), self.boundary_rule, self.region);
+            // The push succeeds, because there is room.
+            let _ = self.open.push(open);
+        }
+    }
+
+    /// Removes the least confident event that has not been reported, if its level is below `level`. It waits, as those do
+    /// that were not opened.
+    fn make_room(&mut self, level: f32) -> bool {
+        let waiting = self.open.iter().enumerate().filter(|(_, open)| open.id.is_none());
+        let levels = waiting.map(|(at, open)| (at, self.tracks[open.category].level));
+        match levels.min_by(|(_, a), (_, b)| a.total_cmp(b)) {
+            Some((at, lowest)) if lowest < level => {
+                self.open.remove(at);
                 self.not_opened += 1;
+                true
             }
+            _ => false,
         }
     }
 
@@ -256,7 +312,9 @@ impl Tracker {
         for open in &mut self.open {
             let kind = if open.id.is_none() {
                 let min_length_s = self.tracks[open.category].thresholds.min_length_s;
-                if stamp.time - open.reached_on < min_length_s - TIME_TOLERANCE_S {
+                // Both the time above the threshold and the length by the event's own dates, which never shrinks.
+                let lasted = (stamp.time - open.reached_on).min(open.last_shown - open.start);
+                if lasted < min_length_s - TIME_TOLERANCE_S {
                     continue;
                 }
                 open.id = Some(EventId::new(&self.camera, open.start, &self.names[open.category]));
@@ -299,7 +357,14 @@ impl Observation<'_> {
 
 impl OpenEvent {
     /// Adds a step at which the event is still open.
-    fn update(&mut self, stamp: FrameStamp, track: &Track, observation: Observation<'_>, boundary_rule: BoundaryRule) {
+    fn update(
+        &mut self,
+        stamp: FrameStamp,
+        track: &Track,
+        observation: Observation<'_>,
+        boundary_rule: BoundaryRule,
+        region: Option<Rect>,
+    ) {
         let confidence = observation.confidence(self.category);
         self.confidence_sum += f64::from(confidence);
         self.steps += 1;
@@ -313,7 +378,7 @@ impl OpenEvent {
             self.last_shown = self.last_shown.max(last);
         }
         if track.level > self.peak {
-            (self.peak, self.peak_at) = (track.level, stamp);
+            (self.peak, self.peak_at, self.region) = (track.level, stamp, region);
             let weights = scores.saliency.row(self.category);
             let frames = scores.frames.iter().zip(weights);
             self.saliency.clear();
@@ -336,6 +401,7 @@ impl OpenEvent {
             peak_at: self.peak_at,
             saliency: self.saliency.clone(),
             attributes: self.attributes.clone(),
+            region: self.region,
         })
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::answer::{AttributeAnswer, SaliencyPoint};
 use crate::events::{EventId, EventKind, EventReport};
 use crate::health::{clock_is_synchronised, rfc3339};
+use crate::picture::Rect;
 use crate::units::Seconds;
 use crate::units::{rounded_score, rounded_time};
 
@@ -43,9 +44,10 @@ pub struct EventLine<'a> {
     pub saliency: Vec<SaliencyPoint>,
     /// The attributes of the window at the peak, most similar first.
     pub attributes: Vec<AttributeAnswer>,
-    /// The analysed region. Reserved: not written yet.
+    /// The part of the upright picture that was analysed at the peak: x, y, width and height in pixels. Only if a moving
+    /// region is followed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub region: Option<Region>,
+    pub region: Option<[u32; 4]>,
     /// The number of the line, which increases by 1 from line to line. Reserved: not written yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
@@ -54,19 +56,6 @@ pub struct EventLine<'a> {
     pub clock: Option<ClockState>,
     /// Times of day by the clock of this machine. Between a live run and its replay, only these and `input` differ.
     pub wall: Wall,
-}
-
-/// A rectangle in pixels of the upright picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Region {
-    /// Pixels from the left edge.
-    pub x: u32,
-    /// Pixels from the top edge.
-    pub y: u32,
-    /// Width, pixels.
-    pub w: u32,
-    /// Height, pixels.
-    pub h: u32,
 }
 
 /// Whether the clock of this machine is synchronised.
@@ -142,7 +131,7 @@ impl<'a> EventLine<'a> {
             peak_t: rounded_time(event.peak_at.time),
             saliency: saliency.collect(),
             attributes: attributes.collect(),
-            region: None,
+            region: event.region.map(|Rect { x, y, w, h }| [x, y, w, h]),
             seq: None,
             clock: captured.and_then(|_| clock_is_synchronised()).filter(|ok| !ok).map(|_| ClockState::Unsynchronised),
             wall: Wall {

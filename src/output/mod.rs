@@ -10,6 +10,6 @@ mod table;
 pub use answer::{Answer, AttributeAnswer, BundleName, RankedCategory, Raw, SaliencyPoint, Timing};
 pub use destinations::OutputSpec;
 pub use event_file::{EventFile, FileSpec, LineCounts};
-pub use event_line::{ClockState, EventLine, EventSource, Region, Wall};
+pub use event_line::{ClockState, EventLine, EventSource, Wall};
 pub use json::{JsonLines, output_error};
 pub use table::Terminal;

@@ -59,6 +59,20 @@ impl Rect {
     }
 }
 
+impl Rect {
+    /// Converts a rectangle of a picture as stored to the same pixels of the upright picture, the inverse of
+    /// [`Self::to_stored`].
+    pub(crate) fn to_upright(self, rotation: Rotation, stored: (u32, u32)) -> Self {
+        let Self { x, y, w, h } = self;
+        match rotation {
+            Rotation::None => self,
+            Rotation::Quarter => Self { x: stored.1 - (y + h), y: x, w: h, h: w },
+            Rotation::Half => Self { x: stored.0 - (x + w), y: stored.1 - (y + h), w, h },
+            Rotation::ThreeQuarters => Self { x: y, y: stored.0 - (x + w), w: h, h: w },
+        }
+    }
+}
+
 impl FromStr for Rect {
     type Err = ParseError;
 
@@ -98,6 +112,14 @@ mod tests {
             assert!(wrong.parse::<Rect>().expect_err(wrong).to_string().contains("four whole numbers"));
         }
         assert!("0,0,0,1".parse::<Rect>().expect_err("empty").to_string().contains("is empty"));
+    }
+
+    #[test]
+    fn stored_and_upright_rectangles_are_inverse() {
+        let rect = Rect { x: 3, y: 5, w: 7, h: 11 };
+        for rotation in [Rotation::None, Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters] {
+            assert_eq!(rect.to_upright(rotation, (40, 30)).to_stored(rotation, (40, 30)), rect);
+        }
     }
 
     #[test]

@@ -3,15 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::model::{Model, ModelSpec};
+use super::model::{Model, ModelSpec, Workload};
 use crate::bundle::{Bundle, BundleRef};
 use crate::encoder::FrameEncoder;
-use crate::encoder::TEXT_POSITIONS;
 use crate::error::{Error, Result};
 use crate::health::thread_cpu;
 use crate::picture::Picture;
 use crate::preprocess::{CropAt, PreprocessSpec, Preprocessor, RegionSpec};
-use crate::recognition::{CategorySet, Lexicon, SentenceCache, WordTable};
+use crate::recognition::{CategorySet, Lexicon, SentenceCache, WordTable, find_name};
 use crate::recognition::{Header, Phrases, Recognizer, SentenceEncoder, SentenceMethod, Vocabulary};
 use crate::table::Table;
 use crate::text::TextEncoder;
@@ -76,25 +75,37 @@ impl Embedding {
 }
 
 impl Engine {
-    /// Opens the bundle and prepares its graphs.
+    /// Opens the bundle and prepares its graphs, for [`Workload::Clips`].
     ///
     /// # Errors
     /// A setting that does not fit, or a bundle that cannot be used.
     pub fn load(spec: &ModelSpec) -> Result<Self> {
-        Self::load_with_progress(spec, &mut |_, _| {})
+        Self::load_with_progress(spec, Workload::Clips, &mut |_, _| {})
     }
 
-    /// Like [`Engine::load`]; calls `progress` with the done and total numbers of category texts that the text tower
+    /// Opens the bundle and prepares its graphs, for [`Workload::Streams`].
+    ///
+    /// # Errors
+    /// As [`Engine::load`].
+    pub fn load_for_streams(spec: &ModelSpec) -> Result<Self> {
+        Self::load_with_progress(spec, Workload::Streams, &mut |_, _| {})
+    }
+
+    /// Opens the bundle and prepares its graphs; calls `progress` with the done and total numbers of category texts that the text tower
     /// encodes. Encoding hundreds of texts takes minutes on a board.
     ///
     /// # Errors
     /// As [`Engine::load`].
-    pub fn load_with_progress(spec: &ModelSpec, progress: &mut dyn FnMut(usize, usize)) -> Result<Self> {
+    pub fn load_with_progress(
+        spec: &ModelSpec,
+        workload: Workload,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self> {
         let started = Instant::now();
         spec.check()?;
         let place = BundleRef::from(spec.bundle.as_os_str());
         let (bundle, (model, encoders, vocabulary)) = Bundle::open_with(&place, |bundle| {
-            let model = spec.resolve(&bundle.manifest)?;
+            let model = spec.resolve(&bundle.manifest, workload)?;
             let visual = bundle.load_visual(model.compute())?;
             // Attributes in the space of the video branch cost almost nothing and are always reported. A separate
             // encoder runs only if its scores have a weight.
@@ -130,10 +141,9 @@ impl Engine {
         self.bundle.lexicon().map_or(&[], |lexicon| &lexicon.phrases)
     }
 
-    /// The background categories of the bundle that are among [`Engine::categories`].
-    pub fn background(&self) -> Vec<String> {
-        let background = &self.bundle.manifest.defaults.background;
-        background.iter().filter(|name| self.categories().contains(name)).cloned().collect()
+    /// Indices in [`Engine::categories`] of those that mean "nothing of interest".
+    pub fn background(&self) -> &[usize] {
+        self.vocabulary.background()
     }
 
     /// Creates a recognizer for one stream.
@@ -270,15 +280,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Returns the categories to choose from: any text if the bundle has a text tower, else only those of its tables.
 fn vocabulary(bundle: &Bundle, model: &Model, progress: &mut dyn FnMut(usize, usize)) -> Result<Vocabulary> {
-    let Some(names) = &model.categories else { return Ok(Vocabulary::from_categories(bundle.categories())) };
-    let vocabulary = if bundle.has_text_tower() {
+    let (set, lexicon) = (bundle.categories(), bundle.lexicon().map(Arc::as_ref));
+    let mut names = model.categories.clone().unwrap_or_else(|| set.names.clone());
+    let twice = |(at, name): &(usize, &String)| find_name(name, &model.background[..*at]).is_some();
+    if let Some((_, name)) = model.background.iter().enumerate().find(twice) {
+        return Err(Error::setting("background", format!("\"{name}\" is named twice"), "remove one"));
+    }
+    if model.adds_background {
+        let missing: Vec<_> =
+            model.background.iter().filter(|name| find_name(name, &names).is_none()).cloned().collect();
+        names.extend(missing);
+    }
+    let vocabulary = if names == set.names {
+        Vocabulary::from_categories(set)
+    } else if bundle.has_text_tower() {
         let mut tower = LazyTextEncoder::new(bundle, model.threads);
-        Vocabulary::from_texts(names, bundle.categories(), &mut |texts| tower.categories(texts, progress))?
+        Vocabulary::from_texts(&names, set, lexicon, &mut |texts| tower.categories(texts, progress))?
     } else {
-        Vocabulary::select(names, bundle.categories(), bundle.lexicon().map(Arc::as_ref))?
+        Vocabulary::select(&names, set, lexicon)?
     };
-    log_respelled(names, vocabulary.names());
-    Ok(vocabulary)
+    log_respelled(&names, vocabulary.names());
+    Ok(vocabulary.with_background(&model.background))
 }
 
 /// Number of names in the log line about spellings.
@@ -312,34 +334,31 @@ impl LazyTextEncoder {
         Self { bundle: bundle.clone(), threads, loaded: None }
     }
 
-    /// Encodes texts as categories, with all 77 word rows each, in their order. Calls `progress` after each text: done
-    /// and total texts.
+    /// Encodes texts as categories, in their order. Calls `progress` after each run of the tower: done and total texts.
     ///
     /// # Errors
     /// A text that is too long, or a tower that cannot be used.
     pub fn categories(&mut self, texts: &[&str], progress: &mut dyn FnMut(usize, usize)) -> Result<CategorySet> {
         let started = Instant::now();
-        let encoder = self.encoder()?;
-        // Check all texts before encoding, which may take minutes.
-        for text in texts {
-            encoder.check_category(text)?;
-        }
-        let (mut category, mut words, mut attribute) = (Vec::new(), Vec::new(), Vec::new());
-        for (done, text) in texts.iter().enumerate() {
-            let rows = encoder.encode_category(text)?;
-            category.extend(rows.category);
-            words.extend(rows.words);
-            attribute.extend(rows.attribute.into_iter().flatten());
-            progress(done + 1, texts.len());
-        }
+        let encoded = self.encoder()?.encode_categories(texts, progress)?;
         let seconds = started.elapsed().as_secs_f64();
-        log::info!("the text tower encoded {} texts in {seconds:.1} s: {}", texts.len(), texts.join(", "));
-        let width = category.len() / texts.len().max(1);
-        let weight = vec![1.0; texts.len() * TEXT_POSITIONS];
+        log::info!("the text tower encoded {} texts in {seconds:.1} s", texts.len());
+        let width = encoded.first().map_or(0, |rows| rows.category.len());
+        let most_words = encoded.iter().map(|rows| rows.words.len()).max().unwrap_or(0) / width.max(1);
+        let (mut category, mut words, mut weight, mut attribute) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for rows in &encoded {
+            category.extend_from_slice(&rows.category);
+            attribute.extend(rows.attribute.iter().flatten());
+            words.extend_from_slice(&rows.words);
+            words.resize(category.len() * most_words, 0.0);
+            weight.extend(std::iter::repeat_n(rows.word_weight, rows.words.len() / width.max(1)));
+            // Rows of weight 0 are not used.
+            weight.resize(words.len() / width.max(1), 0.0);
+        }
         Ok(CategorySet {
             names: texts.iter().map(|text| (*text).to_owned()).collect(),
             category: Table::from_f32(width, &category)?,
-            words: WordTable::weighted(Table::from_f32(width, &words)?, Table::from_f32(TEXT_POSITIONS, &weight)?),
+            words: WordTable::weighted(Table::from_f32(width, &words)?, Table::from_f32(most_words, &weight)?),
             attribute: (!attribute.is_empty()).then(|| Table::from_f32(width, &attribute)).transpose()?,
         })
     }

@@ -10,11 +10,14 @@ use crate::bundle::manifest::Manifest;
 use crate::encoder::{Compute, Device};
 use crate::error::{Error, Result};
 use crate::io::read_text;
-use crate::recognition::{RecognitionSpec, SentenceMethod};
+use crate::recognition::{RecognitionSpec, Scoring, SentenceMethod};
 use crate::units::{Seconds, check_range};
 
 /// Largest default for [`ModelSpec::threads`]; more threads gain little when frames are encoded one at a time.
 const DEFAULT_MAX_THREADS: usize = 4;
+
+/// The default of [`ModelSpec::scoring`] for streams; docs/measurements/events.md has the comparison.
+const STREAM_SCORING: Scoring = Scoring::Share;
 
 /// Which model runs and how: the section `[model]` of a configuration. What is not set comes from the bundle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +31,14 @@ pub struct ModelSpec {
     /// The same from a text file with one name per line, or a CSV file with the columns `id,name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub categories_file: Option<PathBuf>,
+    /// Categories that mean "nothing of interest"; the bundle's if omitted. They never start an event. For streams they
+    /// are always among the categories that are scored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub background: Option<Vec<String>>,
+    /// What the confidence of a category is compared with. If omitted, all categories for clips; for streams the
+    /// background, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scoring: Option<Scoring>,
     /// T, the number of frames in a window.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<usize>,
@@ -70,6 +81,8 @@ impl Default for ModelSpec {
             bundle: "embedded".into(),
             categories: Vec::new(),
             categories_file: None,
+            background: None,
+            scoring: None,
             window: None,
             lambda: None,
             tau: None,
@@ -81,11 +94,24 @@ impl Default for ModelSpec {
     }
 }
 
+/// What a model is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// Whole clips, which are ranked by category as in the paper.
+    Clips,
+    /// Streams, in which events are found. The background categories are always scored.
+    Streams,
+}
+
 /// A [`ModelSpec`] together with the values of its bundle.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// Names of the categories to choose from; `None` for the bundle's.
     pub categories: Option<Vec<String>>,
+    /// Names of the background categories.
+    pub background: Vec<String>,
+    /// Whether background categories are scored even if they are not among the categories.
+    pub adds_background: bool,
     /// How embeddings are compared.
     pub recognition: RecognitionSpec,
     /// CPU threads, at least 1.
@@ -112,8 +138,10 @@ impl ModelSpec {
         if self.bundle.as_os_str().is_empty() {
             return Err(Error::setting("bundle", "it is empty", "give a bundle's folder or file, or `embedded`"));
         }
-        if let Some(name) = self.categories.iter().find(|name| name.trim().is_empty()) {
-            return Err(Error::setting("categories", format!("`{name}` is an empty name"), "remove it"));
+        for (key, names) in [("categories", &self.categories), ("background", &self.background_names())] {
+            if let Some(name) = names.iter().find(|name| name.trim().is_empty()) {
+                return Err(Error::setting(key, format!("`{name}` is an empty name"), "remove it"));
+            }
         }
         if let (Some(_), false) = (&self.categories_file, self.categories.is_empty()) {
             let problem = "categories are given too";
@@ -141,12 +169,23 @@ impl ModelSpec {
         Ok(())
     }
 
+    fn background_names(&self) -> Vec<String> {
+        self.background.clone().unwrap_or_default()
+    }
+
     /// Returns this spec with every value filled in that the bundle or this machine supplies.
-    pub fn effective(&self, manifest: &Manifest) -> Self {
+    pub fn effective(&self, manifest: &Manifest, workload: Workload) -> Self {
+        let background = self.background.as_ref().unwrap_or(&manifest.defaults.background);
+        let scoring = match (workload, background.is_empty()) {
+            (Workload::Streams, false) => STREAM_SCORING,
+            _ => Scoring::Share,
+        };
         let own = &manifest.model;
         let window = self.window.unwrap_or(own.window);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
+            background: Some(background.clone()),
+            scoring: Some(self.scoring.unwrap_or(scoring)),
             window: Some(window),
             lambda: Some(self.lambda.unwrap_or(own.lambda)),
             tau: Some(self.tau.unwrap_or(own.tau)),
@@ -161,17 +200,28 @@ impl ModelSpec {
     /// # Errors
     /// [`Error::Setting`] for a value out of its range or one that the bundle or this build does not support;
     /// [`Error::Input`] for a list of categories that cannot be read.
-    pub fn resolve(&self, manifest: &Manifest) -> Result<Model> {
+    pub fn resolve(&self, manifest: &Manifest, workload: Workload) -> Result<Model> {
         self.check()?;
-        let effective = self.effective(manifest);
+        let effective = self.effective(manifest, workload);
         let missing = || Error::Internal("a setting of the model has no value".into());
         let own = &manifest.model;
+        let scoring = effective.scoring.ok_or_else(missing)?;
+        let background = effective.background.ok_or_else(missing)?;
+        if scoring == Scoring::Independent && background.is_empty() {
+            let problem = "independent confidences are compared with background categories, and there are none";
+            return Err(Error::setting(
+                "scoring",
+                problem,
+                "name some: `background`, such as \"an empty room,a street\"",
+            ));
+        }
         let recognition = RecognitionSpec {
             window: effective.window.ok_or_else(missing)?,
             interaction: own.interaction,
             tau: effective.tau.ok_or_else(missing)?,
             lambda: effective.lambda.ok_or_else(missing)?,
             logit_scale: own.logit_scale,
+            scoring,
             top_k: own.attributes_top_k,
             sentence_method: self.sentence_method(manifest)?,
         };
@@ -188,6 +238,8 @@ impl ModelSpec {
         };
         Ok(Model {
             categories,
+            background,
+            adds_background: workload == Workload::Streams || scoring == Scoring::Independent,
             recognition,
             threads: effective.threads.ok_or_else(missing)?,
             device: self.device,

@@ -88,7 +88,7 @@ impl Stats {
         self.latency.push(captured.elapsed());
         self.gate.push(step.timings.gate);
         self.recognise.push(step.timings.recognise);
-        if step.decision == super::GateDecision::Encode {
+        if step.views().any(|view| view.decision == super::GateDecision::Encode) {
             self.encode.push(step.timings.encode);
         }
         self.events += step.events.len() as u64;

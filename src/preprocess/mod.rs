@@ -13,7 +13,7 @@ mod resample;
 mod spec;
 
 pub use crop::upright;
-pub use luma::{CELL_UNITS_PER_LEVEL, CELLS, LumaGrid};
+pub use luma::{CELL_UNITS_PER_LEVEL, CELLS, ChangeGrid, LumaGrid};
 pub use spec::{CropAt, Fit, PreprocessSpec, RegionSpec};
 
 use crate::picture::{Picture, Rect};
@@ -39,6 +39,11 @@ impl Preprocessor {
     pub fn new(spec: PreprocessSpec, region: RegionSpec) -> Result<Self> {
         spec.check().map_err(Error::Internal)?;
         Ok(Self { spec, region, normaliser: Normaliser::new(&spec), cropper: Cropper::new() })
+    }
+
+    /// Changes the region of the following pictures.
+    pub fn set_region(&mut self, region: RegionSpec) {
+        self.region = region;
     }
 
     /// Side of a crop in pixels, S.
@@ -81,6 +86,15 @@ impl Preprocessor {
         let stored = (picture.width, picture.height);
         out.measure(picture, plan.region.to_stored(picture.rotation, stored).pixels_inside(Rect::whole(stored)));
         Ok(())
+    }
+
+    /// Measures the brightness of the part of `picture` that is analysed, all of it and not only its centre crop. Returns
+    /// that part in pixels of the picture as stored. Errors as for [`Preprocessor::run`].
+    pub fn change_grid(&self, picture: &Picture<'_>, out: &mut ChangeGrid) -> Result<Rect> {
+        let part = self.region.part_of(picture)?.to_stored(picture.rotation, (picture.width, picture.height));
+        picture.check_planes()?;
+        out.measure(picture, part);
+        Ok(part)
     }
 
     /// Plans what to crop from `picture`, and where to put it in an output of `out_len` values.

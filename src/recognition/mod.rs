@@ -27,10 +27,10 @@ mod window;
 
 pub use attributes::{Attribute, Phrases, SentenceCache, SentenceEncoder};
 pub use category_set::{CategorySet, Lexicon, Mixture, WordLayout, WordTable};
-pub use names::spoken_name;
+pub use names::{find_name, spoken_name};
 pub use recognizer::{Header, Recognizer};
 pub use scores::{Scores, ViewAverage, top_n};
-pub use spec::{Interaction, MAX_ATTRIBUTES, RecognitionSpec, SentenceMethod};
+pub use spec::{Interaction, MAX_ATTRIBUTES, RecognitionSpec, Scoring, SentenceMethod};
 pub use vocabulary::Vocabulary;
 pub(crate) use vocabulary::similar_names;
 pub use window::{FrameStamp, MAX_WINDOW};

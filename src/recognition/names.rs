@@ -26,6 +26,15 @@ pub(super) fn comparison_key(name: &str) -> String {
     unquoted(name.trim()).chars().filter(|c| !separator(c)).flat_map(char::to_lowercase).collect()
 }
 
+/// Returns the index of the entry with this name: an equal one, or else the first that differs only in spelling.
+pub fn find_name(name: &str, entries: &[String]) -> Option<usize> {
+    let equal = entries.iter().position(|entry| entry == name);
+    equal.or_else(|| {
+        let key = comparison_key(name);
+        entries.iter().position(|entry| comparison_key(entry) == key)
+    })
+}
+
 /// Removes quotes that stand at both ends.
 fn unquoted(name: &str) -> &str {
     let pair = QUOTES.iter().find_map(|(open, close)| name.strip_prefix(*open)?.strip_suffix(*close));

@@ -6,8 +6,8 @@ use ndarray::Array2;
 
 use super::attributes::{Attributes, SentenceEncoder};
 use super::category_set::{Lexicon, bundle_error};
-use super::scores::{Scores, fuse};
-use super::spec::{Interaction, RecognitionSpec};
+use super::scores::{Scores, confidences_against_background, fuse};
+use super::spec::{Interaction, RecognitionSpec, Scoring};
 use super::spotting::{DotProduct, Spotting};
 use super::vocabulary::Vocabulary;
 use super::window::{Embeddings, FrameStamp, MAX_WINDOW, Window};
@@ -81,6 +81,10 @@ impl Recognizer {
     ) -> Result<Self> {
         spec.check()?;
         vocabulary.check()?;
+        if spec.scoring == Scoring::Independent && vocabulary.background().is_empty() {
+            let problem = "independent confidences need background categories, and there are none";
+            return Err(Error::setting("background", problem, "name some, such as \"an empty room,a street\""));
+        }
         let (window, dim, categories) = (spec.window, vocabulary.dim(), vocabulary.len());
         let attributes = match lexicon {
             Some(lexicon) => Some(Attributes::new(&spec, &vocabulary, lexicon, sentence_encoder)?),
@@ -192,12 +196,23 @@ impl Recognizer {
         }
         let (s_v, s_a, scratch) = (&scores.s_v, &scores.s_a, &mut self.scratch);
         fuse(s_v, s_a, self.spec.lambda, 1.0, scratch, &mut scores.score);
-        fuse(s_v, s_a, self.spec.lambda, self.spec.logit_scale, scratch, &mut scores.confidence);
+        let (lambda, scale, confidence) = (self.spec.lambda, self.spec.logit_scale, &mut scores.confidence);
+        match self.spec.scoring {
+            Scoring::Share => fuse(s_v, s_a, lambda, scale, scratch, confidence),
+            Scoring::Independent => {
+                confidences_against_background(s_v, s_a, lambda, scale, self.vocabulary.background(), confidence);
+            }
+        }
         scores.frames.clear();
         scores.frames.extend(self.window.stamps().copied());
         scores.full = self.window.is_full();
         self.new_frames = 0;
         Ok(&self.scores)
+    }
+
+    /// Returns the scores that were computed last.
+    pub fn latest_scores(&self) -> &Scores {
+        &self.scores
     }
 
     /// Removes all frames from the window.

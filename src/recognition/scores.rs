@@ -56,6 +56,40 @@ pub(super) fn fuse(s_v: &[f32], s_a: &[f32], lambda: f32, scale: f32, scratch: &
     }
 }
 
+/// Computes confidences that depend on the background alone. With `b` the background categories, that of a category `k` is
+/// `exp(scale * s[k]) / (exp(scale * s[k]) + sum over b of exp(scale * s[b]))`, and that of a background category its share
+/// of the sum; both are fused over the branches like [`fuse`]. `background`, not empty, has a fixed order.
+///
+/// Each number is computed by itself, so that other categories change no bit of it.
+pub(super) fn confidences_against_background(
+    s_v: &[f32],
+    s_a: &[f32],
+    lambda: f32,
+    scale: f32,
+    background: &[usize],
+    out: &mut [f32],
+) {
+    against_background(s_v, scale, background, out, |out, confidence| *out = confidence);
+    if !s_a.is_empty() {
+        against_background(s_a, scale, background, out, |out, confidence| {
+            *out = lambda * *out + (1.0 - lambda) * confidence;
+        });
+    }
+}
+
+fn against_background(s: &[f32], scale: f32, background: &[usize], out: &mut [f32], put: impl Fn(&mut f32, f32)) {
+    let scale = f64::from(scale);
+    let largest = background.iter().map(|b| f64::from(s[*b])).fold(f64::NEG_INFINITY, f64::max);
+    let exp = |s: f32| (scale * (f64::from(s) - largest)).exp();
+    let sum: f64 = background.iter().map(|b| exp(s[*b])).sum();
+    for (k, (out, s)) in out.iter_mut().zip(s).enumerate() {
+        let own = exp(*s);
+        let all = if background.contains(&k) { sum } else { own + sum };
+        // Far above the background `own` overflows.
+        put(out, if own.is_finite() { (own / all) as f32 } else { 1.0 });
+    }
+}
+
 /// Returns the indices and values of the `count` largest scores, largest first, equal ones in order of their indices.
 pub fn top_n<T: Copy + PartialOrd>(scores: &[T], count: usize) -> Vec<(usize, T)> {
     let mut ranked: Vec<(usize, T)> = scores.iter().copied().enumerate().collect();

@@ -33,6 +33,18 @@ pub enum SentenceMethod {
     Tower,
 }
 
+/// What the confidence of a category is compared with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scoring {
+    /// All categories: confidences are shares, which add up to 1.
+    #[default]
+    Share,
+    /// The background categories alone: each confidence is independent of the other categories, and several can be
+    /// high at once.
+    Independent,
+}
+
 /// How embeddings are compared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecognitionSpec {
@@ -47,6 +59,8 @@ pub struct RecognitionSpec {
     pub lambda: f32,
     /// Scale of cosines in the softmax that gives confidences, within [`Self::LOGIT_SCALE`].
     pub logit_scale: f32,
+    /// What the confidence of a category is compared with.
+    pub scoring: Scoring,
     /// Phrases in the attribute sentence, within [`Self::TOP_K`].
     pub top_k: usize,
     /// How the attribute sentence is embedded.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::category_set::{CategorySet, Lexicon, WordTable, bundle_error};
-use super::names::{comparison_key, spoken_name};
+use super::names::{comparison_key, find_name, spoken_name};
 use crate::error::{Error, Result};
 use crate::table::{RowSet, Table, TableId};
 
@@ -13,6 +13,8 @@ pub struct Vocabulary {
     names: Vec<String>,
     pub(super) tables: Vec<CategoryTables>,
     pub(super) rows: Vec<CategoryRow>,
+    /// The background categories, in the order in which they were named.
+    background: Vec<usize>,
 }
 
 /// The tables of a category set or of a lexicon; a category is a row of them.
@@ -82,6 +84,7 @@ impl Vocabulary {
             names: set.names.clone(),
             tables: vec![set.into()],
             rows: (0..set.category.rows()).map(|row| CategoryRow { table_set: CATEGORY_SET, row }).collect(),
+            background: Vec::new(),
         }
     }
 
@@ -111,7 +114,7 @@ impl Vocabulary {
         }
         let mut tables = vec![CategoryTables::from(set)];
         tables.extend(lexicon.filter(|_| rows.iter().any(|row| row.table_set == LEXICON)).map(CategoryTables::from));
-        Ok(Self { names: chosen, tables, rows })
+        Ok(Self { names: chosen, tables, rows, background: Vec::new() })
     }
 
     /// Chooses categories by name or any other text, in the order of `names`. A name is looked up in `set` as in
@@ -120,10 +123,12 @@ impl Vocabulary {
     ///
     /// # Errors
     /// Returns [`Error::Setting`] if there are no names, a name is given twice, or there are too many or unprintable
-    /// texts. Also returns the errors of `encode`.
+    /// texts. Also returns the errors of `encode`. Logs a warning for a text that is nearly a category or a phrase of
+    /// `lexicon`, because it may be misspelt.
     pub fn from_texts(
         names: &[String],
         set: &CategorySet,
+        lexicon: Option<&Lexicon>,
         encode: &mut dyn FnMut(&[&str]) -> Result<CategorySet>,
     ) -> Result<Self> {
         let found = find(names, [&set.names, &[]])?;
@@ -131,6 +136,7 @@ impl Vocabulary {
         let others = spoken.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(name, _)| name.as_str());
         let texts: Vec<&str> = others.collect();
         check_texts(&texts)?;
+        warn_of_misspelt(&texts, &set.names, lexicon.map_or(&[], |lexicon| &lexicon.phrases));
         let mut tables = vec![CategoryTables::from(set)];
         if !texts.is_empty() {
             let encoded = encode(&texts)?;
@@ -141,13 +147,14 @@ impl Vocabulary {
         }
         let mut next = 0..;
         let row = |found: Option<(CategoryRow, &str)>| {
-            found.map_or_else(|| CategoryRow { table_set: LEXICON, row: next.next().unwrap_or(0) }, |(row, _)| row)
+            let encoded = || CategoryRow { table_set: LEXICON, row: next.next().unwrap_or(0) };
+            found.map_or_else(encoded, |(row, _)| row)
         };
         // A text keeps its name, by which other settings refer to it.
         let chosen =
             names.iter().zip(&found).map(|(name, found)| found.map_or(name.trim(), |(_, entry)| entry).to_owned());
         let names = chosen.collect();
-        Ok(Self { names, tables, rows: found.into_iter().map(row).collect() })
+        Ok(Self { names, tables, rows: found.into_iter().map(row).collect(), background: Vec::new() })
     }
 
     /// Returns the names of the categories, in the order of all scores.
@@ -163,6 +170,19 @@ impl Vocabulary {
     /// Returns whether there is no category.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// Declares the categories with these names the background, which means "nothing of interest". Names that are not
+    /// among the categories are ignored.
+    #[must_use]
+    pub fn with_background(mut self, names: &[String]) -> Self {
+        self.background = names.iter().filter_map(|name| find_name(name, &self.names)).collect();
+        self
+    }
+
+    /// Returns the indices of the background categories, in the order in which they were named.
+    pub fn background(&self) -> &[usize] {
+        &self.background
     }
 
     /// Returns D, the width of category embeddings.
@@ -263,6 +283,22 @@ fn check_texts(texts: &[&str]) -> Result<()> {
         let problem = format!("\"{shown}\" has more than {MAX_TEXT} bytes or a control character");
         Err(Error::setting(SETTING, problem, "write it as one short line"))
     })
+}
+
+/// Number of texts that are compared with all known names, which takes a millisecond each.
+const MAX_COMPARED: usize = 32;
+
+/// Logs a warning for each text that differs from a known name by one letter, or two that are swapped.
+fn warn_of_misspelt(texts: &[&str], categories: &[String], phrases: &[String]) {
+    for text in texts.iter().filter(|text| text.chars().count() >= 5).take(MAX_COMPARED) {
+        let lower = text.to_lowercase();
+        let near = |name: &&String| {
+            name.len().abs_diff(lower.len()) <= 4 && strsim::damerau_levenshtein(&lower, &name.to_lowercase()) == 1
+        };
+        if let Some(known) = categories.iter().chain(phrases).find(near) {
+            log::warn!("`{}` is read as it is written; the bundle knows `{known}`", shortened(text));
+        }
+    }
 }
 
 /// Returns at most [`MAX_NAME`] characters of a name, for errors.

@@ -14,7 +14,7 @@ use bike_edge::source::{LiveCounts, open_live};
 use bike_edge::units::Seconds;
 
 use super::event_log::EventLog;
-use crate::config::{CameraSettings, ServiceSettings};
+use crate::config::{CameraSettings, ServiceSettings, advise};
 
 /// Number of sampled frames after which a reopened camera is considered recovered.
 const RECOVERED_STEPS: u64 = 10;
@@ -44,10 +44,11 @@ struct SharedSpec {
 }
 
 impl StreamSettings {
-    /// Takes the shared settings from a configuration and the loaded model.
+    /// Takes the shared settings from a configuration and the loaded model. Logs what does not fit together.
     pub fn new(settings: &ServiceSettings, engine: &Engine) -> Self {
-        let spec =
-            SharedSpec { events: settings.events.clone(), gate: settings.gate, max_stretch: settings.max_stretch() };
+        let mut events = settings.events.clone();
+        advise(&settings.layers, &mut events, engine).iter().for_each(|advice| log::warn!("{advice}"));
+        let spec = SharedSpec { events, gate: settings.gate, max_stretch: settings.max_stretch() };
         Self {
             stride: engine.model.stride_s,
             spec,
@@ -67,6 +68,7 @@ impl StreamSettings {
                 region: settings.region,
                 events,
                 gate,
+                follow: settings.follow,
                 max_stretch,
                 ..SessionSpec::default()
             },

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 use std::time::Instant;
 
-use bike_edge::pipeline::{Engine, ModelSpec};
+use bike_edge::pipeline::{Engine, ModelSpec, Workload};
 use bike_edge::{Error, Result};
 
 use crate::config::{Credentials, ServiceSettings, read_service_settings};
@@ -64,7 +64,7 @@ fn load(path: &Path, model: &ModelSpec) -> Result<Loaded> {
 /// Loads the model, with all networks that its cameras will share. `progress` is called after each category text that the
 /// text tower encodes. An error names the line of the setting that caused it.
 pub(super) fn load_engine(settings: &ServiceSettings, progress: &mut dyn FnMut(usize, usize)) -> Result<Engine> {
-    let loaded = Engine::load_with_progress(&settings.model, progress);
+    let loaded = Engine::load_with_progress(&settings.model, Workload::Streams, progress);
     loaded.and_then(|engine| engine.recognizer().map(|_| engine)).map_err(|error| match error {
         Error::Bundle { bundle, problem } => match settings.layers.origin("model.bundle") {
             Some(place) => Error::Bundle { bundle, problem: format!("{problem} ({place}: model.bundle)") },

@@ -33,6 +33,18 @@ pub struct TooLong {
     pub limit: usize,
 }
 
+impl TooLong {
+    /// Refuses a text of more than `limit` tokens.
+    pub(super) fn check(text: &str, tokens: usize, limit: usize) -> Result<(), Self> {
+        /// Characters of the text that an error shows.
+        const SHOWN: usize = 200;
+        if tokens <= limit {
+            return Ok(());
+        }
+        Err(Self { text: text.chars().take(SHOWN).collect(), tokens, limit })
+    }
+}
+
 /// Converts text to token numbers, as the exporter does.
 pub struct Tokenizer {
     merges: Merges,
@@ -76,12 +88,8 @@ impl Tokenizer {
     /// # Errors
     /// Returns [`TooLong`] for a longer text; texts are never truncated.
     pub fn tokenize(&self, text: &str, limit: usize) -> Result<Vec<i64>, TooLong> {
-        /// Characters of the text that an error shows.
-        const SHOWN: usize = 200;
         let tokens = self.encode(text);
-        if tokens.len() > limit {
-            return Err(TooLong { text: text.chars().take(SHOWN).collect(), tokens: tokens.len(), limit });
-        }
+        TooLong::check(text, tokens.len(), limit)?;
         let mut padded: Vec<i64> = tokens.into_iter().map(i64::from).collect();
         padded.resize(limit, 0);
         Ok(padded)

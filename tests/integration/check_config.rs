@@ -31,14 +31,26 @@ fn a_recorded_clip_or_a_bare_number_as_source_is_refused_at_its_line() {
 }
 
 #[test]
-fn a_misspelt_category_is_refused_at_its_line() {
+fn a_misspelt_category_is_reported() {
     let nearest = "nearest: \"petting a cat\"";
-    let of_model = format!("[model]\ncategories = [\"a dog\", \"petting a cta\"]\n{CAMERA}");
-    refused(&check_config(&of_model), 3, &["service.toml:2: model.categories: ", "\"petting a cta\"", nearest]);
+    let of_model = successful(check_config(&format!("[model]\ncategories = [\"a dog\", \"petting a cta\"]\n{CAMERA}")));
+    assert!(stderr(&of_model).contains("`petting a cta` is read as it is written; the bundle knows `petting a cat`"));
     let of_events = format!("{CAMERA}[events.category.\"petting a cta\"]\non = 0.5\n");
     refused(&check_config(&of_events), 3, &["service.toml:4: events.category.\"petting a cta\"", nearest]);
-    let background = format!("{CAMERA}[events]\nbackground = [\"a wal\"]\n");
-    refused(&check_config(&background), 3, &["service.toml:5: events.background: ", "nearest: \"a wall\""]);
+}
+
+#[test]
+fn settings_with_which_events_are_wrong_are_reported_with_the_remedy() {
+    let warned = |text: &str| stderr(&successful(check_config(text))).to_owned();
+    let two = "[model]\ncategories = [\"walking the dog\", \"washing dishes\"]\n";
+    assert_eq!(warned(&format!("{two}{CAMERA}")), "", "the background of the bundle is used");
+    let none = warned(&format!("{two}background = []\n{CAMERA}"));
+    assert!(none.contains("there are no background categories") && none.contains("`background`"), "{none}");
+    assert!(none.contains("`on` is 0.28, and a category has 0.50 by chance, one of 2"), "{none}");
+    let independent = warned(&format!("{two}scoring = \"independent\"\n{CAMERA}[events]\non = 0.05\n"));
+    assert!(independent.contains("`on` is 0.05, and a category has 0.08 by chance, one of 13"), "{independent}");
+    let refused_without = format!("{two}background = []\nscoring = \"independent\"\n{CAMERA}");
+    refused(&check_config(&refused_without), 3, &["service.toml:4: model.scoring: ", "there are none", "name some"]);
 }
 
 #[test]

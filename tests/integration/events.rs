@@ -1,7 +1,9 @@
 //! Events start, are updated and end according to their settings, for any scores.
 
-use bike_edge::events::{BoundaryRule, EventKind, EventReport, EventSpec, MAX_OPEN, Observation, Tracker};
-use bike_edge::recognition::{FrameStamp, Scores};
+use bike_edge::events::{
+    BoundaryRule, CategorySpec, EventKind, EventReport, EventSpec, MAX_OPEN, Observation, TrackedCategories, Tracker,
+};
+use bike_edge::recognition::{FrameStamp, Scores, Scoring};
 use ndarray::Array2;
 use proptest::prelude::*;
 
@@ -38,7 +40,7 @@ fn scores(index: usize, confidence: &[f32]) -> Scores {
 fn plain() -> EventSpec {
     EventSpec {
         smoothing_s: 0.0,
-        on: 0.5,
+        on: Some(0.5),
         off: Some(0.3),
         min_length_s: 0.0,
         cool_down_s: 0.0,
@@ -48,7 +50,12 @@ fn plain() -> EventSpec {
 }
 
 fn tracker(spec: &EventSpec, categories: usize) -> Tracker {
-    Tracker::new(spec, &names(categories), "hall", BoundaryRule::Saliency).expect("settings")
+    tracker_with_background(spec, categories, &[], Scoring::Share)
+}
+
+fn tracker_with_background(spec: &EventSpec, categories: usize, background: &[usize], scoring: Scoring) -> Tracker {
+    let categories = TrackedCategories { names: &names(categories), background, scoring };
+    Tracker::new(spec, &categories, "hall", BoundaryRule::Saliency).expect("settings")
 }
 
 /// Returns the events of one category whose confidence at each step is given.
@@ -87,7 +94,8 @@ fn saliency_dates_the_start_and_end_of_an_event() {
     let end = tracker.step(stamp(6), Observation::Scores(&scores(6, &[0.1])))[0].clone();
     assert_eq!(end.end, Some(stamp(4).time));
 
-    let mut middle = Tracker::new(&plain(), &names(1), "hall", BoundaryRule::Middle).expect("settings");
+    let categories = TrackedCategories { names: &names(1), background: &[], scoring: Scoring::Share };
+    let mut middle = Tracker::new(&plain(), &categories, "hall", BoundaryRule::Middle).expect("settings");
     assert_eq!(middle.step(stamp(5), Observation::Scores(&shown))[0].start, (stamp(2).time + stamp(5).time) / 2.0);
 }
 
@@ -137,13 +145,48 @@ fn updates_are_reported_at_their_interval() {
 
 #[test]
 fn the_background_starts_no_event_and_ends_others() {
-    let spec = EventSpec { background: Some(vec!["category 1".into(), "category 2".into()]), ..plain() };
-    let mut tracker = tracker(&spec, 3);
+    let mut tracker = tracker_with_background(&plain(), 3, &[1, 2], Scoring::Share);
     let mut step = |i, confidence: &[f32]| kinds(tracker.step(stamp(i), Observation::Scores(&scores(i, confidence))));
     assert_eq!(step(0, &[0.0, 0.9, 0.0]), []);
     assert_eq!(step(1, &[0.6, 0.2, 0.2]), [(EventKind::New, 0.5)]);
     assert_eq!(step(2, &[0.4, 0.2, 0.25]), [(EventKind::End, 1.0)], "the background is stronger in total");
     assert_eq!(step(3, &[0.5, 0.3, 0.3]), []);
+}
+
+#[test]
+fn independent_confidences_are_not_compared_with_the_background_again() {
+    let mut tracker = tracker_with_background(&plain(), 3, &[1, 2], Scoring::Independent);
+    let mut step = |i, confidence: &[f32]| kinds(tracker.step(stamp(i), Observation::Scores(&scores(i, confidence))));
+    assert_eq!(step(0, &[0.6, 0.9, 0.1]), [(EventKind::New, 0.0)], "the background itself starts no event");
+    assert_eq!(step(1, &[0.4, 0.9, 0.1]), []);
+    assert_eq!(step(2, &[0.2, 0.1, 0.9]), [(EventKind::End, 1.0)]);
+}
+
+#[test]
+fn the_least_confident_events_wait() {
+    let categories = MAX_OPEN + 2;
+    let spec = EventSpec { min_length_s: 0.5, ..plain() };
+    let mut tracker = tracker(&spec, categories);
+    let confidence = |k: usize| 0.6 + 0.01 * k as f32;
+    let mut all: Vec<f32> = (0..categories).map(confidence).collect();
+    tracker.step(stamp(0), Observation::Scores(&scores(0, &all)));
+    // A category that had to wait becomes more confident than those that are open but not reported.
+    all[0] = 0.99;
+    tracker.step(stamp(1), Observation::Scores(&scores(1, &all)));
+    let mut reported: Vec<usize> = tracker.reports().iter().map(|event| event.category).collect();
+    reported.extend(tracker.step(stamp(2), Observation::Scores(&scores(2, &all))).iter().map(|event| event.category));
+    reported.sort_unstable();
+    let expected: Vec<usize> = (0..categories).filter(|k| *k != 1 && *k != 2).collect();
+    assert_eq!(reported, expected);
+    assert!(tracker.not_opened() > 0);
+}
+
+#[test]
+fn a_reported_event_is_as_long_as_required_by_its_own_dates() {
+    let spec = EventSpec { smoothing_s: 2.0, off: Some(0.1), min_length_s: 2.0, ..plain() };
+    // Smoothing keeps the level up, but the category is visible in few steps.
+    let events = reported(&spec, &[0.9, 0.9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    assert!(events.iter().all(|event| event.end.is_none_or(|end| end - event.start >= 2.0)), "{events:?}");
 }
 
 #[test]
@@ -174,9 +217,16 @@ fn a_gap_ends_open_events_at_the_last_frame_before_it() {
 
 #[test]
 fn settings_of_unknown_categories_are_refused() {
-    let spec = EventSpec { background: Some(vec!["categry 1".into()]), ..plain() };
-    let problem = Tracker::new(&spec, &names(3), "hall", BoundaryRule::Saliency).expect_err("refused").to_string();
+    let settings = |name: &str| EventSpec {
+        category: [(name.to_owned(), CategorySpec { on: Some(0.9), off: Some(0.3), ..CategorySpec::default() })].into(),
+        ..plain()
+    };
+    let categories = TrackedCategories { names: &names(3), background: &[], scoring: Scoring::Share };
+    let refused = Tracker::new(&settings("categry 1"), &categories, "hall", BoundaryRule::Saliency);
+    let problem = refused.expect_err("refused").to_string();
     assert!(problem.contains("\"categry 1\"") && problem.contains("nearest: \"category 1\""), "{problem}");
+    let mut other_spelling = tracker(&settings("Category_1"), 3);
+    assert_eq!(kinds(other_spelling.step(stamp(0), Observation::Scores(&scores(0, &[0.0, 0.8, 0.0])))), []);
 }
 
 #[test]
@@ -212,17 +262,16 @@ proptest! {
     ) {
         let spec = EventSpec {
             smoothing_s,
-            on,
+            on: Some(on),
             off: Some(on * 0.6),
             min_length_s,
             cool_down_s,
             update_s: 2.0,
             gap_s: Some(3.5),
-            background: Some(vec!["category 3".to_owned()]),
             ..EventSpec::default()
         };
         let run = || {
-            let mut tracker = tracker(&spec, 4);
+            let mut tracker = tracker_with_background(&spec, 4, &[3], Scoring::Share);
             let (mut events, mut time) = (Vec::new(), 0.0);
             for (i, (passed, confidence, blank)) in steps.iter().enumerate() {
                 time += passed;

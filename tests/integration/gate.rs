@@ -148,7 +148,7 @@ fn only_the_encoded_region_counts() {
 #[test]
 fn a_session_does_not_allocate_more_with_time() {
     let model = ModelSpec { threads: Some(1), stride_s: Some(0.5), ..ModelSpec::default() };
-    let mut engine = Engine::load(&model).expect("the embedded bundle");
+    let mut engine = Engine::load_for_streams(&model).expect("the embedded bundle");
     let session = |refresh_s| {
         let gate = GateSpec { refresh_s, ..GateSpec::default() };
         let events = EventSpec { update_s: 1.0, ..EventSpec::default() };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bike_edge::recognition::{
-    CategorySet, FrameStamp, Header, Interaction, Lexicon, Mixture, RecognitionSpec, Recognizer, SentenceMethod,
-    Vocabulary, WordLayout, WordTable,
+    CategorySet, FrameStamp, Header, Interaction, Lexicon, Mixture, RecognitionSpec, Recognizer, Scoring,
+    SentenceMethod, Vocabulary, WordLayout, WordTable,
 };
 use bike_edge::table::Table;
 
@@ -56,6 +56,7 @@ fn recognizer(words: Words, interaction: Interaction, by: SentenceMethod, header
         tau: 0.01,
         lambda: 0.8,
         logit_scale: 100.0,
+        scoring: Scoring::Share,
         top_k: 5,
         sentence_method: by,
     };

@@ -62,7 +62,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let model = ModelSpec { threads: Some(1), stride_s: Some(0.5), ..ModelSpec::default() };
-        let engine = Engine::load(&model).expect("the embedded bundle");
+        let engine = Engine::load_for_streams(&model).expect("the embedded bundle");
         let categories = engine.categories().to_vec();
         Self { engine, categories }
     }

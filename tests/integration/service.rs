@@ -197,11 +197,11 @@ fn a_service_that_cannot_start_gives_the_reason_in_one_line() {
     }
     fs::write(
         fixture.path("service.toml"),
-        "[model]\ncategories = [\"no such thing at all\"]\n[[camera]]\nname = \"a\"\nsource = \"/dev/video0\"\n",
+        "[model]\ncategories = [\"a cat\", \"A-Cat\"]\n[[camera]]\nname = \"a\"\nsource = \"/dev/video0\"\n",
     )
     .unwrap();
     let output = Command::new(PROGRAM).arg("check-config").arg(fixture.path("service.toml")).output().unwrap();
-    refused(&output, 3, &["service.toml:2: model.categories: ", "no such thing at all"]);
+    refused(&output, 3, &["service.toml:2: model.categories: ", "\"A-Cat\" is named twice"]);
 }
 
 #[test]

@@ -39,12 +39,13 @@ impl Soak {
             threads: Some(1),
             lambda: Some(1.0),
             stride_s: Some(0.04),
+            background: Some(Vec::new()),
             ..ModelSpec::default()
         };
-        let engine = Engine::load(&model).unwrap();
+        let engine = Engine::load_for_streams(&model).unwrap();
         let spec = SessionSpec {
             camera: "soak".into(),
-            events: EventSpec { on: 0.2, min_length_s: 0.0, background: Some(Vec::new()), ..EventSpec::default() },
+            events: EventSpec { on: Some(0.2), min_length_s: 0.0, ..EventSpec::default() },
             // Drawn pictures are flat, and here all of them must be encoded.
             gate: GateSpec { enabled: false, ..GateSpec::default() },
             ..SessionSpec::default()

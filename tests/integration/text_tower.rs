@@ -61,7 +61,7 @@ fn categories_and_sentences_match_the_checkpoint() {
         let mut text = builder.open().expect("opens").load_text(2).expect("loads").expect("a tower");
         let (category, words, attribute) = (golden("category"), golden("words"), golden("attribute"));
         for (i, name) in NAMES.iter().enumerate() {
-            let rows = text.encode_category(name).expect("encoded");
+            let rows = text.encode_categories(&[name], &mut |_, _| {}).expect("encoded").remove(0);
             let part = |all: &[f32], rows: usize| all[i * rows * DIM..][..rows * DIM].to_vec();
             assert!(difference(rows.category, part(&category, 1)) < 1e-5, "{name}");
             assert!(difference(rows.words, part(&words, 77)) < 1e-5, "{name}");
@@ -89,7 +89,8 @@ fn a_sentence_that_is_too_long_loses_its_last_phrases() {
     assert_eq!(cut, whole);
     let refused = text.encode_sentence(&[&"q ".repeat(90)], &mut cut).expect_err("too long").to_string();
     assert!(refused.contains("tokens and 77 fit; shorten it"), "{refused}");
-    assert!(text.encode_category(&long).expect_err("too long").to_string().contains("tokens and 77 fit"));
+    let refused = text.encode_categories(&["fits", &long], &mut |_, _| {}).expect_err("too long").to_string();
+    assert!(refused.contains("tokens and 77 fit"), "{refused}");
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn listed_names_come_from_the_tables_and_other_texts_are_encoded_in_order() {
     let set = categories(3, 77, 8, 1);
     let names = ["Category 2", "new", " other text ", "category 0"].map(String::from);
     let mut requested = Vec::new();
-    let vocabulary = Vocabulary::from_texts(&names, &set, &mut |texts| {
+    let vocabulary = Vocabulary::from_texts(&names, &set, None, &mut |texts| {
         requested = texts.iter().map(|text| (*text).to_owned()).collect();
         Ok(categories(texts.len(), 77, 8, 50))
     })
@@ -121,7 +122,7 @@ fn listed_names_come_from_the_tables_and_other_texts_are_encoded_in_order() {
 fn texts_are_limited_in_number_length_and_characters() {
     let set = categories(3, 4, 8, 1);
     let refusal = |names: &[String]| {
-        let vocabulary = Vocabulary::from_texts(names, &set, &mut |_| panic!("nothing should be encoded"));
+        let vocabulary = Vocabulary::from_texts(names, &set, None, &mut |_| panic!("nothing should be encoded"));
         vocabulary.expect_err("should have been refused").to_string()
     };
     let many: Vec<String> = (0..1025).map(|i| format!("text {i}")).collect();

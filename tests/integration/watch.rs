@@ -1,5 +1,6 @@
 //! `watch`, `eval-events` and `calibrate`, run as programs.
 
+use bike_edge::recognition::Scoring;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -55,17 +56,27 @@ fn flags_override_a_thresholds_file_and_wrong_settings_are_named() {
         ["petting a cat"]
     );
     assert!(categories(with("on = 0.4\n", &["--on", "0.99"])).is_empty());
-    assert!(!categories(with("background = [\"petting a cat\"]", &[])).contains(&"petting a cat".to_owned()));
+    let background = with("on = 0.28", &["--background", "Petting_a_cat"]);
+    assert!(!categories(background).contains(&"petting a cat".to_owned()));
     refused(
         &with("on = 0.5\nonn = 1\n", &[]),
         3,
         &["thresholds.toml:2: ", "onn: there is no such key; did you mean `on`?"],
     );
     refused(&with("on = 1.5\n", &[]), 3, &["thresholds.toml:1: on: 1.5 is out of range"]);
-    let misspelt = with("[category.\"petting a cta\"]\non = 0.5\n", &[]);
-    refused(&misspelt, 3, &["thresholds.toml:1: category.\"petting a cta\": ", "nearest: \"petting a cat\""]);
+    let unused = successful(with("[category.\"petting a cta\"]\non = 0.5\n", &[]));
+    assert!(stderr(&unused).contains("thresholds.toml:1: `petting a cta` is not among the categories"), "{unused:?}");
+    let made_for = "[made_for]\nbundle = \"demo\"\nscoring = \"independent\"\nbackground = []\n";
+    let other = successful(with(made_for, &[]));
+    assert!(stderr(&other).contains("were made for independent confidences, and these are share"), "{other:?}");
+    refused(&with("[made_for]\nbundel = 1\n", &[]), 3, &["thresholds.toml:1: made_for: ", "bundel"]);
     refused(&watch(&["--on", "2"]), 2, &["--on: 2 is out of range"]);
-    refused(&watch(&["--background", "a nothing"]), 2, &["--background: \"a nothing\""]);
+    refused(&watch(&["--background", "a wall,A-Wall", "--categories", "a wall"]), 2, &["--background", "A-Wall"]);
+    refused(
+        &watch(&["--scoring", "independent", "--background", ""]),
+        2,
+        &["--scoring", "there are none", "name some"],
+    );
     refused(&watch(&["--thresholds", "no-such.toml"]), 3, &["no-such.toml"]);
     refused(&watch(&["--stats=-1"]), 2, &["--stats: -1 is out of range"]);
     refused(&watch(&["--live"]), 3, &["--live"]);
@@ -77,19 +88,19 @@ fn help_shows_the_defaults() {
     let output = successful(bike_edge(&["watch", "--help"]));
     let help = stdout(&output);
     for (flag, default) in [
-        ("--on", f64::from(spec.on)),
+        ("--on", f64::from(bike_edge::events::EventSpec::default_on(Scoring::Share))),
         ("--smoothing", spec.smoothing_s),
         ("--min-length", spec.min_length_s),
         ("--cool-down", spec.cool_down_s),
     ] {
         let of_flag = help.split(&format!("{flag} <")).nth(1).expect(flag);
-        let shown = of_flag.split("[default: ").nth(1).and_then(|rest| rest.split(']').next()).expect(flag);
+        let shown = of_flag.split("[default: ").nth(1).and_then(|rest| rest.split([']', ' ']).next()).expect(flag);
         assert!((shown.parse::<f64>().expect("a number") - default).abs() < 1e-6, "{flag}: {shown}, not {default}");
     }
     // The help of --off and the default of `off` agree.
     assert!(help.split("--off <").nth(1).is_some_and(|of_flag| of_flag.contains("[default: 0.7 of --on]")), "{help}");
-    let resolved = spec.resolve(&[], 0.5).expect("the defaults are valid");
-    assert!((resolved.off.expect("resolved") / spec.on - 0.7).abs() < 1e-6);
+    let resolved = spec.resolve(Scoring::Share, 0.5).expect("the defaults are valid");
+    assert!((resolved.off.expect("resolved") / resolved.on.expect("resolved") - 0.7).abs() < 1e-6);
 }
 
 #[test]

@@ -55,7 +55,9 @@ impl ServiceFixture {
 
     /// Writes the configuration, with `more` at its end.
     pub fn configure(&self, more: &str) {
-        let mut text = String::from("[model]\ncategories = [\"a cat\", \"a dog\"]\nthreads = 1\nstride_s = 0.1\n");
+        let mut text = String::from(
+            "[model]\ncategories = [\"a cat\", \"a dog\"]\nthreads = 1\nstride_s = 0.1\nbackground = []\n",
+        );
         let _ = writeln!(
             text,
             "[events]\non = 0.5\noff = 0.0\nmin_length_s = 0.0\nupdate_s = 1.0\n[gate]\nenabled = false"

@@ -9,7 +9,19 @@ import numpy as np
 from .problem import Problem, naming
 
 KEYS = {
-    "": {"format", "name", "version", "licence", "provenance", "model", "preprocess", "defaults", "quality", "files"},
+    "": {
+        "format",
+        "name",
+        "version",
+        "licence",
+        "provenance",
+        "model",
+        "preprocess",
+        "defaults",
+        "quality",
+        "files",
+        "text",
+    },
     "model": {
         "embedding_dim",
         "attribute_dim",
@@ -27,6 +39,7 @@ KEYS = {
     },
     "preprocess": {"resize", "crop", "mean", "std"},
     "defaults": {"stride_s", "background"},
+    "text": {"tokenizer", "pooling", "attribute_prompt"},
 }
 REQUIRED_FILES = ("visual.onnx", "categories.txt", "categories.safetensors")
 REQUIRED_KEYS = (("model", "embedding_dim"), ("preprocess", "crop"))
@@ -86,7 +99,9 @@ def check_contents(folder: Path, manifest: dict) -> list[str]:
     if "attribute_visual.onnx" in files:
         problems += check_graph(folder / "attribute_visual.onnx", [1, 3, size, size], [1, model.get("attribute_dim")])
     if "text.onnx" in files:
-        problems += check_graph(folder / "text.onnx", [1, 77], [1, 77, d])
+        packed = manifest.get("text", {}).get("pooling") == "mean"
+        shapes = ([3, None], [1, None, d]) if packed else ([1, 77], [1, 77, d])
+        problems += check_graph(folder / "text.onnx", *shapes)
         problems += [] if "tokenizer.txt" in files else ["tokenizer.txt: not listed, and text.onnx needs it"]
         problems += [] if model.get("prompts") else ["bundle.toml: no model.prompts, and text.onnx needs them"]
     for head in ("sentence_head.onnx", "query_head.onnx"):

@@ -8,14 +8,16 @@ use std::process::ExitCode;
 
 use bike_edge::events::MAX_OPEN;
 use bike_edge::io::shown_input;
-use bike_edge::pipeline::{FrameSelection, Observer, Session, SessionSpec, StreamRunner, StreamSource, drive};
+use bike_edge::pipeline::{
+    FrameSelection, Observer, Session, SessionSpec, StreamRunner, StreamSource, Workload, drive,
+};
 use bike_edge::source::{is_camera, open_live, open_stream};
 use bike_edge::units::check_range;
 use bike_edge::{Error, Result};
 
 use super::support::load_engine;
 use crate::cli::{Verbosity, WatchArgs};
-use crate::config::CommandSettings;
+use crate::config::{CommandSettings, advise};
 use crate::signals::StopSignal;
 use reporter::EventReporter;
 
@@ -25,8 +27,10 @@ pub fn run(args: &WatchArgs, verbosity: Verbosity) -> Result<ExitCode> {
         return Err(Error::Usage("--top 0: give the number of categories per line, 1 or more".into()));
     }
     check_range("--stats", args.stats.unwrap_or(0.0), 0.0..=86_400.0, "seconds")?;
-    let settings = CommandSettings::resolve(args.settings.table()?, args.thresholds.as_deref())?;
-    let mut engine = load_engine(&settings.model, verbosity)?;
+    let mut settings = CommandSettings::resolve(args.settings.table()?, args.thresholds.as_deref())?;
+    let mut engine = load_engine(&settings.model, Workload::Streams, verbosity)?;
+    let advice = advise(&settings.layers, &mut settings.events, &engine);
+    advice.iter().for_each(|advice| log::warn!("{advice}"));
     let selection = args.replay_trace.clone().map_or(FrameSelection::Stride, FrameSelection::Trace);
     let spec = SessionSpec { selection, ..settings.session_spec(&args.camera) };
     let session = Session::new(&engine, &spec).map_err(|e| settings.layers.locate(e))?;

@@ -59,8 +59,11 @@ impl<'a> EventReporter<'a> {
             trace.write(TracePoint { t: step.stamp.time, frame: Some(step.stamp.index) })?;
         }
         if self.args.steps {
-            let line = StepLine::new(step, &self.categories, &self.phrases, self.input, self.args.top);
-            self.lines.write(&line)?;
+            for view in step.views() {
+                let (categories, phrases) = (&self.categories, &self.phrases);
+                let line = StepLine::new(step.stamp, &view, categories, phrases, self.input, self.args.top);
+                self.lines.write(&line)?;
+            }
         } else {
             self.events(step.events, captured)?;
         }

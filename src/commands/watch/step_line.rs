@@ -4,8 +4,9 @@ use std::time::SystemTime;
 
 use bike_edge::health::rfc3339;
 use bike_edge::output::{AttributeAnswer, SaliencyPoint};
-use bike_edge::pipeline::{GateDecision, Step};
-use bike_edge::recognition::top_n;
+use bike_edge::picture::Rect;
+use bike_edge::pipeline::{GateDecision, ViewStep};
+use bike_edge::recognition::{FrameStamp, top_n};
 use bike_edge::units::{Seconds, rounded_score, rounded_time};
 use serde::Serialize;
 
@@ -21,6 +22,9 @@ pub(super) struct StepLine<'a> {
     frame: u64,
     /// False until the window holds T frames; until then the scores cover only the frames that it holds.
     full: bool,
+    /// The part of the upright picture that was analysed: x, y, width and height in pixels; absent for all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<[u32; 4]>,
     /// Whether the frame was encoded, or why not.
     gate: GateDecision,
     label: &'a str,
@@ -40,9 +44,16 @@ struct CategoryScore<'a> {
 }
 
 impl<'a> StepLine<'a> {
-    /// Creates the line of a step with the `top` best categories.
-    pub fn new(step: &Step<'_>, categories: &'a [String], phrases: &'a [String], input: &'a str, top: usize) -> Self {
-        let scores = step.scores;
+    /// Creates the line of a view of the frame `stamp`, with the `top` best categories.
+    pub fn new(
+        stamp: FrameStamp,
+        view: &ViewStep<'_>,
+        categories: &'a [String],
+        phrases: &'a [String],
+        input: &'a str,
+        top: usize,
+    ) -> Self {
+        let scores = view.scores;
         let ranking = top_n(&scores.confidence, top);
         let label = |category: usize| categories.get(category).map_or("", String::as_str);
         let result = |&(category, confidence): &(usize, f32)| CategoryScore {
@@ -63,10 +74,11 @@ impl<'a> StepLine<'a> {
             schema: 1,
             input,
             wall: rfc3339(SystemTime::now()),
-            t: rounded_time(step.stamp.time),
-            frame: step.stamp.index,
+            t: rounded_time(stamp.time),
+            frame: stamp.index,
             full: scores.full,
-            gate: step.decision,
+            region: view.region.map(|Rect { x, y, w, h }| [x, y, w, h]),
+            gate: view.decision,
             label: label(winner),
             confidence: rounded_score(confidence),
             results: ranking.iter().map(result).collect(),

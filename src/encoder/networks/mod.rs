@@ -11,8 +11,8 @@ use super::onnx::limits;
 use super::onnx::shapes::{Dim, InputType, Signature};
 use crate::error::Result;
 
-/// The number of positions of a text, as in CLIP.
-pub const TEXT_POSITIONS: usize = 77;
+/// The number of positions of a text in CLIP.
+const CLIP_POSITIONS: usize = 77;
 
 /// The frame encoder, which turns one normalised crop at a time into an embedding.
 pub struct FrameEncoder {
@@ -113,31 +113,60 @@ impl Composer {
     }
 }
 
-/// The text tower, CLIP's text transformer, which turns tokens into embeddings.
+/// The text tower, a transformer that turns tokens into embeddings.
 pub struct TextTower {
     runner: NetworkRunner,
 }
 
+/// How texts stand in the input of a text tower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextInput {
+    /// One text, as in CLIP: tokens `[1, 77]`.
+    One,
+    /// Several texts next to each other, `[3, N]`: tokens, positions in their own text, and the number of the text, 0 for
+    /// padding. Positions of different texts have no influence on each other.
+    Several,
+}
+
 impl TextTower {
-    /// Loads a graph `[1, 77]` i64 to `[1, 77, D]` for D = `dim`.
+    /// Loads a graph `[1, 77]` i64 to `[1, 77, D]`, or `[3, N]` i64 to `[1, N, D]`, for D = `dim`.
     ///
     /// # Errors
     /// [`crate::Error::Bundle`] with the problem of the graph and the remedy.
-    pub fn load(onnx: &[u8], dim: usize, options: EncoderOptions) -> Result<Self> {
+    pub fn load(onnx: &[u8], dim: usize, input: TextInput, options: EncoderOptions) -> Result<Self> {
+        let (rows, positions) = match input {
+            TextInput::One => (Dim::Fixed(1), Dim::Fixed(CLIP_POSITIONS)),
+            TextInput::Several => (Dim::Fixed(3), Dim::Free { name: "N", max: limits::TEXT_POSITIONS }),
+        };
         let signature = Signature {
             input_type: InputType::I64,
-            input: &[Dim::Fixed(1), Dim::Fixed(TEXT_POSITIONS)],
-            output: &[Dim::Fixed(1), Dim::Fixed(TEXT_POSITIONS), Dim::Fixed(dim)],
+            input: &[rows, positions],
+            output: &[Dim::Fixed(1), positions, Dim::Fixed(dim)],
         };
-        Ok(Self { runner: NetworkRunner::load(onnx, &signature, options)? })
+        let runner = NetworkRunner::load(onnx, &signature, options)?;
+        if runner.input_shape()[1] != runner.output_shape()[1] {
+            let (input, output) = (runner.input_shape(), runner.output_shape());
+            return Err(runner.error(format!("its input is {input:?} and its output {output:?}, but N must be equal")));
+        }
+        Ok(Self { runner })
     }
 
-    /// Embeds tokens `[77]` into `words`, `[77, D]`, one row per position, not normalised.
+    /// Returns the number of positions, N.
+    pub fn positions(&self) -> usize {
+        self.runner.input_shape()[1]
+    }
+
+    /// Returns the number of rows of the input, 1 or 3.
+    pub fn input_rows(&self) -> usize {
+        self.runner.input_shape()[0]
+    }
+
+    /// Embeds an input `[rows, N]` into `words`, `[N, D]`, one row per position, not normalised.
     ///
     /// # Errors
     /// As [`FrameEncoder::encode`], also for tokens that the graph does not know.
-    pub fn encode(&mut self, tokens: &[i64], words: &mut [f32]) -> Result<()> {
-        self.runner.run(tokens, words)
+    pub fn encode(&mut self, input: &[i64], words: &mut [f32]) -> Result<()> {
+        self.runner.run(input, words)
     }
 }
 

@@ -90,6 +90,11 @@ impl NetworkRunner {
         Ok(Self { state, plan, input, input_shape, output_shape, options })
     }
 
+    /// Returns an error about this graph.
+    pub(super) fn error(&self, problem: impl std::fmt::Display) -> Error {
+        self.options.error(problem)
+    }
+
     pub(super) fn input_shape(&self) -> &[usize] {
         &self.input_shape
     }

