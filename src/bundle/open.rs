@@ -1,6 +1,6 @@
 //! Opens bundles and loads their graphs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -288,7 +288,7 @@ fn read_tables(
 ) -> Result<(Arc<CategorySet>, Option<Arc<Lexicon>>), String> {
     let categories = read_categories(manifest, files)?;
     let lexicon = read_lexicon(manifest, files)?;
-    check_background(manifest, &categories)?;
+    check_background(manifest, &categories, lexicon.as_ref())?;
     Ok((Arc::new(categories), lexicon.map(Arc::new)))
 }
 
@@ -310,12 +310,22 @@ fn listed<'a>(files: &'a BTreeMap<String, Bytes>, name: &str) -> Result<&'a Byte
     files.get(name).ok_or_else(|| format!("{name} is not listed under [files] of bundle.toml; add its entry"))
 }
 
-/// Checks that the background categories are categories of the bundle.
-pub(super) fn check_background(manifest: &Manifest, categories: &CategorySet) -> Result<(), String> {
-    match manifest.defaults.background.iter().find(|name| !categories.names.contains(name)) {
+/// Checks that the background categories are categories or lexicon phrases of the bundle.
+pub(super) fn check_background(
+    manifest: &Manifest,
+    categories: &CategorySet,
+    lexicon: Option<&Lexicon>,
+) -> Result<(), String> {
+    let background = &manifest.defaults.background;
+    let phrases = lexicon.filter(|_| !background.is_empty()).map_or(&[][..], |lexicon| &lexicon.phrases);
+    let known: HashSet<&String> = categories.names.iter().chain(phrases).collect();
+    match background.iter().find(|name| !known.contains(name)) {
         Some(name) => {
             let shown = name.escape_debug();
-            Err(format!("bundle.toml: defaults.background has `{shown}`, which is not a category; remove it"))
+            Err(format!(
+                "bundle.toml: defaults.background has `{shown}`, which is neither a category nor a lexicon phrase; \
+                 remove it"
+            ))
         }
         None => Ok(()),
     }

@@ -130,11 +130,12 @@ impl Report<'_> {
             self.check(&format!("size and sha256 of {name}"), outcome);
         }
         let categories = self.check("categories", read_categories(&manifest, &files));
+        let lexicon = match manifest.has_lexicon() {
+            true => self.check("lexicon", read_lexicon(&manifest, &files)).flatten(),
+            false => None,
+        };
         if let Some(categories) = categories {
-            self.check("background categories", check_background(&manifest, &categories));
-        }
-        if manifest.has_lexicon() {
-            self.check("lexicon", read_lexicon(&manifest, &files));
+            self.check("background categories", check_background(&manifest, &categories, lexicon.as_ref()));
         }
         true
     }

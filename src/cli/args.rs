@@ -98,6 +98,7 @@ flag_set!(EventFlags: STRIDE, EVENTS, MODEL, PICTURE, FOLLOW);
 flag_set!(CalibrateFlags: STRIDE, SMOOTHED_LEVELS, MODEL, PICTURE, FOLLOW);
 flag_set!(BenchFlags: MODEL, PICTURE);
 flag_set!(CameraFlags: CAMERA, CAMERA_PICTURE);
+flag_set!(SnapshotFlags: CAMERA, CAMERA_PICTURE, FOLLOW);
 
 /// `classify`
 #[derive(Args, Debug)]
@@ -410,9 +411,9 @@ pub enum CameraCommand {
         /// Seconds to wait, so that the camera can adjust its exposure
         #[arg(long, value_name = "SECONDS", default_value_t = 1.0, allow_negative_numbers = true)]
         after: f64,
-        /// Flags that override settings.
+        /// Flags that override settings. With --follow, the regions are drawn.
         #[command(flatten)]
-        settings: Overrides<CameraFlags>,
+        settings: Overrides<SnapshotFlags>,
     },
     /// Read frames for a while and count those that were captured, dropped or damaged
     Test {

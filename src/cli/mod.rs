@@ -11,10 +11,10 @@ use log::LevelFilter;
 use crate::logging::LogOptions;
 
 pub use args::{
-    BenchArgs, BundleCommand, CalibrateArgs, CameraCommand, CameraFlags, ClassifyArgs, Command, DoctorArgs, EvalArgs,
+    BenchArgs, BundleCommand, CalibrateArgs, CameraCommand, ClassifyArgs, Command, DoctorArgs, EvalArgs,
     EvalEventsArgs, Shell, WatchArgs,
 };
-pub use flags::Overrides;
+pub use flags::{FlagSet, Overrides};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::changes::Changes;
 use crate::Result;
-use crate::picture::Rect;
-use crate::preprocess::ChangeGrid;
+use crate::picture::{Picture, Rect};
+use crate::preprocess::{ChangeGrid, RegionSpec};
 use crate::units::{Seconds, check_range};
 
 /// Whether and how moving regions are followed.
@@ -88,6 +88,9 @@ const KEEP_S: Seconds = 60.0;
 #[derive(Debug)]
 pub struct RegionFinder {
     spec: FollowSpec,
+    /// The part in which regions are looked for.
+    part: RegionSpec,
+    grid: ChangeGrid,
     last: Option<(ChangeGrid, Seconds)>,
     cells: Vec<Cell>,
     changes: Changes,
@@ -137,10 +140,12 @@ struct Group {
 }
 
 impl RegionFinder {
-    /// Creates a finder without regions.
-    pub fn new(spec: FollowSpec) -> Self {
+    /// Creates a finder without regions, which looks for them in `part` of the pictures.
+    pub fn new(spec: FollowSpec, part: RegionSpec) -> Self {
         Self {
             spec,
+            part,
+            grid: ChangeGrid::default(),
             last: None,
             cells: Vec::new(),
             changes: Changes::default(),
@@ -156,9 +161,31 @@ impl RegionFinder {
         self.regions.clear();
     }
 
-    /// Takes the brightness of a sampled frame at `time` and returns the regions to analyse, in pixels of a part of
-    /// `width x height`. Regions stay where they are while nothing moves.
-    pub fn update(&mut self, grid: &ChangeGrid, time: Seconds, size: (u32, u32)) -> heapless::Vec<Rect, MAX_REGIONS> {
+    /// Takes a sampled frame at `time` and returns the regions to analyse, in pixels of the upright picture. Regions stay
+    /// where they are while nothing moves.
+    ///
+    /// # Errors
+    /// A region of interest outside the picture.
+    pub fn update(&mut self, picture: &Picture<'_>, time: Seconds) -> Result<heapless::Vec<Rect, MAX_REGIONS>> {
+        let mut grid = std::mem::take(&mut self.grid);
+        let part = grid.measure(picture, self.part);
+        if part.is_ok() {
+            self.take(&grid, time);
+        }
+        let cells = (grid.columns() as f64, grid.rows() as f64);
+        self.grid = grid;
+        let part = part?;
+        let cell = (f64::from(part.w) / cells.0, f64::from(part.h) / cells.1);
+        let stored = (picture.width, picture.height);
+        let upright = |region: &Region| {
+            let Rect { x, y, w, h } = region.place.pixels(cell, (part.w, part.h));
+            Rect { x: part.x + x, y: part.y + y, w, h }.to_upright(picture.rotation, stored)
+        };
+        Ok(self.regions.iter().map(upright).collect())
+    }
+
+    /// Takes the brightness of a sampled frame.
+    fn take(&mut self, grid: &ChangeGrid, time: Seconds) {
         let fits =
             self.last.as_ref().is_some_and(|(last, _)| last.columns() == grid.columns() && last.rows() == grid.rows());
         if !fits {
@@ -176,8 +203,6 @@ impl RegionFinder {
                 self.last = Some((last, before));
             }
         }
-        let cell = (f64::from(size.0) / grid.columns() as f64, f64::from(size.1) / grid.rows() as f64);
-        self.regions.iter().map(|region| region.place.pixels(cell, size)).collect()
     }
 
     /// Updates the activity of every cell.

@@ -11,7 +11,7 @@ use super::stream_view::StreamView;
 use crate::error::Result;
 use crate::events::{BoundaryRule, EventReport, EventSpec, TrackedCategories, Tracker};
 use crate::picture::{Picture, Rect};
-use crate::preprocess::{ChangeGrid, LumaGrid, Preprocessor, RegionSpec};
+use crate::preprocess::{LumaGrid, Preprocessor, RegionSpec};
 use crate::recognition::{FrameStamp, Interaction, Scores};
 use crate::source::Frame;
 use crate::units::Seconds;
@@ -73,8 +73,6 @@ pub struct Session {
     grid: LumaGrid,
     follow: FollowSpec,
     finder: RegionFinder,
-    /// Brightness, by which moving regions are found.
-    change_grid: ChangeGrid,
     /// The main view, then those of other regions, then the whole picture if it is analysed beside regions.
     views: Vec<StreamView>,
     /// Reports of all views, if there are several.
@@ -191,8 +189,7 @@ impl Session {
             region: spec.region,
             grid: LumaGrid::default(),
             follow: spec.follow,
-            finder: RegionFinder::new(spec.follow),
-            change_grid: ChangeGrid::default(),
+            finder: RegionFinder::new(spec.follow, spec.region),
             views: (0..views).map(view).collect::<Result<_>>()?,
             reports: Vec::new(),
             last: None,
@@ -261,12 +258,8 @@ impl Session {
             let _ = views.push(Some(None));
             return Ok(views);
         }
-        self.preprocessor.set_region(self.region);
-        let part = self.preprocessor.change_grid(picture, &mut self.change_grid)?;
-        for region in self.finder.update(&self.change_grid, time, (part.w, part.h)) {
-            let stored = Rect { x: part.x + region.x, y: part.y + region.y, ..region };
-            let upright = stored.to_upright(picture.rotation, (picture.width, picture.height));
-            let _ = views.push(Some(Some(upright)));
+        for region in self.finder.update(picture, time)? {
+            let _ = views.push(Some(Some(region)));
         }
         views.resize(self.follow.follow_regions, None).unwrap_or_default();
         match self.follow.follow {

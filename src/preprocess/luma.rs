@@ -1,5 +1,7 @@
 //! The brightness of a picture on coarse grids, by which the gate detects changes and moving regions are found.
 
+use super::spec::RegionSpec;
+use crate::error::Result;
 use crate::picture::{Picture, Pixels, Rect};
 
 /// Cells per side of the grid.
@@ -100,8 +102,14 @@ impl ChangeGrid {
         &self.values
     }
 
-    /// Measures `part` of a picture as stored, whose planes have been checked.
-    pub(super) fn measure(&mut self, picture: &Picture<'_>, part: Rect) {
+    /// Measures the part of a picture that is analysed, all of it and not only its centre crop. Returns that part, in pixels
+    /// of the picture as stored.
+    ///
+    /// # Errors
+    /// A region that is not inside the picture; planes smaller than the picture's size needs.
+    pub fn measure(&mut self, picture: &Picture<'_>, region: RegionSpec) -> Result<Rect> {
+        let part = region.part_of(picture)?.to_stored(picture.rotation, (picture.width, picture.height));
+        picture.check_planes()?;
         let aspect = f64::from(part.w) / f64::from(part.h);
         let columns = (CHANGE_CELLS * aspect).sqrt().round().clamp(8.0, MAX_COLUMNS as f64).min(f64::from(part.w));
         let rows = (CHANGE_CELLS / columns).round().clamp(8.0, MAX_COLUMNS as f64).min(f64::from(part.h));
@@ -110,6 +118,7 @@ impl ChangeGrid {
         let values = &mut self.values;
         let put = &mut |at: usize, units: u16| values[at] = f32::from(units) / f32::from(CELL_UNITS_PER_LEVEL);
         measure(picture, part, (self.columns, self.rows), CHANGE_ROWS_PER_CELL, put);
+        Ok(part)
     }
 }
 

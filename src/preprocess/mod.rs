@@ -88,15 +88,6 @@ impl Preprocessor {
         Ok(())
     }
 
-    /// Measures the brightness of the part of `picture` that is analysed, all of it and not only its centre crop. Returns
-    /// that part in pixels of the picture as stored. Errors as for [`Preprocessor::run`].
-    pub fn change_grid(&self, picture: &Picture<'_>, out: &mut ChangeGrid) -> Result<Rect> {
-        let part = self.region.part_of(picture)?.to_stored(picture.rotation, (picture.width, picture.height));
-        picture.check_planes()?;
-        out.measure(picture, part);
-        Ok(part)
-    }
-
     /// Plans what to crop from `picture`, and where to put it in an output of `out_len` values.
     fn plan(&self, picture: &Picture<'_>, at: CropAt, out_len: usize) -> Result<(Plan, Canvas)> {
         let side = self.side();

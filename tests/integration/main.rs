@@ -16,6 +16,7 @@ mod crop_matches_full_resize;
 mod crop_matches_pillow;
 mod devices;
 mod events;
+mod follow;
 mod gate;
 mod independent_scoring;
 mod mp4_faults;

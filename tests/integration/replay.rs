@@ -5,11 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bike_edge::events::EventReport;
+use bike_edge::events::{EventReport, EventSpec};
 use bike_edge::output::{EventLine, EventSource};
 use bike_edge::pipeline::{
-    Engine, FrameSelection, ModelSpec, Progress, Session, SessionSpec, StreamRunner, StreamSource, TracePoint,
-    TraceWriter, Update,
+    Engine, Follow, FollowSpec, FrameSelection, ModelSpec, Progress, Session, SessionSpec, StreamRunner, StreamSource,
+    TracePoint, TraceWriter, Update,
 };
 use bike_edge::source::{SourceOptions, open_stream};
 
@@ -57,6 +57,7 @@ impl Recording {
 struct Bench {
     engine: Engine,
     categories: Vec<String>,
+    spec: SessionSpec,
 }
 
 impl Bench {
@@ -64,11 +65,11 @@ impl Bench {
         let model = ModelSpec { threads: Some(1), stride_s: Some(0.5), ..ModelSpec::default() };
         let engine = Engine::load_for_streams(&model).expect("the embedded bundle");
         let categories = engine.categories().to_vec();
-        Self { engine, categories }
+        Self { engine, categories, spec: SessionSpec { camera: "hall".into(), ..SessionSpec::default() } }
     }
 
     fn session(&self, selection: FrameSelection) -> Session {
-        let spec = SessionSpec { camera: "hall".into(), selection, ..SessionSpec::default() };
+        let spec = SessionSpec { selection, ..self.spec.clone() };
         Session::new(&self.engine, &spec).expect("a session")
     }
 
@@ -107,6 +108,23 @@ fn pipe(folder: &Path, bytes: Vec<u8>) -> PathBuf {
     // The reader may close the pipe before the end.
     std::thread::spawn(move || drop(std::fs::write(to, bytes)));
     path
+}
+
+#[test]
+fn a_replay_follows_the_same_regions() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("clip.y4m");
+    std::fs::write(&file, as_y4m(OsStr::new(CLIP))).expect("written");
+    for follow in [Follow::Region, Follow::Both] {
+        let mut bench = Bench::new();
+        bench.spec.follow = FollowSpec { follow, follow_regions: 2, ..FollowSpec::default() };
+        bench.spec.events = EventSpec { on: Some(0.1), min_length_s: 0.0, ..EventSpec::default() };
+        let camera = FakeCamera::replay(&file, [ScriptStep::Rest]).expect("a camera").busy(0.17);
+        let live = bench.camera(camera, FrameSelection::Stride);
+        assert!(live.lines.iter().any(|line| line.contains("\"region\":[")), "{:?}", live.lines);
+        let replayed = bench.stream(&file, live.selection(folder.path()));
+        assert_eq!(live.lines, replayed.lines);
+    }
 }
 
 #[test]

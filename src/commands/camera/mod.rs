@@ -14,7 +14,7 @@ use bike_edge::source::{CameraInfo, LiveCounts, LiveUpdate, SizeInfo, list_camer
 use bike_edge::units::{check_range, rounded};
 use serde::Serialize;
 
-use crate::cli::{CameraCommand, CameraFlags, Overrides};
+use crate::cli::{CameraCommand, FlagSet, Overrides};
 use crate::config::CommandSettings;
 
 /// Runs one of the camera commands.
@@ -33,7 +33,7 @@ pub fn run(command: &CameraCommand) -> Result<ExitCode> {
     }
 }
 
-fn resolve(flags: &Overrides<CameraFlags>) -> Result<CommandSettings> {
+fn resolve<S: FlagSet>(flags: &Overrides<S>) -> Result<CommandSettings> {
     CommandSettings::resolve(flags.table()?, None)
 }
 
