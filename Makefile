@@ -178,6 +178,18 @@ $(VENV)/.stamp: models/export/requirements.txt models/export/requirements-test.t
 demo-bundle: export-env ## Export models/demo, the embedded model, from its recipe
 	cd models/export && .venv/bin/python -m bike_export demo
 
+# Activities and background are the categories of the demo model, and its phrases are the lexicon.
+clip: build export-env ## Export a CLIP from a model hub, 0.6 GB, and classify a clip: make clip MODEL=hf:OWNER/NAME CLIP=file
+	@mkdir -p .cache/clip
+	@sed '/^#/d; /^$$/d; s/"/""/g' models/lexicon/categories/activities.txt models/lexicon/categories/background.txt | \
+		awk 'BEGIN { print "id,name" } { printf "%d,\"%s\"\n", NR - 1, $$0 }' > .cache/clip/labels.csv
+	@sed '/^#/d; /^$$/d' models/lexicon/*.txt | LC_ALL=C sort -fu > .cache/clip/lexicon.txt
+	cd models/export && .venv/bin/python -m bike_export $(or $(MODEL),hf:laion/CLIP-ViT-B-32-laion2B-s34B-b79K) \
+		--labels $(abspath .cache/clip/labels.csv) --lexicon $(abspath .cache/clip/lexicon.txt) --no-composer \
+		--keep-text --threads $$(nproc) --out $(abspath .cache/clip/bundle) --force
+	$(BIN) bundle verify .cache/clip/bundle
+	$(BIN) classify $(or $(CLIP),tests/data/clip.mp4) --bundle .cache/clip/bundle
+
 test-export: export-env ## Test the exporter with tiny models and one B/32, and with the binary if it is built
 	$(PYTEST) -m "not slow"
 

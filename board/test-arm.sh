@@ -19,7 +19,7 @@ clip=tests/data/clip.mp4
 # tokens, frame sampling. The others do not depend on the processor and are slow under emulation: reading files and
 # streams, the command line, refusals of bad bundles. Each part must match at least one test.
 numeric_unit=(encoder:: table:: preprocess:: pipeline::bike_sampling::)
-numeric_integration=(crop_matches_ network_goldens:: spotting_ attributes:: tokenizer:: preprocess_any_picture::)
+numeric_integration=(crop_matches_ network_goldens:: spotting_ attributes:: tokenizer:: preprocess_any_picture:: independent_scoring::)
 
 program_starters=(--skip command_line:: --skip text_tower:: --skip service:: --skip signals:: --skip watch:: --skip schemas:: --skip check_config:: --skip ffmpeg)
 

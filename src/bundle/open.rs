@@ -310,13 +310,16 @@ fn listed<'a>(files: &'a BTreeMap<String, Bytes>, name: &str) -> Result<&'a Byte
     files.get(name).ok_or_else(|| format!("{name} is not listed under [files] of bundle.toml; add its entry"))
 }
 
-/// Checks that the background categories are categories or lexicon phrases of the bundle.
+/// Checks that the background categories are categories or lexicon phrases of the bundle, if it has no text tower.
 pub(super) fn check_background(
     manifest: &Manifest,
     categories: &CategorySet,
     lexicon: Option<&Lexicon>,
 ) -> Result<(), String> {
     let background = &manifest.defaults.background;
+    if manifest.lists("text.onnx") {
+        return Ok(());
+    }
     let phrases = lexicon.filter(|_| !background.is_empty()).map_or(&[][..], |lexicon| &lexicon.phrases);
     let known: HashSet<&String> = categories.names.iter().chain(phrases).collect();
     match background.iter().find(|name| !known.contains(name)) {

@@ -83,6 +83,15 @@ fn flags_override_a_thresholds_file_and_wrong_settings_are_named() {
 }
 
 #[test]
+fn categories_that_are_not_shown_start_no_event() {
+    // Without a background, one of the two would always be the most similar.
+    let none = events(watch(&["--categories", "walking the dog,washing dishes"]));
+    assert!(none.is_empty(), "{none:?}");
+    let forced = events(watch(&["--categories", "walking the dog,washing dishes", "--background="]));
+    assert!(!forced.is_empty());
+}
+
+#[test]
 fn help_shows_the_defaults() {
     let spec = bike_edge::events::EventSpec::default();
     let output = successful(bike_edge(&["watch", "--help"]));

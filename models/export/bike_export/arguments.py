@@ -14,6 +14,8 @@ EXPORT_EXAMPLES = """examples:
   # BIKE, Kinetics-400, B/16, 8 frames
   python -m bike_export k400-vitb-16-f8.pt --config configs/k400/k400_train_rgb_vitb-16-f8.yaml \\
       --labels lists/k400/kinetics_400_labels.csv --out bundles/bike-b16
+  # Ready-made ONNX graphs of a CLIP's two towers, as model hubs have them
+  python -m bike_export --visual vision_model.onnx --text text_model.onnx --labels my.csv --out bundles/ready
   # New labels for an existing bundle; its graphs are copied unchanged
   python -m bike_export relabel bundles/mine ViT-B-32.pt --labels other.csv --out bundles/other
 """
@@ -56,8 +58,23 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     add(
         "checkpoint",
         type=Path,
+        nargs="?",
         help="BIKE .pt file, OpenAI CLIP archive, CLIP or OpenCLIP state dict, or Hugging Face CLIPModel folder; "
-        "the content decides which, not the name",
+        "the content decides which, not the name. Or hf:OWNER/NAME[@REVISION], a CLIP on the Hugging Face hub, which "
+        "is downloaded. Not with --visual and --text",
+    )
+    add(
+        "--visual",
+        type=Path,
+        metavar="ONNX",
+        help="ready-made graph of a CLIP's image tower, fp32, fp16 or int8; needs --text and takes the place of the "
+        "checkpoint (default: none)",
+    )
+    add(
+        "--text",
+        type=Path,
+        metavar="ONNX",
+        help="ready-made graph of its text tower, with projection (default: none)",
     )
     add("--labels", type=Path, required=True, help="categories: a CSV file with the header id,name")
     add("--out", type=Path, required=True, help="folder of the new bundle; it appears only when the bundle is complete")
@@ -67,6 +84,13 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="phrases that can be attributes: a text file, one phrase per line (default: no attributes)",
     )
+    add(
+        "--background",
+        metavar="NAMES",
+        help="what is there when nothing happens, which never starts an event: labels or lexicon phrases separated by "
+        "commas, a file with one per line, or none (default: an empty room, a street and the like, if labels or "
+        "lexicon have them)",
+    )
     _add_frames(parser)
     about = parser.add_argument_group("description of the bundle")
     about.add_argument("--name", help="name of the bundle (default: the folder name of --out)")
@@ -75,7 +99,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "--licence",
         default="NOASSERTION",
         help="licence of the weights, as an SPDX expression; checkpoints do not contain it "
-        "(default: %(default)s, which means unknown)",
+        "(default: %(default)s, which means unknown; for hf:..., as its model card states)",
     )
     model = parser.add_argument_group("model settings that a checkpoint may not contain")
     model.add_argument(
@@ -180,8 +204,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     size.add_argument(
         "--precision",
         choices=PRECISIONS,
-        default="int8",
-        help="number format of the graphs: int8 for CPUs, fp16 for GPUs, fp32 for comparisons (default: %(default)s)",
+        help="number format of the graphs: int8 for CPUs, fp16 for GPUs, fp32 for comparisons "
+        "(default: int8; with --visual, that of the graph)",
     )
     _add_word_tables(size)
     size.add_argument(

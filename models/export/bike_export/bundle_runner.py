@@ -21,8 +21,8 @@ def _table(tensors: dict[str, np.ndarray], name: str) -> np.ndarray:
     return rows * tensors[f"{name}_scale"][..., None] if tensors[name].dtype == np.int8 else rows
 
 
-def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """Opens a graph so that every processor computes exactly what its operators define."""
+def open_session(graph: Path | bytes) -> onnxruntime.InferenceSession:
+    """Opens a graph, a file or its bytes, so that every processor computes exactly what its operators define."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
     # Weights behind DequantizeLinear are only stored in int8. Without this option, onnxruntime would also quantise the
@@ -31,7 +31,9 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     # On x86 processors without VNNI the default kernels let sums of two products overflow 16 bits, so that embeddings
     # are wrong by several percent. The kernels of this option do not.
     options.add_session_config_entry("session.x64quantprecision", "1")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        graph if isinstance(graph, bytes) else str(graph), options, providers=["CPUExecutionProvider"]
+    )
 
 
 class BundleRunner:

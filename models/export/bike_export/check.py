@@ -114,8 +114,10 @@ def check_contents(folder: Path, manifest: dict) -> list[str]:
         phrases = read_names(folder / "lexicon.txt", problems)
         depths = {"retrieval": model.get("attribute_dim"), "sentence": d, "word": d}
         problems += check_tables(folder / "lexicon.safetensors", len(phrases), depths, {"retrieval"})
-    missing = set(manifest.get("defaults", {}).get("background", [])) - set(categories)
-    return problems + [f"bundle.toml: background {n!r} is not a category" for n in sorted(missing)]
+    background = set(manifest.get("defaults", {}).get("background", []))
+    phrases = read_names(folder / "lexicon.txt", []) if "lexicon.txt" in files else []
+    missing = set() if "text.onnx" in files else background - {*categories, *phrases}
+    return problems + [f"bundle.toml: background {n!r} is no category or phrase" for n in sorted(missing)]
 
 
 def read_names(path: Path, problems: list[str]) -> list[str]:

@@ -15,6 +15,7 @@ from bike_export.bundle_runner import BundleRunner, open_session
 from bike_export.check import check_bundle
 from bike_export.checkpoint import load
 from bike_export.checkpoint.folder_config import MEAN, STD
+from bike_export.export.background import choose
 from bike_export.export.word_tables import video_scores
 from bike_export.model import scoring
 from bike_export.model.frames import prepare, sample
@@ -26,6 +27,7 @@ from bike_export.model.towers import (
     shared_prefix,
     temporal,
 )
+from bike_export.problem import Problem
 from bike_export.text.tokenizer import tokenize
 from small_clips import drifting_pictures, save_gif
 
@@ -430,3 +432,22 @@ def test_verify_compares_and_refuses_another_checkpoint(samples, export, capsys)
     assert "within tolerance" in capsys.readouterr().out
     assert main(["verify", str(folder), str(samples["bike"])]) == 1
     assert "not the checkpoint" in capsys.readouterr().err
+
+
+def test_the_background_is_what_the_bundle_can_name(samples, export, tmp_path: Path):
+    def background(*options: str) -> list[str]:
+        bundle = export("bike", *EXACT, *options)
+        manifest = tomllib.loads((bundle / "bundle.toml").read_text(encoding="utf-8"))
+        return manifest.get("defaults", {}).get("background", [])
+
+    lexicon = ("--lexicon", str(samples["lexicon"]))
+    known = set(samples["lexicon"].read_text(encoding="utf-8").splitlines())
+    assert background() == []
+    assert set(background(*lexicon)) <= known and "a street" in background(*lexicon)
+    assert "an empty room" in background("--keep-text")
+    assert background(*lexicon, "--background", "a tree, water") == ["a tree", "water"]
+    assert background(*lexicon, "--background", "none") == []
+    with pytest.raises(Problem, match="neither labels nor lexicon phrases: an empty cellar"):
+        choose("an empty cellar", ["a"], ["b"], False)
+    with pytest.raises(Problem, match="one twice"):
+        choose("a,a", ["a"], [], False)

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -89,9 +90,19 @@ def test_openclip_folders_declare_their_activation(tmp_path: Path, quick: bool, 
 @pytest.mark.parametrize(
     ("file", "config", "message"),
     [
-        ("open_clip_config.json", {"model_cfg": {"vision_cfg": {"head_width": 80}}}, "vision_cfg.head_width is 80"),
+        ("open_clip_config.json", {"model_cfg": {"vision_cfg": {"head_width": 80}}}, "not a multiple of 80, the width"),
         ("open_clip_config.json", {"model_cfg": {"text_cfg": {"no_causal_mask": True}}}, "no_causal_mask is True"),
         ("open_clip_config.json", {"preprocess_cfg": {"mean": [0.5, 0.5, 0.5]}}, "mean"),
+        (
+            "open_clip_config.json",
+            {"model_cfg": {"vision_cfg": {"timm_model_name": "vit_b"}}},
+            "timm image tower 'vit_b'",
+        ),
+        ("open_clip_config.json", {"model_cfg": {"vision_cfg": {"layers": [3, 4, 6, 3]}}}, "a ResNet CLIP"),
+        ("open_clip_config.json", {"model_cfg": {"init_logit_bias": -10}}, "a SigLIP model"),
+        ("open_clip_config.json", {"model_cfg": {"multimodal_cfg": {}}}, "a CoCa model"),
+        ("open_clip_config.json", {"model_cfg": {"text_cfg": {"heads": 0}}}, "text_cfg.heads is 0"),
+        ("open_clip_config.json", {"model_cfg": {"text_cfg": {"heads": 5}}}, "text width 64 cannot be divided into 5"),
         ("preprocessor_config.json", {"image_std": [0.5, 0.5, 0.5]}, "std"),
         ("preprocessor_config.json", {"image_mean": "grey"}, "mean grey"),
     ],
@@ -104,6 +115,88 @@ def test_folders_with_unsupported_settings_are_refused(tmp_path: Path, file: str
     (tmp_path / file).write_text(json.dumps(config))
     with pytest.raises(Problem, match=message):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": "siglip"}, "config.json: a SigLIP model"),
+        ({"model_type": "align"}, "an ALIGN model"),
+        ({"model_type": "bert"}, "a 'bert' model"),
+        ({"model_type": ["clip"]}, "not supported; use a CLIP model"),
+        ({"architecture": "vit_base_patch32_clip_224"}, "a timm model"),
+        ({"vision_config": {"hidden_act": "relu"}}, "the activation is"),
+        ({"vision_config": {"layer_norm_eps": "small"}}, "layer_norm_eps is 'small'"),
+        ({"vision_config": 1}, "vision_config is not an object"),
+        ({"vision_config": {"num_attention_heads": "2"}}, "num_attention_heads is '2', not a positive integer"),
+        ({"vision_config": {"num_attention_heads": 5}}, "visual width 128 cannot be divided into 5 attention heads"),
+        ({"vision_config": {"hidden_size": 128}}, "cannot be divided into 12"),  # the default of the library
+    ],
+)
+def test_hugging_face_folders_of_other_models_are_refused(samples, tmp_path: Path, config: dict, message: str):
+    shutil.copy(samples["hugging-face"] / "model.safetensors", tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(Problem, match=message):
+        load(tmp_path)
+
+
+def with_heads(folder: Path, source: Path, visual: int, text: int) -> Path:
+    """Copies a Hugging Face folder with other numbers of attention heads."""
+    shutil.copytree(source, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["vision_config"]["num_attention_heads"] = visual
+    config["text_config"]["num_attention_heads"] = text
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_heads_of_another_width_agree_with_transformers(samples, tmp_path: Path):
+    from transformers import CLIPModel
+
+    folder = with_heads(tmp_path / "heads", samples["hugging-face"], 4, 2)
+    c = load(folder)
+    assert (c.shape.head, c.shape.heads, c.shape.text_head, c.shape.text_heads) == (32, 4, 32, 2)
+    reference = CLIPModel.from_pretrained(folder, local_files_only=True).eval()
+    torch.manual_seed(0)
+    frames = torch.randn(2, 3, 48, 48)
+    tokens = torch.zeros(1, 77, dtype=torch.long)
+    tokens[0, :4] = torch.tensor([49406, 320, 1929, 49407])
+    with torch.no_grad():
+        pooled = reference.vision_model(pixel_values=frames).pooler_output
+        expected = reference.visual_projection(pooled)
+        hidden = reference.text_model(input_ids=tokens).last_hidden_state
+        assert torch.allclose(reference.text_projection(hidden), encode_text(c, tokens), atol=1e-4)
+    assert torch.allclose(expected, encode_frames(c, frames), atol=1e-4)
+    other = load(samples["hugging-face"])  # heads of width 64
+    assert not torch.allclose(expected, encode_frames(other, frames), atol=1e-2)
+
+
+def test_openclip_states_the_width_of_visual_heads_and_the_number_of_text_heads(tmp_path: Path):
+    from safetensors.torch import save_file
+
+    clip = {k: v.contiguous() for k, v in rc.clip_state("tiny").items()}
+    # As in OpenCLIP's ViT-g, the hidden layers are not four times as wide; only the tensors show it.
+    for i in range(2):
+        for name, axis in (("c_fc.weight", 0), ("c_fc.bias", 0), ("c_proj.weight", 1)):
+            key = f"visual.transformer.resblocks.{i}.mlp.{name}"
+            clip[key] = clip[key].narrow(axis, 0, 384).contiguous()
+    save_file(clip, tmp_path / "open_clip_model.safetensors")
+    towers = {"vision_cfg": {"width": 128, "head_width": 16, "mlp_ratio": 3.0}, "text_cfg": {"width": 64, "heads": 4}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": towers}))
+    s = load(tmp_path).shape
+    assert (s.head, s.heads, s.text_head, s.text_heads, s.mlp, s.text_mlp) == (16, 8, 16, 4, 384, 256)
+    towers["text_cfg"] = {"width": 64}  # eight heads is OpenCLIP's default
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": towers}))
+    assert load(tmp_path).shape.text_head == 8
+
+
+def test_graphs_have_heads_of_the_stated_width(samples, export, tmp_path: Path, capsys):
+    """verify compares the graphs, and the binary if it is built, with PyTorch."""
+    from bike_export.__main__ import main
+
+    folder = with_heads(tmp_path / "heads", samples["hugging-face"], 4, 2)
+    bundle = export(str(folder), "--precision", "fp32", "--keep-text")
+    assert main(["verify", str(bundle), str(folder), "--threads", "1"]) == 0, capsys.readouterr().out
 
 
 @pytest.mark.parametrize("change", [{"positional_embedding": (96, 64)}, {"token_embedding.weight": (100, 64)}])

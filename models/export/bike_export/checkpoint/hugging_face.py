@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..problem import Problem, shorten
+from .shape import Heads
 
 TOP = {
     "vision_model.embeddings.class_embedding": "visual.class_embedding",
@@ -25,6 +26,25 @@ BLOCK = {
     "mlp.fc1": "mlp.c_fc",
     "mlp.fc2": "mlp.c_proj",
     "self_attn.out_proj": "attn.out_proj",
+}
+# Attention heads of a tower that states its width and not their number.
+DEFAULT_HEADS = {"vision_config": 12, "text_config": 8}
+# Names of other models by their model_type.
+OTHER_MODELS = {
+    "siglip": "SigLIP",
+    "siglip2": "SigLIP 2",
+    "align": "ALIGN",
+    "altclip": "AltCLIP",
+    "blip": "BLIP",
+    "blip-2": "BLIP-2",
+    "chinese_clip": "Chinese CLIP",
+    "clip_text_model": "CLIP text",
+    "clip_vision_model": "CLIP image",
+    "clipseg": "CLIPSeg",
+    "groupvit": "GroupViT",
+    "metaclip_2": "MetaCLIP 2",
+    "owlvit": "OWL-ViT",
+    "xclip": "X-CLIP",
 }
 LAYER = re.compile(r"(vision|text)_model\.encoder\.layers\.(\d+)\.(.+)\.(weight|bias)")
 
@@ -73,22 +93,46 @@ def convert(state: dict[str, torch.Tensor], where: str) -> dict[str, torch.Tenso
     return out
 
 
+def refuse_other_models(config: dict[str, Any], file: Path) -> None:
+    """Refuses models of another architecture by name."""
+    kind = config.get("model_type")
+    if kind is None and "architecture" in config:
+        raise Problem(f"{file}: a timm model ({config['architecture']!r}), which is not supported; use a CLIP model")
+    if kind not in (None, "clip"):
+        name = OTHER_MODELS.get(kind, repr(kind)) if isinstance(kind, str) else repr(kind)
+        article = "an" if name.strip("'")[:1].lower() in "aeio" or name == "X-CLIP" else "a"
+        raise Problem(f"{file}: {article} {name} model, which is not supported; use a CLIP model")
+
+
+def positive(tower: dict[str, Any], key: str, part: str, file: Path) -> int | None:
+    """Returns a positive integer of a configuration, or None if it has none."""
+    value = tower.get(key)
+    if value is not None and (type(value) is not int or value < 1):
+        raise Problem(f"{file}: {part}.{key} is {value!r}, not a positive integer; copy the file again from its source")
+    return value
+
+
+def heads(config: dict[str, Any], part: str, file: Path) -> Heads:
+    """Returns the attention heads that config.json states for a tower."""
+    tower = config.get(part) or {}
+    count = positive(tower, "num_attention_heads", part, file)
+    if count is None and "hidden_size" in tower:
+        count = DEFAULT_HEADS[part]
+    return Heads(count=count)
+
+
 def activation(config: dict[str, Any], file: Path) -> str:
     """Returns `quickgelu` or `gelu` from config.json. Refuses other settings that are not supported."""
     found = set()
     for part in ("vision_config", "text_config"):
         tower = config.get(part) or {}
-        found.add(tower.get("hidden_act", "quick_gelu"))
-        if abs(tower.get("layer_norm_eps", 1e-5) - 1e-5) > 1e-9:
+        if not isinstance(tower, dict):
+            raise Problem(f"{file}: {part} is not an object; copy the file again from its source")
+        found.add(str(tower.get("hidden_act", "quick_gelu")))
+        epsilon = tower.get("layer_norm_eps", 1e-5)
+        if not isinstance(epsilon, (int, float)) or abs(epsilon - 1e-5) > 1e-9:
             raise Problem(
-                f"{file}: {part}.layer_norm_eps is {tower['layer_norm_eps']}, and only 1e-5 is supported; "
-                "use another model"
-            )
-        width, heads = tower.get("hidden_size"), tower.get("num_attention_heads")
-        if width and heads and heads * 64 != width:
-            raise Problem(
-                f"{file}: {part} has width {width} and {heads} heads, and only heads of width 64 are supported; "
-                "use another model"
+                f"{file}: {part}.layer_norm_eps is {epsilon!r}, and only 1e-5 is supported; use another model"
             )
     if found == {"quick_gelu"}:
         return "quickgelu"

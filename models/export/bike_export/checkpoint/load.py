@@ -10,7 +10,7 @@ import torch
 from ..bundle import sha256
 from ..problem import Problem, shorten
 from . import container, hugging_face
-from .folder_config import read_activation
+from .folder_config import Declared, read_config
 from .shape import Shape, attribute_shapes, check, clip_shapes, header_shapes, read_shape
 
 ACTIVATIONS = ("quickgelu", "gelu")
@@ -31,6 +31,13 @@ class Checkpoint:
     header: dict[str, torch.Tensor]  # temporal header Transf; empty if there is none
     heads: dict[str, torch.Tensor]  # query_fc and sentence_fc of the trained attribute branch; empty if there are none
     fine_tuned: bool  # a BIKE checkpoint, not CLIP as it was published
+    source: str = ""  # repository and commit on a model hub; empty for a file or folder
+    licence: str | None = None  # as the repository states it
+
+    @property
+    def name(self) -> str:
+        """Returns the name of the file or folder, or repository and commit."""
+        return self.source or self.path.name
 
     def same_text_tower(self, other: "Checkpoint") -> bool:
         """Returns whether the text towers are equal within half precision, as they are in BIKE's checkpoints."""
@@ -88,14 +95,15 @@ def load(path: Path | str, activation: str | None = None) -> Checkpoint:
         raise Problem(f"{path}: no such file or folder; check the path of the checkpoint")
     header: dict[str, torch.Tensor] = {}
     heads: dict[str, torch.Tensor] = {}
-    declared = None
+    config = Declared()
     fine_tuned = False
     if path.is_dir():
         container_name, value = container.read_folder(path)
-        declared = read_activation(path)
+        config = read_config(path)
         kind = f"model folder, {container_name}"
     else:
         kind, value = container.read(path)
+    declared = config.activation
     if isinstance(value, dict) and "model_state_dict" in value:
         if "fusion_model_state_dict" not in value:
             raise Problem(f"{path}: fusion_model_state_dict is missing; use the whole BIKE checkpoint")
@@ -113,7 +121,7 @@ def load(path: Path | str, activation: str | None = None) -> Checkpoint:
         kind = f"Hugging Face CLIPModel ({kind})"
         state = hugging_face.convert(state, str(path))
     state = _openclip_names({k: v for k, v in state.items() if k not in REDUNDANT})
-    shape = read_shape(state, str(path))
+    shape = read_shape(state, str(path), config.heads, config.text_heads)
     if activation and declared and activation != declared:
         raise Problem(f"--activation {activation}: {path} declares {declared}; leave the option out")
     if not (activation or declared):

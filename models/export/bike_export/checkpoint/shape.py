@@ -7,9 +7,17 @@ import torch
 from ..problem import Problem, shorten
 
 CONTEXT, VOCABULARY = 77, 49408  # of CLIP's text tower
-HEAD = 64  # width of an attention head in every CLIP ViT of the family
+HEAD = 64  # width of an attention head, unless the configuration of a model states another one
 # OpenCLIP's larger towers have heads of another width, which no tensor shows.
 OTHER_HEADS = {1280: "ViT-H/14", 1408: "ViT-g/14", 1664: "ViT-bigG/14"}
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What the configuration of a model states about the attention heads of a tower: their width or their number."""
+
+    width: int | None = None
+    count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -25,16 +33,20 @@ class Shape:
     text_layers: int
     context: int
     vocabulary: int
+    head: int  # width of an attention head of the frame encoder, and of the text tower
+    text_head: int
+    mlp: int  # width of the hidden layer of a block of the frame encoder, and of the text tower
+    text_mlp: int
 
     @property
     def heads(self) -> int:
         """Returns the attention heads of the frame encoder."""
-        return self.width // HEAD
+        return self.width // self.head
 
     @property
     def text_heads(self) -> int:
         """Returns the attention heads of the text tower."""
-        return self.text_width // HEAD
+        return self.text_width // self.text_head
 
     @property
     def size(self) -> int:
@@ -81,7 +93,33 @@ def refuse_other_architectures(state: dict[str, torch.Tensor], where: str) -> No
         raise Problem(f"{where}: a SigLIP model, which is not supported; use a CLIP model")
 
 
-def read_shape(state: dict[str, torch.Tensor], where: str) -> Shape:
+def head_width(tower: str, width: int, heads: Heads, where: str) -> int:
+    """Returns the width of a tower's attention heads: as the configuration states, else 64. It divides the width."""
+    if heads.count is not None:
+        if heads.count < 1 or width % heads.count or not width:
+            raise Problem(
+                f"{where}: {tower} width {width} cannot be divided into {heads.count} attention heads, which the "
+                "configuration states; copy the configuration again"
+            )
+        return width // heads.count
+    if heads.width is None and width in OTHER_HEADS and tower == "visual":
+        raise Problem(
+            f"{where}: {tower} width {width} is that of {OTHER_HEADS[width]}, whose attention heads are not {HEAD} "
+            "wide, and there is no configuration that states their width; use a model folder with its config.json or "
+            "open_clip_config.json"
+        )
+    head = HEAD if heads.width is None else heads.width
+    if head < 1 or width % head or not width:
+        raise Problem(
+            f"{where}: {tower} width {width} is not a multiple of {head}, the width of an attention head; "
+            "use another model"
+        )
+    return head
+
+
+def read_shape(
+    state: dict[str, torch.Tensor], where: str, heads: Heads | None = None, text_heads: Heads | None = None
+) -> Shape:
     """Reads the sizes from the tensors, as the reference does, and refuses sizes that are not supported."""
     refuse_other_architectures(state, where)
     width, _, patch, _ = _size(state, "visual.conv1.weight", 4, where)
@@ -101,21 +139,16 @@ def read_shape(state: dict[str, torch.Tensor], where: str) -> Shape:
             f"{VOCABULARY} are supported; use another model"
         )
     text_width = _size(state, "ln_final.weight", 1, where)[0]
-    for tower, value in (("visual", width), ("text", text_width)):
-        if value in OTHER_HEADS:
-            raise Problem(
-                f"{where}: {tower} width {value} is that of {OTHER_HEADS[value]}, whose attention heads are not {HEAD} "
-                "wide, which is not supported; use another model"
-            )
-        if value % HEAD or not value:
-            raise Problem(
-                f"{where}: {tower} width {value} is not a multiple of {HEAD}, the width of an attention head; "
-                "use another model"
-            )
+    head = head_width("visual", width, heads or Heads(), where)
+    text_head = head_width("text", text_width, text_heads or Heads(), where)
 
     def layers(prefix: str) -> int:
         numbers = {k[len(prefix) :].split(".")[0] for k in state if k.startswith(prefix)}
         return max((int(n) + 1 for n in numbers if n.isdigit()), default=0)
+
+    def mlp(prefix: str, width: int) -> int:
+        first = state.get(f"{prefix}0.mlp.c_fc.weight")
+        return first.shape[0] if first is not None and first.ndim == 2 else 4 * width
 
     return Shape(
         width,
@@ -127,11 +160,15 @@ def read_shape(state: dict[str, torch.Tensor], where: str) -> Shape:
         layers("transformer.resblocks."),
         context,
         vocabulary,
+        head,
+        text_head,
+        mlp("visual.transformer.resblocks.", width),
+        mlp("transformer.resblocks.", text_width),
     )
 
 
-def block_shapes(prefix: str, width: int, layers: int) -> dict[str, tuple[int, ...]]:
-    """Returns names and shapes of residual attention blocks."""
+def block_shapes(prefix: str, width: int, layers: int, mlp: int) -> dict[str, tuple[int, ...]]:
+    """Returns names and shapes of residual attention blocks, whose hidden layer has width `mlp`."""
     one = {
         "ln_1.weight": (width,),
         "ln_1.bias": (width,),
@@ -141,9 +178,9 @@ def block_shapes(prefix: str, width: int, layers: int) -> dict[str, tuple[int, .
         "attn.out_proj.bias": (width,),
         "ln_2.weight": (width,),
         "ln_2.bias": (width,),
-        "mlp.c_fc.weight": (4 * width, width),
-        "mlp.c_fc.bias": (4 * width,),
-        "mlp.c_proj.weight": (width, 4 * width),
+        "mlp.c_fc.weight": (mlp, width),
+        "mlp.c_fc.bias": (mlp,),
+        "mlp.c_proj.weight": (width, mlp),
         "mlp.c_proj.bias": (width,),
     }
     return {f"{prefix}{i}.{k}": v for i in range(layers) for k, v in one.items()}
@@ -157,14 +194,14 @@ def clip_shapes(s: Shape) -> dict[str, tuple[int, ...]]:
         "visual.positional_embedding": (s.tokens, s.width),
         "visual.proj": (s.width, s.embed),
         **{f"visual.{ln}.{p}": (s.width,) for ln in ("ln_pre", "ln_post") for p in ("weight", "bias")},
-        **block_shapes("visual.transformer.resblocks.", s.width, s.layers),
+        **block_shapes("visual.transformer.resblocks.", s.width, s.layers, s.mlp),
         "token_embedding.weight": (s.vocabulary, s.text_width),
         "positional_embedding": (s.context, s.text_width),
         "ln_final.weight": (s.text_width,),
         "ln_final.bias": (s.text_width,),
         "text_projection": (s.text_width, s.embed),
         "logit_scale": (),
-        **block_shapes("transformer.resblocks.", s.text_width, s.text_layers),
+        **block_shapes("transformer.resblocks.", s.text_width, s.text_layers, s.text_mlp),
     }
 
 
@@ -172,7 +209,7 @@ def header_shapes(s: Shape) -> dict[str, tuple[int, ...]]:
     """Returns names and shapes of the temporal header `Transf`: positions [77, D] and six blocks of width D."""
     return {
         "frame_position_embeddings.weight": (s.context, s.embed),
-        **block_shapes("transformer.resblocks.", s.embed, 6),
+        **block_shapes("transformer.resblocks.", s.embed, 6, 4 * s.embed),
     }
 
 

@@ -40,7 +40,12 @@ def read_inputs(o: Options) -> Inputs:
 
 def load_checkpoint(path: Path, activation: str | None) -> Checkpoint:
     """Loads a checkpoint and logs what it is."""
-    c = load(path, activation)
+    if str(path).startswith("hf:"):
+        from ..hub import load_from_hub
+
+        c = load_from_hub(str(path), activation)
+    else:
+        c = load(path, activation)
     header = "with temporal header" if c.header else "without temporal header"
     log(f"{path}: {c.kind}, {c.shape.name}, D = {c.shape.embed}, {header}")
     return c

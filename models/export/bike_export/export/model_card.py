@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import Checkpoint
+from ..onnx_towers.model import OnnxTowers
 from .attributes import AttributeBranch
 from .options import Options
 
@@ -20,6 +21,10 @@ FIGURES = {
     "word_s_v_change_bound": "bound for that change (--word-bound)",
     "composer_is_mean": "composer.onnx is the centred mean of the phrases, followed by the trained head: 1 is yes",
     "lexicon_word_s_v_change_max": "largest change of a video score (S_V) for lexicon phrases used as categories",
+    "given_frame_cosine_min": "cosine of the embedding of noise to the given graph's, smallest",
+    "given_frame_change_max": "largest change of a number in the embedding of noise from the given graph's",
+    "given_text_cosine_min": "cosine of the embedding of a text to the given graph's, smallest",
+    "given_text_change_max": "largest change of a number in the embedding of a text from the given graph's",
     "cosine": "cosine to the text tower's sentence",
     "centred_cosine": "cosine to the text tower's sentence, both minus the mean sentence",
     "top1_agreement": "share with the same best category by attributes",
@@ -90,7 +95,7 @@ def write(
         "## Fidelity",
         f"Measured at the export, on random directions and on {source}. Attribute sentences are measured on tuples of "
         "phrases that training did not use.",
-        figure_table(figures).strip(),
+        _fidelity(figures, video),
         "## Files",
         file_table(path.parent, files).strip(),
         "## Accuracy",
@@ -99,6 +104,12 @@ def write(
         LIMITS,
     ]
     path.write_text("\n\n".join(block for block in blocks if block) + "\n", encoding="utf-8")
+
+
+def _fidelity(figures: dict[str, float], video: Checkpoint) -> str:
+    """Returns the table of figures. Ready-made graphs are compared with themselves as they were given."""
+    table = figure_table(figures).strip()
+    return table.replace("the checkpoint's in f32", "the given graph's") if isinstance(video, OnnxTowers) else table
 
 
 def _introduction(model: dict[str, Any], categories: int, phrases: int) -> str:
@@ -111,15 +122,15 @@ def _introduction(model: dict[str, Any], categories: int, phrases: int) -> str:
 
 def _sources(licence: str, video: Checkpoint, branch: AttributeBranch) -> str:
     lines = [
-        f"- Frames and text: `{video.path.name}`, {video.kind}, {video.shape.name}, {video.activation}, "
+        f"- Frames and text: `{video.name}`, {video.kind}, {video.shape.name}, {video.activation}, "
         f"sha256 `{video.sha256}`."
     ]
     if branch.sentence is not video:
         c = branch.sentence
-        lines.append(f"- Attribute sentences: `{c.path.name}`, {c.kind}, sha256 `{c.sha256}`.")
+        lines.append(f"- Attribute sentences: `{c.name}`, {c.kind}, sha256 `{c.sha256}`.")
     if branch.retrieval is not video:
         c = branch.retrieval
-        lines.append(f"- Attribute retrieval: `{c.path.name}`, {c.kind}, {c.shape.name}, sha256 `{c.sha256}`.")
+        lines.append(f"- Attribute retrieval: `{c.name}`, {c.kind}, {c.shape.name}, sha256 `{c.sha256}`.")
     unknown = " (not stated at the export; ask the publisher of the checkpoint before you distribute the bundle)"
     lines.append(f"- Licence of the weights: {licence}{unknown if licence == 'NOASSERTION' else ''}.")
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from ..checkpoint import Checkpoint
+from ..checkpoint.folder_config import MEAN, STD
 from ..checkpoint.shape import CONTEXT
 from ..problem import Problem, naming
 
@@ -18,15 +19,16 @@ MAX_RESIZE, MAX_LINE = 2048, 128  # pixels, and bytes of a name or a licence: th
 class Options:
     """The options of the command line. None means that an option was not given."""
 
-    checkpoint: Path
+    checkpoint: Path | None
     out: Path
     labels: Path
     lexicon: Path | None = None
+    background: str | None = None
     frames: list[Path] = field(default_factory=list)
     name: str | None = None
     version: str = "1.0.0"
     licence: str = "NOASSERTION"
-    precision: str = "int8"
+    precision: str | None = None  # int8, but graphs have their own
     window: int | None = None
     interaction: str | None = None
     crop: int | None = None
@@ -46,6 +48,8 @@ class Options:
     tuples: int | None = None
     config: Path | None = None
     force: bool = False
+    visual: Path | None = None
+    text: Path | None = None
 
 
 @dataclass
@@ -59,6 +63,8 @@ class Settings:
     resize: int
     top_k: int
     weight: float
+    mean: list[float] = field(default_factory=lambda: list(MEAN))
+    std: list[float] = field(default_factory=lambda: list(STD))
 
 
 def read_config(path: Path | None) -> dict[str, Any]:
@@ -89,8 +95,34 @@ def read_config(path: Path | None) -> dict[str, Any]:
     return {k: v for k, v in values.items() if v is not None}
 
 
+def check_source(o: Options) -> None:
+    """Refuses an export from nothing, from two models, and options that ready-made graphs cannot have."""
+    if o.visual is None and o.text is None:
+        if o.checkpoint is None:
+            raise Problem("no checkpoint: nothing to export; name a checkpoint, or two graphs by --visual and --text")
+        return
+    if o.checkpoint is not None:
+        raise Problem(f"{o.checkpoint}: a checkpoint next to --visual and --text; use either it or the graphs")
+    if o.visual is None or o.text is None:
+        raise Problem(f"--{'visual' if o.visual is None else 'text'}: missing; name both towers of the model")
+    needs_tensors = {
+        "--config": o.config,
+        "--activation": o.activation,
+        "--attribute-checkpoint": o.attribute_checkpoint,
+        "--attribute-clip": o.attribute_clip,
+        "--attribute-encoder": o.attribute_encoder,
+        "--precision": o.precision,
+    }
+    if given := [option for option, value in needs_tensors.items() if value is not None]:
+        raise Problem(
+            f"--visual: {' and '.join(given)} cannot be used with ready-made graphs, which are taken over unchanged; "
+            "leave it out, or export from the checkpoint"
+        )
+
+
 def check_options(o: Options) -> None:
     """Refuses invalid options before any file is read."""
+    check_source(o)
     if not 0 < o.word_bound < float("inf"):
         raise Problem(f"--word-bound {o.word_bound}: not a number above 0; the default is 0.001")
     if o.tuples is not None and o.tuples < 1:

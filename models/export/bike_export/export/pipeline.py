@@ -4,18 +4,20 @@ import datetime
 import math
 import os
 import time
+from dataclasses import replace
 from typing import Any
 
 from ..bundle import BundleWriter
 from ..checkpoint import Checkpoint
-from ..checkpoint.folder_config import MEAN, STD
+from ..graphs.builder import PRECISIONS
 from ..graphs.towers import write_head, write_temporal, write_text, write_visual
 from ..model.scoring import TAU
+from ..onnx_towers.model import OnnxTowers, load_towers
 from ..problem import Problem
 from ..progress import log
 from ..tables import ROW_TYPES
 from ..text.vocabulary import tokenizer_text
-from . import attributes, model_card
+from . import attributes, background, model_card
 from .attributes import AttributeBranch
 from .categories import make_categories, measure, write_categories
 from .fit_composer import fit_composer
@@ -37,7 +39,7 @@ def properties(name: str, licence: str, c: Checkpoint) -> dict[str, str]:
     return {
         "name": name,
         "licence": licence,
-        "provenance": f"{c.kind} {c.path.name} ({c.shape.name}), by bike_export",
+        "provenance": f"{c.kind} {c.name} ({c.shape.name}), by bike_export",
         "source_sha256": c.sha256,
     }
 
@@ -47,6 +49,9 @@ def write_graphs(
 ) -> None:
     """Writes the graphs that the options require."""
     about = properties(name, o.licence, video)
+    if isinstance(video, OnnxTowers):
+        write_given_graphs(bundle, o, video, about)
+        return
     write_visual(bundle.path("visual.onnx"), video, o.precision, about)
     if video.header:
         write_temporal(bundle.path("temporal.onnx"), video, s.window, o.precision, about)
@@ -61,6 +66,14 @@ def write_graphs(
         for head in ("sentence", "query"):
             write_head(bundle.path(f"{head}_head.onnx"), branch.sentence, head, about_heads)
     log(f"graphs written, {o.precision}")
+
+
+def write_given_graphs(bundle: BundleWriter, o: Options, towers: OnnxTowers, about: dict[str, str]) -> None:
+    """Writes ready-made graphs, adapted."""
+    towers.write(bundle.path("visual.onnx"), towers.visual, about)
+    if o.keep_text:
+        towers.write(bundle.path("text.onnx"), towers.text, about)
+        bundle.path("tokenizer.txt").write_text(tokenizer_text(), encoding="utf-8")
 
 
 def manifest_sections(
@@ -91,14 +104,23 @@ def manifest_sections(
             "attribute_scores": attribute_scores,
         }
     model["prompts"] = prompts
-    return {"model": model, "preprocess": {"resize": s.resize, "crop": s.crop, "mean": MEAN, "std": STD}}
+    return {"model": model, "preprocess": {"resize": s.resize, "crop": s.crop, "mean": s.mean, "std": s.std}}
 
 
 def export(o: Options) -> dict[str, float]:
     """Makes the bundle at `o.out`, which appears only when it is complete. Returns its figures."""
     inputs = read_inputs(o)
-    video = load_checkpoint(o.checkpoint, o.activation)
+    if o.visual and o.text:
+        video: Checkpoint = load_towers(o.visual, o.text, o.crop)
+    else:
+        assert o.checkpoint
+        video = load_checkpoint(o.checkpoint, o.activation)
+    o = replace(o, precision=video.visual.precision if isinstance(video, OnnxTowers) else o.precision or PRECISIONS[0])
+    if o.licence == Options.licence and video.licence:
+        o = replace(o, licence=video.licence)
     s = resolve_settings(o, video)
+    if isinstance(video, OnnxTowers):
+        s = replace(s, mean=video.pixels.mean, std=video.pixels.std)
     branch = attributes.read_branch(
         video,
         attribute_checkpoint=o.attribute_checkpoint,
@@ -112,6 +134,7 @@ def export(o: Options) -> dict[str, float]:
             f"--lexicon {o.lexicon}: {len(inputs.phrases)} phrases, and a sentence has {s.top_k}; "
             "add phrases or use a smaller --top-k"
         )
+    names = background.choose(o.background, inputs.labels, inputs.phrases, o.keep_text)
     windows = make_windows(video, s, inputs.clips)
     name = o.name or o.out.name
     with BundleWriter(o.out) as bundle:
@@ -138,7 +161,9 @@ def export(o: Options) -> dict[str, float]:
             )
         sections = manifest_sections(inputs.prompts, s, video, branch, lexicon, attribute_scores)
         figures = measure(bundle, sections["model"], windows, categories) | composer_figures
-        source = f"{video.kind} {video.path.name} (sha256 {video.sha256[:16]}), {video.shape.name}"
+        if isinstance(video, OnnxTowers):
+            figures |= video.figures
+        source = f"{video.kind} {video.name} (sha256 {video.sha256[:16]}), {video.shape.name}"
         provenance = f"{source}, by bike_export on {today()}"
         head = {"name": name, "version": o.version, "licence": o.licence, "provenance": provenance}
         model_card.write(
@@ -154,5 +179,5 @@ def export(o: Options) -> dict[str, float]:
             bundle.listed,
             figures,
         )
-        bundle.finish(head, **sections, quality=figures)
+        bundle.finish(head, **sections, defaults={"background": names} if names else {}, quality=figures)
     return figures

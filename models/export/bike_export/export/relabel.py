@@ -20,7 +20,8 @@ def settings_of(manifest: dict) -> Settings:
     """Returns the settings that a bundle was made with."""
     m, p = manifest["model"], manifest["preprocess"]
     top_k = m.get("attributes_top_k", 5)
-    return Settings(m["window"], m["header"], m["interaction"], p["crop"], p["resize"], top_k, m["lambda"])
+    sizes = (m["window"], m["header"], m["interaction"], p["crop"], p["resize"])
+    return Settings(*sizes, top_k, m["lambda"], p["mean"], p["std"])
 
 
 def relabel(
@@ -82,7 +83,13 @@ def relabel(
             f"{model_card.figure_table(figures)}\n{model_card.file_table(new.folder, new.listed)}"
         )
         new.path("README.md").write_text(card, encoding="utf-8")
-        defaults = {k: v for k, v in manifest.get("defaults", {}).items() if k != "background"}
+        files = manifest["files"]
+        defaults = dict(manifest.get("defaults", {}))
+        # Background categories that are not in the new bundle are left out.
+        phrases = (bundle / "lexicon.txt").read_text(encoding="utf-8").splitlines() if "lexicon.txt" in files else []
+        known = {*inputs.labels, *phrases}
+        kept = [n for n in defaults.pop("background", []) if n in known or "text.onnx" in files]
+        defaults |= {"background": kept} if kept else {}
         # Attribute sentences were evaluated on the old categories, so those figures are left out.
         quality = manifest.get("quality", {}).items()
         old_figures = {k: v for k, v in quality if not k.startswith(("composer_", "phrase_mean_"))}

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from ..checkpoint import Checkpoint
-from ..checkpoint.folder_config import MEAN, STD
 from ..model.frames import prepare, sample, uniform_indices
 from ..model.towers import encode_frames, temporal
 from ..problem import Problem
@@ -76,7 +75,7 @@ def find_clips(paths: list[Path]) -> list[Path]:
 
 def prepared(s: Settings, images: list[Image.Image]) -> torch.Tensor:
     """Returns images as normalised crops [n, 3, S, S]."""
-    return torch.from_numpy(np.stack([prepare(i, s.resize, s.crop, MEAN, STD) for i in images]))
+    return torch.from_numpy(np.stack([prepare(i, s.resize, s.crop, s.mean, s.std) for i in images]))
 
 
 def clip_frames(s: Settings, clips: list[Path]) -> list[torch.Tensor]:

@@ -66,6 +66,7 @@ def block(
     *,
     activation: str,
     epsilon: float,
+    head: int = HEAD,
     causal: bool = False,
     first_only: bool = False,
 ) -> str:
@@ -91,7 +92,8 @@ def block(
         q, k, v = g.ops(
             "Split", [qkv, g.sizes(f"split.3x{width}", [width] * 3)], [f"{at}.q", f"{at}.k", f"{at}.v"], axis=2
         )
-    mixed = attend(g, at, q, k, v, queries, length, width, mask=causal_mask(g, length) if causal else None)
+    mask = causal_mask(g, length) if causal else None
+    mixed = attend(g, at, q, k, v, queries, length, width, head=head, mask=mask)
     mixed = g.linear(
         mixed, f"{at}.out", array(state[f"{name}.attn.out_proj.weight"]).T, array(state[f"{name}.attn.out_proj.bias"])
     )

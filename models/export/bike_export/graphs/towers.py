@@ -49,6 +49,7 @@ def write_visual(path: Path, c: Checkpoint, precision: str, properties: dict[str
             s.width,
             activation=c.activation,
             epsilon=1e-5,
+            head=s.head,
             first_only=i == s.layers - 1,
         )
     if not s.layers:
@@ -101,6 +102,7 @@ def write_text(path: Path, c: Checkpoint, precision: str, properties: dict[str, 
             s.text_width,
             activation=c.activation,
             epsilon=1e-5,
+            head=s.text_head,
             causal=True,
         )
     x = g.norm(x, "ln_final", array(state["ln_final.weight"]), array(state["ln_final.bias"]), 1e-5)

@@ -1,18 +1,24 @@
-"""Runs the two towers of CLIP and BIKE's temporal header from a checked checkpoint."""
+"""Runs the two towers of CLIP and BIKE's temporal header from a checked checkpoint.
+
+A model that is not made of tensors (onnx_towers) registers its own encode_frames, encode_words and encode_sentences.
+"""
 
 from collections.abc import Callable
+from functools import singledispatch
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from ..checkpoint import Checkpoint
+from ..checkpoint.shape import HEAD
 from .blocks import Past, blocks, layer_norm
 
 HEADER_EPSILON = 1e-12  # inside the square root, as in the header's own LayerNorm
 HEADER_LAYERS = 6
 
 
+@singledispatch
 @torch.no_grad()
 def encode_frames(c: Checkpoint, frames: torch.Tensor) -> torch.Tensor:
     """Encodes normalised frames [n, 3, S, S] to embeddings [n, D], not normalised: the projected class token."""
@@ -75,6 +81,7 @@ def encode_prefix(c: Checkpoint, tokens: torch.Tensor) -> tuple[torch.Tensor, Pa
     return encode_text(c, tokens[:1, :length], collect=past)[0], past
 
 
+@singledispatch
 def encode_words(
     c: Checkpoint, tokens: np.ndarray, batch: int = 16, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -91,6 +98,7 @@ def encode_words(
     return words[np.arange(len(tokens)), ends(all_tokens).numpy()], words
 
 
+@singledispatch
 def encode_sentences(
     c: Checkpoint, tokens: np.ndarray, batch: int = 64, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> np.ndarray:
@@ -125,7 +133,7 @@ def temporal(c: Checkpoint, x: torch.Tensor) -> torch.Tensor:
         c.header,
         "transformer.resblocks.",
         HEADER_LAYERS,
-        c.shape.text_heads,
+        c.shape.embed // HEAD,
         activation="quickgelu",
         epsilon=HEADER_EPSILON,
     )

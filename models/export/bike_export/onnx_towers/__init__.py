@@ -1,0 +1,1 @@
+"""Takes over the two towers of a CLIP from ready-made ONNX graphs, as model hubs have them."""
