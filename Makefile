@@ -77,7 +77,7 @@ ci: setup        ## Run every check of a change
 	$(MAKE) build
 	$(MAKE) check-cli
 	$(MAKE) test
-	fuzz/run.sh 10
+	fuzz/run.sh 5
 	$(MAKE) check-devices
 	$(MAKE) test-arm
 	$(MAKE) test-camera
