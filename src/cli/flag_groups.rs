@@ -272,8 +272,8 @@ pub const EVENTS: FlagGroup = FlagGroup {
             "events.on",
             "on",
             ValueKind::Number("X"),
-            "Smoothed confidence at which an event starts, 0 to 1 [default: 0.28 for shares, 0.5 for independent \
-             confidences]",
+            "Smoothed confidence at which an event starts, 0 to 1 [default: 0.28 for shares of 77 or more \
+             categories and up to 1 for fewer, 0.5 for independent confidences]",
         ),
         flag(
             "events.off",

@@ -63,7 +63,7 @@ fn check_background(events: &EventSpec, engine: &Engine, advice: &mut Vec<String
         Scoring::Share => engine.categories().len(),
         Scoring::Independent => engine.background().len() + 1,
     };
-    let on = events.on.unwrap_or_else(|| EventSpec::default_on(scoring));
+    let on = events.on.unwrap_or_else(|| EventSpec::default_on(scoring, engine.categories().len()));
     let chance = 1.0 / compared.max(1) as f32;
     if on <= chance {
         advice.push(format!(

@@ -33,7 +33,7 @@ pub fn effective_settings(settings: &ServiceSettings, engine: &Engine) -> Result
     let manifest = &engine.bundle.manifest;
     let model = settings.model.effective(manifest, Workload::Streams);
     let stride = engine.model.stride_s * settings.max_stretch();
-    let events = settings.events.resolve(engine.model.recognition.scoring, stride)?;
+    let events = settings.events.resolve(engine.model.recognition.scoring, engine.categories().len(), stride)?;
     let mut list = SettingList { settings, lines: Vec::new() };
     list.add("", &keys_of::<TopSpec>(), &top(settings), &|_| "default");
     if let Some(profile) = list.lines.first_mut().filter(|_| settings.layers.profile_is_detected()) {

@@ -234,7 +234,7 @@ impl ServiceSettings {
         self.events.check().map_err(|e| e.within("events"))?;
         // The default gap grows with the stride, so that only a gap that was set can be too short.
         if let (Some(stride), Some(_)) = (self.model.stride_s, self.events.gap_s) {
-            self.events.resolve(Scoring::Share, stride * self.max_stretch()).map_err(|e| e.within("events"))?;
+            self.events.resolve(Scoring::Share, 1, stride * self.max_stretch()).map_err(|e| e.within("events"))?;
         }
         for (index, output) in self.outputs.iter().enumerate() {
             output.check().map_err(|e| e.within(&format!("output[{index}]")))?;

@@ -83,7 +83,8 @@ pub fn thresholds_file(
     list: &Path,
 ) -> Result<String> {
     let names = engine.categories();
-    let events = calibration.session.events.resolve(engine.model.recognition.scoring, engine.model.stride_s)?;
+    let events =
+        calibration.session.events.resolve(engine.model.recognition.scoring, names.len(), engine.model.stride_s)?;
     let (mut all, mut per_category) = (Vec::new(), Vec::new());
     for category in (0..names.len()).filter(|category| !engine.background().contains(category)) {
         let sample =

@@ -13,6 +13,9 @@ use crate::units::check_range;
 /// The longest time that any of these settings accepts.
 const MAX_SECONDS: Seconds = 86_400.0;
 
+/// `on` for shares among all categories of the embedded bundle, if it is omitted.
+const SHARE_ON: f32 = 0.28;
+
 /// `off` as a share of `on` if `off` is omitted.
 const OFF_SHARE: f32 = 0.7;
 
@@ -97,22 +100,27 @@ impl Default for EventSpec {
 }
 
 impl EventSpec {
-    /// Returns the default of `on`: for confidences that are shares, or independent of each other.
-    /// docs/measurements/events.md has the measurements.
-    pub fn default_on(scoring: Scoring) -> f32 {
+    /// Returns the default of `on` for that many scored categories: for confidences that are shares, or independent of
+    /// each other. docs/measurements/events.md has the measurements.
+    ///
+    /// A share is larger among fewer categories. [`SHARE_ON`] was chosen for 77; a category whose weight in the softmax is
+    /// 29.6 times the mean of the others reaches it. The same weight counts among fewer categories.
+    pub fn default_on(scoring: Scoring, categories: usize) -> f32 {
+        let weight = SHARE_ON / (1.0 - SHARE_ON) * 76.0;
         match scoring {
-            Scoring::Share => 0.28,
+            Scoring::Share => (weight / (weight + categories.saturating_sub(1) as f32)).max(SHARE_ON),
             Scoring::Independent => 0.5,
         }
     }
 
-    /// Fills in every omitted value and checks the result. `stride` is the longest time between two steps.
+    /// Fills in every omitted value and checks the result. `categories` is the number of scored categories, `stride` the
+    /// longest time between two steps.
     ///
     /// # Errors
     /// [`Error::Setting`] naming a value that is out of range.
-    pub fn resolve(&self, scoring: Scoring, stride: Seconds) -> Result<Self> {
+    pub fn resolve(&self, scoring: Scoring, categories: usize, stride: Seconds) -> Result<Self> {
         let gap_s = self.gap_s.unwrap_or(GAP_S.max(GAP_STRIDES * stride));
-        let own = Self { on: Some(self.on.unwrap_or_else(|| Self::default_on(scoring))), ..self.clone() };
+        let own = Self { on: Some(self.on.unwrap_or_else(|| Self::default_on(scoring, categories))), ..self.clone() };
         let common = own.common_thresholds();
         let resolved = Self {
             on: own.on,
@@ -184,8 +192,8 @@ impl EventSpec {
 
     fn common_thresholds(&self) -> Thresholds {
         let &Self { smoothing_s, off, min_length_s, cool_down_s, .. } = self;
-        // Before the scoring is known, `off` may be up to the higher default.
-        let on = self.on.unwrap_or_else(|| Self::default_on(Scoring::Independent));
+        // Before the number of categories is known, `off` may be up to the highest default.
+        let on = self.on.unwrap_or(1.0);
         Thresholds { smoothing_s, on, off: off.unwrap_or(on * OFF_SHARE), min_length_s, cool_down_s }
     }
 }
@@ -262,7 +270,7 @@ mod tests {
     #[test]
     fn a_category_overrides_the_section_and_the_section_the_defaults() {
         let spec = parsed("on = 0.5\ncool_down_s = 7\n[category.cooking]\non = 0.8\nmin_length_s = 3\n");
-        let spec = spec.resolve(Scoring::Share, 0.5).unwrap();
+        let spec = spec.resolve(Scoring::Share, 77, 0.5).unwrap();
         let cooking = spec.thresholds(spec.category.get("cooking").copied());
         assert_eq!((cooking.on, cooking.off, cooking.min_length_s, cooking.cool_down_s), (0.8, 0.8 * 0.7, 3.0, 7.0));
         assert_eq!((spec.thresholds(None).on, spec.thresholds(None).off, spec.gap_s()), (0.5, 0.35, 10.0));
@@ -270,10 +278,13 @@ mod tests {
 
     #[test]
     fn omitted_values_have_their_documented_defaults() {
-        let spec = parsed("").resolve(Scoring::Share, 0.5).unwrap();
+        let spec = parsed("").resolve(Scoring::Share, 77, 0.5).unwrap();
         assert_eq!((spec.on, spec.off, spec.gap_s), (Some(0.28), Some(0.196), Some(10.0)));
-        assert_eq!(parsed("").resolve(Scoring::Independent, 0.5).unwrap().on, Some(0.5));
-        assert_eq!(parsed("").resolve(Scoring::Share, 3.0).unwrap().gap_s, Some(12.0));
+        assert_eq!(parsed("").resolve(Scoring::Independent, 14, 0.5).unwrap().on, Some(0.5));
+        assert_eq!(parsed("").resolve(Scoring::Share, 77, 3.0).unwrap().gap_s, Some(12.0));
+        let on = |categories| EventSpec::default_on(Scoring::Share, categories);
+        assert!((on(14) - 0.694).abs() < 1e-3 && (on(2) - 0.967).abs() < 1e-3);
+        assert_eq!((on(77), on(400), on(1)), (0.28, 0.28, 1.0));
         assert_eq!(parsed(""), EventSpec::default());
     }
 
@@ -283,7 +294,7 @@ mod tests {
         let mut merged = table("on = 0.5\noff = 0.1\n[category.cooking]\non = 0.8\noff = 0.4\n");
         EventSpec::merge_tables(&mut merged, table("on = 0.7\n[category.cooking]\nmin_length_s = 1\n"));
         EventSpec::merge_tables(&mut merged, table("[category.dancing]\noff = 0.2\n"));
-        let spec = EventSpec::deserialize(merged).unwrap().resolve(Scoring::Share, 0.5).unwrap();
+        let spec = EventSpec::deserialize(merged).unwrap().resolve(Scoring::Share, 77, 0.5).unwrap();
         assert_eq!((spec.on, spec.off), (Some(0.7), Some(0.7 * 0.7)));
         let cooking = spec.thresholds(spec.category.get("cooking").copied());
         assert_eq!((cooking.on, cooking.off, cooking.min_length_s), (0.8, 0.4, 1.0));
@@ -302,7 +313,7 @@ mod tests {
             ("gap_s = 0.5", "gap_s: 0.5 is not above the longest stride"),
             ("[category.\"a cat\"]\ncool_down_s = inf", "category.\"a cat\".cool_down_s: inf is out of range"),
         ] {
-            let problem = parsed(text).resolve(Scoring::Share, 0.5).unwrap_err().to_string();
+            let problem = parsed(text).resolve(Scoring::Share, 77, 0.5).unwrap_err().to_string();
             assert!(problem.contains(expected), "{problem}");
         }
         assert!(toml::from_str::<EventSpec>("onn = 0.5").is_err());

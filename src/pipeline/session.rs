@@ -156,7 +156,10 @@ impl Session {
     pub fn new(engine: &Engine, spec: &SessionSpec) -> Result<Self> {
         let stride = engine.model.stride_s;
         let scoring = engine.model.recognition.scoring;
-        let events = spec.events.resolve(scoring, stride * spec.max_stretch).map_err(|e| e.within("events"))?;
+        let events = spec
+            .events
+            .resolve(scoring, engine.categories().len(), stride * spec.max_stretch)
+            .map_err(|e| e.within("events"))?;
         let sampler = match &spec.selection {
             FrameSelection::Stride => Sampler::every(stride)?,
             FrameSelection::StrideUntil(end) => Sampler::every(stride)?.until(*end),

@@ -44,7 +44,7 @@ fn settings_with_which_events_are_wrong_are_reported_with_the_remedy() {
     let warned = |text: &str| stderr(&successful(check_config(text))).to_owned();
     let two = "[model]\ncategories = [\"walking the dog\", \"washing dishes\"]\n";
     assert_eq!(warned(&format!("{two}{CAMERA}")), "", "the background of the bundle is used");
-    let none = warned(&format!("{two}background = []\n{CAMERA}"));
+    let none = warned(&format!("{two}background = []\n{CAMERA}[events]\non = 0.28\n"));
     assert!(none.contains("there are no background categories") && none.contains("`background`"), "{none}");
     assert!(none.contains("`on` is 0.28, and a category has 0.50 by chance, one of 2"), "{none}");
     let independent = warned(&format!("{two}scoring = \"independent\"\n{CAMERA}[events]\non = 0.05\n"));

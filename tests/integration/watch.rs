@@ -87,7 +87,7 @@ fn categories_that_are_not_shown_start_no_event() {
     // Without a background, one of the two would always be the most similar.
     let none = events(watch(&["--categories", "walking the dog,washing dishes"]));
     assert!(none.is_empty(), "{none:?}");
-    let forced = events(watch(&["--categories", "walking the dog,washing dishes", "--background="]));
+    let forced = events(watch(&["--categories", "walking the dog,washing dishes", "--background=", "--on", "0.28"]));
     assert!(!forced.is_empty());
 }
 
@@ -97,7 +97,7 @@ fn help_shows_the_defaults() {
     let output = successful(bike_edge(&["watch", "--help"]));
     let help = stdout(&output);
     for (flag, default) in [
-        ("--on", f64::from(bike_edge::events::EventSpec::default_on(Scoring::Share))),
+        ("--on", f64::from(bike_edge::events::EventSpec::default_on(Scoring::Share, 77))),
         ("--smoothing", spec.smoothing_s),
         ("--min-length", spec.min_length_s),
         ("--cool-down", spec.cool_down_s),
@@ -108,7 +108,7 @@ fn help_shows_the_defaults() {
     }
     // The help of --off and the default of `off` agree.
     assert!(help.split("--off <").nth(1).is_some_and(|of_flag| of_flag.contains("[default: 0.7 of --on]")), "{help}");
-    let resolved = spec.resolve(Scoring::Share, 0.5).expect("the defaults are valid");
+    let resolved = spec.resolve(Scoring::Share, 77, 0.5).expect("the defaults are valid");
     assert!((resolved.off.expect("resolved") / resolved.on.expect("resolved") - 0.7).abs() < 1e-6);
 }
 
