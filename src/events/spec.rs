@@ -103,7 +103,7 @@ impl EventSpec {
     /// Returns the default of `on` for that many scored categories: for confidences that are shares, or independent of
     /// each other. docs/measurements/events.md has the measurements.
     ///
-    /// A share is larger among fewer categories. [`SHARE_ON`] was chosen for 77; a category whose weight in the softmax is
+    /// A share is larger among fewer categories. 0.28 was chosen for 77; a category whose weight in the softmax is
     /// 29.6 times the mean of the others reaches it. The same weight counts among fewer categories.
     pub fn default_on(scoring: Scoring, categories: usize) -> f32 {
         let weight = SHARE_ON / (1.0 - SHARE_ON) * 76.0;
