@@ -104,8 +104,8 @@ struct Cell {
     /// Share of the last seconds in which the cell was active.
     activity: f32,
     moving: bool,
-    /// The number of its group, from 1; 0 if it is not moving.
-    group: u16,
+    /// Whether it was added to a group of the newest frame.
+    grouped: bool,
 }
 
 /// A region that is followed.
@@ -257,30 +257,28 @@ impl RegionFinder {
     /// Returns the groups of moving cells, those with the most activity first.
     fn groups(&mut self, columns: usize, rows: usize) -> heapless::Vec<Group, MAX_REGIONS> {
         let mut found: heapless::Vec<Group, MAX_REGIONS> = heapless::Vec::new();
-        self.cells.iter_mut().for_each(|cell| cell.group = 0);
-        let mut next = 1;
+        self.cells.iter_mut().for_each(|cell| cell.grouped = false);
         let mut waiting = std::mem::take(&mut self.waiting);
         for start in 0..self.cells.len() {
-            if !self.cells[start].moving || self.cells[start].group != 0 {
+            if !self.cells[start].moving || self.cells[start].grouped {
                 continue;
             }
             let (x, y) = (start % columns, start / columns);
             let mut group = Group { weight: 0.0, x: 0.0, y: 0.0, cells: 0, left: x, top: y, right: x, bottom: y };
-            self.cells[start].group = next;
+            self.cells[start].grouped = true;
             waiting.push((x, y));
             while let Some((x, y)) = waiting.pop() {
                 group.add(x, y, self.cells[y * columns + x].activity);
                 for near_y in y.saturating_sub(REACH)..=(y + REACH).min(rows - 1) {
                     for near_x in x.saturating_sub(REACH)..=(x + REACH).min(columns - 1) {
                         let near = &mut self.cells[near_y * columns + near_x];
-                        if near.moving && near.group == 0 {
-                            near.group = next;
+                        if near.moving && !near.grouped {
+                            near.grouped = true;
                             waiting.push((near_x, near_y));
                         }
                     }
                 }
             }
-            next = next.saturating_add(1);
             if group.cells < MIN_CELLS {
                 continue;
             }

@@ -138,7 +138,8 @@ impl ModelSpec {
         if self.bundle.as_os_str().is_empty() {
             return Err(Error::setting("bundle", "it is empty", "give a bundle's folder or file, or `embedded`"));
         }
-        for (key, names) in [("categories", &self.categories), ("background", &self.background_names())] {
+        let background = self.background.as_deref().unwrap_or_default();
+        for (key, names) in [("categories", &self.categories[..]), ("background", background)] {
             if let Some(name) = names.iter().find(|name| name.trim().is_empty()) {
                 return Err(Error::setting(key, format!("`{name}` is an empty name"), "remove it"));
             }
@@ -167,10 +168,6 @@ impl ModelSpec {
             super::sampler::check_stride(stride)?;
         }
         Ok(())
-    }
-
-    fn background_names(&self) -> Vec<String> {
-        self.background.clone().unwrap_or_default()
     }
 
     /// Returns this spec with every value filled in that the bundle or this machine supplies.
